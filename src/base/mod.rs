@@ -7,4 +7,5 @@ pub mod limits;
 pub mod push;
 pub mod random;
 pub mod secret;
+pub mod texts;
 pub mod time;

@@ -1,1 +1,159 @@
-//! Room under construction.
+//! The work: one verb per function, each taking the [`Context`] and who asks. A verb opens one transaction, decides purely
+//! (`protocol`), writes, and leaves its effects in the outbox. Called by `http`, `cli` and `jobs`; knows no status codes and no SQL.
+
+pub mod actor;
+pub mod auditing;
+pub mod certifying;
+pub mod checkin;
+pub mod commands;
+pub mod devices;
+pub mod enrolling;
+pub mod error;
+pub mod founding;
+pub mod identity;
+pub mod polling;
+pub mod ports;
+pub mod push_certificates;
+pub mod pushing;
+pub mod school;
+pub mod tokens;
+
+pub use error::{Error, Kind};
+
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::base::time::{Clock, HOUR, Timestamp};
+use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::templates::Authority;
+use crate::pki::x509::Certificate;
+use crate::store::Store;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+
+/// The school's own certificate authorities, open in memory.
+pub struct Authorities {
+    pub root: Certificate,
+    /// Issues device identities and answers SCEP (RSA).
+    pub issuing: Authority,
+    /// Signs profiles.
+    pub signer: Authority,
+}
+
+/// Addresses as devices and people see them, without a trailing slash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Urls {
+    pub people: String,
+    pub devices: String,
+}
+
+/// Everything a verb needs. One per open database.
+pub struct Context {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub authorities: Authorities,
+    keyring: DataKey,
+    urls: RwLock<Urls>,
+    seen: Mutex<Seen>,
+    highest_time: AtomicI64,
+    push_work: PushWork,
+}
+
+/// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
+#[derive(Default)]
+struct Seen {
+    enrollments: HashMap<i64, Timestamp>,
+    tokens: HashMap<String, Timestamp>,
+}
+
+/// A bell for the pusher thread: rung after a commit that owes pushes.
+#[derive(Default)]
+struct PushWork {
+    rung: Mutex<bool>,
+    bell: Condvar,
+}
+
+impl Context {
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Random bytes, for ids and challenges.
+    pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        crate::base::random::bytes(&*self.random)
+    }
+
+    /// Seals for one place in the database; only that place opens it again.
+    pub fn seal(&self, place: &str, plaintext: &[u8]) -> Vec<u8> {
+        self.keyring.seal(&*self.random, place, plaintext)
+    }
+
+    /// # Errors
+    /// `Internal` when the blob was sealed for another place, with another key, or was changed.
+    pub fn open(&self, place: &str, blob: &[u8]) -> Result<Secret<Vec<u8>>, Error> {
+        self.keyring.open(place, blob).map_err(|e: SealError| Error::internal(e))
+    }
+
+    pub fn urls(&self) -> Urls {
+        self.urls.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set once the listeners know their ports.
+    pub fn set_urls(&self, urls: Urls) {
+        *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].
+    pub fn note_seen(&self, enrollment: i64, at: Timestamp) {
+        self.seen.lock().unwrap_or_else(|p| p.into_inner()).enrollments.insert(enrollment, at);
+    }
+
+    fn note_token_used(&self, id: &str, at: Timestamp) {
+        self.seen.lock().unwrap_or_else(|p| p.into_inner()).tokens.insert(id.to_owned(), at);
+    }
+
+    /// When a channel was last heard of, if that is not yet in the file.
+    pub fn find_seen(&self, enrollment: i64) -> Option<Timestamp> {
+        self.seen.lock().unwrap_or_else(|p| p.into_inner()).enrollments.get(&enrollment).copied()
+    }
+
+    /// Writes what was gathered since the last time, and the highest time seen.
+    pub fn flush_seen(&self) -> Result<(), Error> {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|p| p.into_inner()));
+        let now = self.now();
+        let clock_moved = self.highest_time.fetch_max(now.0, Ordering::SeqCst) < now.0;
+        if seen.enrollments.is_empty() && seen.tokens.is_empty() && !clock_moved {
+            return Ok(());
+        }
+        let enrollments: Vec<_> = seen.enrollments.into_iter().collect();
+        let tokens: Vec<_> = seen.tokens.into_iter().collect();
+        self.store.write(|tx| {
+            tx.put_last_seen(&enrollments)?;
+            tx.put_token_last_used(&tokens)?;
+            tx.put_setting(founding::HIGHEST_TIME, &serde_json::json!(now.0))?;
+            Ok(())
+        })
+    }
+
+    /// The instant this installation has already seen, when the machine's clock lies more than an hour behind it. Until the clock
+    /// is right, devices are served, but nothing is issued, expired or deleted.
+    pub fn clock_is_behind(&self) -> Option<Timestamp> {
+        let highest = Timestamp(self.highest_time.load(Ordering::SeqCst));
+        (self.now() < highest.plus(-HOUR)).then_some(highest)
+    }
+
+    /// Pushes are owed: wakes the pusher. Called after the commit.
+    pub fn ring_pusher(&self) {
+        *self.push_work.rung.lock().unwrap_or_else(|p| p.into_inner()) = true;
+        self.push_work.bell.notify_all();
+    }
+
+    /// Waits until [`Context::ring_pusher`] or for `at_most`.
+    pub fn wait_for_push_work(&self, at_most: std::time::Duration) {
+        let rung = self.push_work.rung.lock().unwrap_or_else(|p| p.into_inner());
+        let (mut rung, _) =
+            self.push_work.bell.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(|p| p.into_inner());
+        *rung = false;
+    }
+}

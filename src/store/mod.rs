@@ -1,1 +1,218 @@
-//! Room under construction.
+//! SQLite, and the only room that knows SQL. One write connection with group commit, a few read-only connections,
+//! one file per table group. Called by `service`; no rule of the protocol is decided here.
+//!
+//! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
+//! returns only when that transaction is on disk. `read` sees everything committed before it began.
+
+mod audit;
+mod certificates;
+mod commands;
+mod devices;
+mod enrollments;
+mod machine_key;
+mod migrations;
+mod profiles;
+mod push;
+mod secrets;
+mod settings;
+mod tokens;
+mod writer;
+
+pub use audit::{AuditRow, NewAudit};
+pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
+pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
+pub use devices::{DeviceFacts, DeviceRow, TimelineRow};
+pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
+pub use machine_key::{create_machine_key, find_machine_key};
+pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
+pub use push::{OwedPush, PushRow};
+pub use push::{NewPushCertificate, PushCertificateRow};
+pub use secrets::SecretRow;
+pub use tokens::{Role, TokenRow};
+
+use rusqlite::{Connection, OpenFlags};
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use writer::Writer;
+
+/// What can go wrong below. `Busy` and `Full` are for people; the rest is a fault of ours or of the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("another Cordon server is running on {0}")]
+    Locked(PathBuf),
+    #[error("this database was written by a newer Cordon (schema {found}, this one knows {known}); install that version or newer")]
+    Newer { found: i64, known: i64 },
+    #[error("too many writes are waiting")]
+    Busy,
+    #[error("the disk is full or nearly full")]
+    Full,
+    #[error("the database holds a value that Cordon never writes: {0}")]
+    Corrupt(&'static str),
+    #[error("{0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl StoreError {
+    /// A copy for the other callers whose writes shared the failed transaction.
+    fn shared(&self) -> StoreError {
+        match self {
+            StoreError::Full => StoreError::Full,
+            other => StoreError::Io(std::io::Error::other(other.to_string())),
+        }
+    }
+}
+
+/// Read access: what both a reader and a writer can ask. Tables add their `find_*` and `list_*` to it.
+pub struct Db<'c> {
+    conn: &'c Connection,
+}
+
+/// Write access, inside a transaction. Reads through it see its own writes.
+pub struct Tx<'c> {
+    db: Db<'c>,
+}
+
+impl<'c> Deref for Tx<'c> {
+    type Target = Db<'c>;
+    fn deref(&self) -> &Db<'c> {
+        &self.db
+    }
+}
+
+/// The open database. Dropping it without [`Store::close`] is what a crash looks like, and is safe.
+pub struct Store {
+    path: PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+    _lock: File,
+}
+
+/// Idle read connections that are kept; more are opened under load and closed again.
+const KEPT_READERS: usize = 4;
+
+impl Store {
+    /// Opens or creates `directory/cordon.db`, takes the instance lock, migrates, and marks the file as open.
+    ///
+    /// # Errors
+    /// `Locked` when a server already runs on it, `Newer` when an older binary meets a newer file, `Full` without space.
+    pub fn open(directory: &Path) -> Result<Store, StoreError> {
+        std::fs::create_dir_all(directory)?;
+        let lock_path = directory.join("cordon.lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path)?;
+        if fs2::FileExt::try_lock_exclusive(&lock).is_err() {
+            return Err(StoreError::Locked(directory.to_owned()));
+        }
+        if fs2::available_space(directory)? < crate::base::limits::MIN_FREE_SPACE {
+            return Err(StoreError::Full);
+        }
+        let path = directory.join("cordon.db");
+        let mut conn = Connection::open(&path)?;
+        restrict_mode(&path)?;
+        prepare_writer(&conn)?;
+        migrations::migrate(&mut conn)?;
+        conn.execute("INSERT INTO setting (name, value) VALUES ('open', 'true') ON CONFLICT DO UPDATE SET value = 'true'", [])?;
+        Ok(Store { path, writer: Writer::new(conn), readers: Mutex::new(Vec::new()), _lock: lock })
+    }
+
+    /// The database file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Free bytes on the file system of the database.
+    pub fn free_space(&self) -> Result<u64, StoreError> {
+        Ok(fs2::available_space(&self.path)?)
+    }
+
+    /// Runs `work` in the write transaction and returns when it is on disk. An `Err` from `work` undoes what it wrote.
+    ///
+    /// Never call it from inside another `write`: there is one writer.
+    pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.writer.write(work)
+    }
+
+    /// Runs `work` on a read-only connection.
+    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Db<'_>) -> Result<T, E>) -> Result<T, E> {
+        let kept = self.readers.lock().unwrap_or_else(|p| p.into_inner()).pop();
+        let conn = match kept {
+            Some(conn) => conn,
+            None => open_reader(&self.path)?,
+        };
+        let answer = work(&Db { conn: &conn });
+        let mut readers = self.readers.lock().unwrap_or_else(|p| p.into_inner());
+        if readers.len() < KEPT_READERS {
+            readers.push(conn);
+        }
+        answer
+    }
+
+    /// Clean stop: everything is moved into the one file, which may then be copied with plain `cp`.
+    ///
+    /// # Errors
+    /// When another process holds the file and the checkpoint cannot finish: then the `-wal` file belongs to a copy too.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.readers.lock().unwrap_or_else(|p| p.into_inner()).clear();
+        let conn = self.writer.into_connection();
+        conn.execute("UPDATE setting SET value = 'false' WHERE name = 'open'", [])?;
+        let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy != 0 {
+            return Err(StoreError::Io(std::io::Error::other(
+                "another program holds the database open, so its last writes are still in cordon.db-wal: copy that file too",
+            )));
+        }
+        conn.close().map_err(|(_, e)| e)?;
+        Ok(())
+    }
+}
+
+fn prepare_writer(conn: &Connection) -> Result<(), StoreError> {
+    conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    // Only has an effect before the first table exists: pages freed by retention go back to the disk in steps.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "foreign_keys", "ON")?;
+    conn.pragma_update(None, "cache_size", -4096)?;
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(std::time::Duration::from_secs(10))?;
+    conn.pragma_update(None, "query_only", "ON")?;
+    // Small on purpose: the page cache of every reader counts against a mini-PC's memory, and the OS caches the file.
+    conn.pragma_update(None, "cache_size", -512)?;
+    conn.set_prepared_statement_cache_capacity(64);
+    Ok(conn)
+}
+
+/// The file holds sealed secrets but also readable names: nobody but the service's user reads it.
+fn restrict_mode(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_is_told_and_a_clean_stop_leaves_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::Locked(_))));
+        store.write(|tx| tx.put_setting("a", &serde_json::json!(1))).unwrap();
+        store.close().unwrap();
+        let wal = dir.path().join("cordon.db-wal");
+        assert!(!wal.exists() || std::fs::metadata(&wal).unwrap().len() == 0);
+        let again = Store::open(dir.path()).unwrap();
+        assert_eq!(again.read(|db| db.find_setting("a")).unwrap(), Some(serde_json::json!(1)));
+    }
+}

@@ -1,0 +1,292 @@
+-- The whole current schema of a Cordon database, read as prose. `store` embeds it; `PRAGMA user_version` is its number.
+--
+-- Rules that hold everywhere: times are UTC milliseconds; every table is STRICT; words that are one of a few have a CHECK;
+-- columns named sealed_* hold AES-256-GCM blobs whose associated data is the row's own place, so that a blob moved to
+-- another row does not open. Order comes from sequences, never from times.
+
+-- What the school decided, and the server's own notes ('open', 'highest_time'). JSON values.
+CREATE TABLE setting (
+    name   TEXT PRIMARY KEY,
+    value  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The data key that seals every secret, itself wrapped. Two wrappings may exist for one key: the machine key's now,
+-- the recovery code's from set-up on. Older keys stay until nothing is sealed with them.
+CREATE TABLE wrapped_key (
+    key_id      INTEGER NOT NULL,
+    wrapping    TEXT NOT NULL CHECK (wrapping IN ('machine-key', 'recovery-code')),
+    salt        BLOB,
+    wrapped     BLOB NOT NULL,
+    created_at  INTEGER NOT NULL,
+    PRIMARY KEY (key_id, wrapping)
+) STRICT, WITHOUT ROWID;
+
+-- Every certificate Cordon issued or was shown. Kept for ever: revocation must be able to answer.
+CREATE TABLE certificate (
+    fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
+    der             BLOB NOT NULL,
+    serial          TEXT NOT NULL,
+    subject         TEXT NOT NULL,
+    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push')),
+    not_before      INTEGER NOT NULL,
+    not_after       INTEGER NOT NULL,
+    recorded_at     INTEGER NOT NULL,
+    issued_profile  INTEGER REFERENCES issued_profile (id),
+    revoked_at      INTEGER,
+    revoked_why     TEXT,
+    CHECK ((revoked_at IS NULL) = (revoked_why IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
+
+-- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay.
+CREATE TABLE authority (
+    id           INTEGER PRIMARY KEY,
+    purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer')),
+    certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
+    sealed_key   BLOB NOT NULL,
+    current      INTEGER NOT NULL CHECK (current IN (0, 1)),
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX authority_current ON authority (purpose) WHERE current = 1;
+
+-- The physical thing. Lives on when it is un-enrolled, erased or moved.
+CREATE TABLE device (
+    id             INTEGER PRIMARY KEY,
+    public_id      TEXT NOT NULL UNIQUE,
+    serial         TEXT UNIQUE,
+    name           TEXT,
+    platform       TEXT NOT NULL CHECK (platform IN ('iOS', 'iPadOS', 'macOS', 'tvOS', 'watchOS', 'visionOS', 'unknown')),
+    model          TEXT,
+    model_name     TEXT,
+    product_name   TEXT,
+    os_version     TEXT,
+    build_version  TEXT,
+    imei           TEXT,
+    meid           TEXT,
+    created_at     INTEGER NOT NULL
+) STRICT;
+
+-- One management relationship on one channel: the device's own, or one user's under it. Apple's ids as received.
+-- Topic, token and magic come together or not at all, and only an Active enrollment has them.
+CREATE TABLE enrollment (
+    id                 INTEGER PRIMARY KEY,
+    device             INTEGER NOT NULL REFERENCES device (id),
+    parent             INTEGER REFERENCES enrollment (id),
+    enrollment_id      TEXT NOT NULL UNIQUE,
+    channel            TEXT NOT NULL CHECK (channel IN ('device', 'user')),
+    udid               TEXT,
+    user_enrollment_id TEXT,
+    user_id            TEXT,
+    user_short_name    TEXT,
+    user_long_name     TEXT,
+    state              TEXT NOT NULL CHECK (state IN ('Started', 'Active', 'Gone')),
+    generation         INTEGER NOT NULL,
+    topic              TEXT,
+    push_token         BLOB,
+    push_magic         TEXT,
+    token_updates      INTEGER NOT NULL DEFAULT 0,
+    awaiting_configuration INTEGER NOT NULL DEFAULT 0 CHECK (awaiting_configuration IN (0, 1)),
+    not_on_console     INTEGER NOT NULL DEFAULT 0 CHECK (not_on_console IN (0, 1)),
+    -- Set only by an administrator's explicit word; the one thing that lets an answer un-enrol.
+    blocked_at         INTEGER,
+    issued_profile     INTEGER REFERENCES issued_profile (id),
+    authenticated_at   INTEGER,
+    token_updated_at   INTEGER,
+    gone_at            INTEGER,
+    last_seen_at       INTEGER,
+    created_at         INTEGER NOT NULL,
+    CHECK ((channel = 'device') = (parent IS NULL)),
+    CHECK (udid IS NOT NULL OR user_enrollment_id IS NOT NULL),
+    CHECK ((topic IS NULL) = (push_token IS NULL) AND (topic IS NULL) = (push_magic IS NULL)),
+    CHECK (topic IS NULL OR state = 'Active')
+) STRICT;
+CREATE INDEX enrollment_of_device ON enrollment (device);
+CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL;
+CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
+
+-- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.
+CREATE TABLE issued_profile (
+    id                  INTEGER PRIMARY KEY,
+    payload_identifier  TEXT NOT NULL,
+    name                TEXT NOT NULL,
+    server_url          TEXT NOT NULL,
+    check_in_url        TEXT NOT NULL,
+    topic               TEXT NOT NULL,
+    access_rights       INTEGER NOT NULL CHECK (access_rights BETWEEN 1 AND 8191),
+    per_user            INTEGER NOT NULL CHECK (per_user IN (0, 1)),
+    sign_message        INTEGER NOT NULL CHECK (sign_message IN (0, 1)),
+    identity            TEXT NOT NULL CHECK (identity IN ('scep', 'pkcs12')),
+    signed              INTEGER NOT NULL CHECK (signed IN (0, 1)),
+    created_by          TEXT NOT NULL,
+    created_at          INTEGER NOT NULL
+) STRICT;
+
+-- One-time permission to get a certificate. Only the hash is kept. Consumed when the certificate is issued; the same
+-- transaction with the same key asked again gets the same certificate until `expires_at`.
+CREATE TABLE challenge (
+    id              INTEGER PRIMARY KEY,
+    hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    issued_profile  INTEGER NOT NULL REFERENCES issued_profile (id),
+    enrollment      INTEGER REFERENCES enrollment (id),
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    consumed_at     INTEGER,
+    transaction_id  TEXT,
+    key_hash        BLOB,
+    certificate     BLOB REFERENCES certificate (fingerprint),
+    CHECK ((consumed_at IS NULL) = (certificate IS NULL))
+) STRICT;
+CREATE INDEX challenge_transaction ON challenge (transaction_id) WHERE transaction_id IS NOT NULL;
+
+-- Which certificate speaks for which device channel. Several at once while a renewal overlaps.
+CREATE TABLE binding (
+    certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
+    enrollment   INTEGER NOT NULL REFERENCES enrollment (id),
+    state        TEXT NOT NULL CHECK (state IN ('pending', 'current', 'retired', 'quarantined')),
+    since        INTEGER NOT NULL,
+    PRIMARY KEY (certificate, enrollment)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX binding_of_enrollment ON binding (enrollment);
+
+-- What to do. The plist is sealed: commands carry unlock tokens, PINs and passwords. Once handed out it never changes.
+CREATE TABLE command (
+    uuid          TEXT PRIMARY KEY,
+    request_type  TEXT NOT NULL,
+    sealed_plist  BLOB NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- This command for this enrollment. `seq` is the order of the queue.
+CREATE TABLE delivery (
+    seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+    command        TEXT NOT NULL REFERENCES command (uuid),
+    enrollment     INTEGER NOT NULL REFERENCES enrollment (id),
+    state          TEXT NOT NULL CHECK (state IN
+                       ('Queued', 'Sent', 'NotNow', 'Acknowledged', 'Error', 'CommandFormatError', 'Cancelled', 'Expired', 'Cleared')),
+    generation     INTEGER NOT NULL,
+    priority       INTEGER NOT NULL DEFAULT 0,
+    not_before     INTEGER,
+    expires_at     INTEGER,
+    sent_count     INTEGER NOT NULL DEFAULT 0,
+    last_sent_at   INTEGER,
+    not_now_count  INTEGER NOT NULL DEFAULT 0,
+    not_now_since  INTEGER,
+    finished_at    INTEGER,
+    UNIQUE (command, enrollment),
+    CHECK ((finished_at IS NULL) = (state IN ('Queued', 'Sent', 'NotNow')))
+) STRICT;
+-- The poll: next unfinished delivery of an enrollment. Partial, so that history never slows it.
+CREATE INDEX delivery_waiting ON delivery (enrollment, priority DESC, seq) WHERE finished_at IS NULL;
+CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
+CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
+
+-- The device's answer, compressed and sealed; apart from `delivery` so that polls never read it.
+CREATE TABLE result (
+    delivery       INTEGER PRIMARY KEY REFERENCES delivery (seq),
+    status         TEXT NOT NULL,
+    error_chain    TEXT,
+    sealed_answer  BLOB,
+    answer_bytes   INTEGER NOT NULL,
+    received_at    INTEGER NOT NULL
+) STRICT;
+
+-- Pushing, per enrollment: `due_at` is when unanswered work is pushed again; dead tokens wait for a TokenUpdate.
+CREATE TABLE push (
+    enrollment    INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    due_at        INTEGER,
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    last_sent_at  INTEGER,
+    last_result   TEXT,
+    expires_at    INTEGER,
+    dead_at       INTEGER,
+    dead_why      TEXT,
+    CHECK ((dead_at IS NULL) = (dead_why IS NULL))
+) STRICT;
+CREATE INDEX push_due ON push (due_at) WHERE due_at IS NOT NULL AND dead_at IS NULL;
+
+-- Effects promised inside a transaction and carried out after its commit. One row per kind and subject: a burst is one effect.
+CREATE TABLE outbox (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind        TEXT NOT NULL CHECK (kind IN ('push')),
+    subject     INTEGER NOT NULL,
+    due_at      INTEGER NOT NULL,
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    created_at  INTEGER NOT NULL,
+    UNIQUE (kind, subject)
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due_at);
+
+-- What happened to a device, in order, for people. `detail` is JSON without secrets.
+CREATE TABLE timeline (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    device      INTEGER NOT NULL REFERENCES device (id),
+    enrollment  INTEGER REFERENCES enrollment (id),
+    command     TEXT,
+    at          INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    detail      TEXT
+) STRICT;
+CREATE INDEX timeline_of_device ON timeline (device, id);
+CREATE INDEX timeline_of_command ON timeline (command, id) WHERE command IS NOT NULL;
+
+-- Custody: never overwritten, kept per device and kind with a generation.
+CREATE TABLE secret (
+    id            INTEGER PRIMARY KEY,
+    device        INTEGER NOT NULL REFERENCES device (id),
+    kind          TEXT NOT NULL CHECK (kind IN ('unlock-token', 'bootstrap-token', 'filevault-key', 'activation-lock-code',
+                                                'recovery-lock', 'firmware-password', 'lock-pin')),
+    generation    INTEGER NOT NULL,
+    sealed_value  BLOB,
+    created_at    INTEGER NOT NULL,
+    -- The device took it back (an empty SetBootstrapToken): kept, but no longer handed out.
+    withdrawn_at  INTEGER,
+    UNIQUE (device, kind, generation)
+) STRICT;
+
+-- One per push topic; the current one is for new enrollments. A request whose certificate has not come back has no chain yet.
+CREATE TABLE push_certificate (
+    topic        TEXT PRIMARY KEY,
+    chain_pem    TEXT NOT NULL,
+    sealed_key   BLOB NOT NULL,
+    subject      TEXT NOT NULL,
+    not_before   INTEGER NOT NULL,
+    not_after    INTEGER NOT NULL,
+    current      INTEGER NOT NULL CHECK (current IN (0, 1)),
+    imported_at  INTEGER NOT NULL,
+    paused_why   TEXT
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX push_certificate_current ON push_certificate (current) WHERE current = 1;
+
+-- Keys made for push-certificate requests; the certificate that comes back finds its key here.
+CREATE TABLE push_request (
+    key_hash    BLOB PRIMARY KEY CHECK (length(key_hash) = 32),
+    sealed_key  BLOB NOT NULL,
+    csr_pem     TEXT NOT NULL,
+    created_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Scripts. The token itself is shown once; its SHA-256 is kept.
+CREATE TABLE api_token (
+    id            TEXT PRIMARY KEY,
+    name          TEXT NOT NULL,
+    role          TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'helpdesk', 'teacher', 'auditor')),
+    hash          BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    expires_at    INTEGER,
+    last_used_at  INTEGER,
+    revoked_at    INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Who changed or saw what. Each row's hash covers the row and the hash before it. Kept for ever, holds no secrets.
+CREATE TABLE audit (
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+    at        INTEGER NOT NULL,
+    actor     TEXT NOT NULL,
+    verb      TEXT NOT NULL,
+    subject   TEXT,
+    detail    TEXT,
+    previous  BLOB NOT NULL CHECK (length(previous) = 32),
+    hash      BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;

@@ -1,0 +1,164 @@
+//! What Cordon says to people, in one place: a message is an id with typed arguments, the words are below. Each says what is
+//! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
+
+use std::fmt;
+
+/// One thing that may be said to a person. Arguments never hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Text {
+    NoSuchDevice { device: String },
+    NoSuchCommand { uuid: String },
+    NoSuchToken { id: String },
+    NoSuchUser { user: String, device: String },
+    NoSuchRoute { path: String },
+    NotEnrolled { device: String },
+    UnknownRequestType { request_type: String },
+    BadArgument { key: String, why: String },
+    BadBody { why: String },
+    BadPlist { why: String },
+    CommandTooLarge { bytes: usize, limit: usize },
+    QueueFull { waiting: i64 },
+    UuidTaken { uuid: String },
+    AlreadySent { uuid: String },
+    AlreadyFinished { uuid: String, state: &'static str },
+    NoPushCertificate,
+    PushCertificateUnreadable { why: String },
+    PushCertificateWithoutKey,
+    PushKeyMismatch,
+    PushCertificateNoTopic,
+    PushCertificateExpired { at: String },
+    PushCertificateNotYetValid { at: String },
+    PushTopicChanged { new: String, held: String, devices: i64 },
+    RoleMissing { needed: &'static str },
+    LoginNeeded,
+    BadRole { role: String },
+    BadDuration { text: String },
+    BadHostname { hostname: String },
+    UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
+    IdentityKindMissing { kind: String },
+    ClockBehind { now: String, seen: String },
+    Busy,
+    DiskFull,
+    Internal { request: String },
+}
+
+impl Text {
+    /// The message id, stable across languages and releases.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Text::NoSuchDevice { .. } => "no-such-device",
+            Text::NoSuchCommand { .. } => "no-such-command",
+            Text::NoSuchToken { .. } => "no-such-token",
+            Text::NoSuchUser { .. } => "no-such-user",
+            Text::NoSuchRoute { .. } => "no-such-route",
+            Text::NotEnrolled { .. } => "not-enrolled",
+            Text::UnknownRequestType { .. } => "unknown-request-type",
+            Text::BadArgument { .. } => "bad-argument",
+            Text::BadBody { .. } => "bad-body",
+            Text::BadPlist { .. } => "bad-plist",
+            Text::CommandTooLarge { .. } => "command-too-large",
+            Text::QueueFull { .. } => "queue-full",
+            Text::UuidTaken { .. } => "uuid-taken",
+            Text::AlreadySent { .. } => "already-sent",
+            Text::AlreadyFinished { .. } => "already-finished",
+            Text::NoPushCertificate => "no-push-certificate",
+            Text::PushCertificateUnreadable { .. } => "push-certificate-unreadable",
+            Text::PushCertificateWithoutKey => "push-certificate-without-key",
+            Text::PushKeyMismatch => "push-key-mismatch",
+            Text::PushCertificateNoTopic => "push-certificate-no-topic",
+            Text::PushCertificateExpired { .. } => "push-certificate-expired",
+            Text::PushCertificateNotYetValid { .. } => "push-certificate-not-yet-valid",
+            Text::PushTopicChanged { .. } => "push-topic-changed",
+            Text::RoleMissing { .. } => "role-missing",
+            Text::LoginNeeded => "login-needed",
+            Text::BadRole { .. } => "bad-role",
+            Text::BadDuration { .. } => "bad-duration",
+            Text::BadHostname { .. } => "bad-hostname",
+            Text::UrlsFrozen { .. } => "urls-frozen",
+            Text::IdentityKindMissing { .. } => "identity-kind-missing",
+            Text::ClockBehind { .. } => "clock-behind",
+            Text::Busy => "busy",
+            Text::DiskFull => "disk-full",
+            Text::Internal { .. } => "internal",
+        }
+    }
+
+    fn english(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Text::NoSuchDevice { device } => {
+                write!(f, "No device is known as “{device}”. Use its serial number, its UDID, or the id from `cordon device list`.")
+            }
+            Text::NoSuchCommand { uuid } => write!(f, "No command {uuid} is known. `cordon command list` shows those that are."),
+            Text::NoSuchToken { id } => write!(f, "No API token {id} is in force. `cordon token list` shows them."),
+            Text::NoSuchUser { user, device } => {
+                write!(f, "{device} has no managed user “{user}”. `cordon device show {device}` lists its users.")
+            }
+            Text::NoSuchRoute { path } => write!(f, "There is nothing at {path}. The API is described at /api/v1/openapi.json."),
+            Text::NotEnrolled { device } => {
+                write!(f, "{device} is not enrolled, so it cannot be given a command. Enrol it again with a new enrolment profile.")
+            }
+            Text::UnknownRequestType { request_type } => {
+                write!(f, "“{request_type}” is not a command of Apple's. Check the spelling; capitals matter (DeviceInformation).")
+            }
+            Text::BadArgument { key, why } => write!(f, "{key}: {why}."),
+            Text::BadBody { why } => write!(f, "The request could not be read: {why}."),
+            Text::BadPlist { why } => write!(f, "The property list could not be read: {why}."),
+            Text::CommandTooLarge { bytes, limit } => write!(f, "The command has {bytes} bytes; at most {limit} can be queued."),
+            Text::QueueFull { waiting } => {
+                write!(f, "{waiting} commands are waiting for this device already. Cancel some, or wait until it has been online.")
+            }
+            Text::UuidTaken { uuid } => write!(f, "A command {uuid} exists already. Leave CommandUUID out, or choose a new one."),
+            Text::AlreadySent { uuid } => {
+                write!(f, "{uuid} has been sent to the device and cannot be called back. It may be running; wait for the answer.")
+            }
+            Text::AlreadyFinished { uuid, state } => write!(f, "{uuid} is finished ({state}); there is nothing to cancel."),
+            Text::NoPushCertificate => f.write_str(
+                "There is no push certificate yet, and devices cannot be enrolled without one. \
+                 Make a request with `cordon push-cert request`, have it signed, and bring it in with `cordon push-cert import CERT.pem`.",
+            ),
+            Text::PushCertificateUnreadable { why } => {
+                write!(f, "That is not a push certificate in PEM form: {why}. Use the file as downloaded from identity.apple.com/pushcert.")
+            }
+            Text::PushCertificateWithoutKey => f.write_str(
+                "The key of this push certificate is not here. Give it with --key, or put it in the same file; \
+                 for a request made by `cordon push-cert request` it is found by itself.",
+            ),
+            Text::PushKeyMismatch => f.write_str("The key does not belong to this push certificate. Look for the key that made the request."),
+            Text::PushCertificateNoTopic => f.write_str(
+                "This certificate carries no MDM push topic (a UID of the form com.apple.mgmt.…). It may be a certificate of another kind.",
+            ),
+            Text::PushCertificateExpired { at } => write!(f, "This push certificate expired at {at}. Renew it on identity.apple.com/pushcert."),
+            Text::PushCertificateNotYetValid { at } => write!(f, "This push certificate is valid only from {at}. Check this machine's clock."),
+            Text::PushTopicChanged { new, held, devices } => write!(
+                f,
+                "This certificate has the topic {new}, but {devices} enrolled channels hold {held}; with it they could never be pushed again. \
+                 Renew the certificate that is there, with the Apple Account that made it. To add this one on purpose use --additional."
+            ),
+            Text::RoleMissing { needed } => write!(f, "This needs the role “{needed}”. Ask the owner of this Cordon for it."),
+            Text::LoginNeeded => f.write_str(
+                "This needs an API token that is in force: send it as “Authorization: Bearer TOKEN”. `cordon token create NAME --role admin` makes one.",
+            ),
+            Text::BadRole { role } => write!(f, "“{role}” is not a role. Roles are owner, admin, helpdesk, teacher and auditor."),
+            Text::BadDuration { text } => write!(f, "“{text}” is not a time span. Write it like 12h, 90d or 2w."),
+            Text::BadHostname { hostname } => write!(f, "“{hostname}” is not a host name that devices can reach. Write it like mdm.example.org."),
+            Text::UrlsFrozen { setting, held, wanted, devices } => write!(
+                f,
+                "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
+            ),
+            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep."),
+            Text::ClockBehind { now, seen } => write!(
+                f,
+                "This machine's clock says {now}, but it has been {seen} here already. Until it is set right, devices are served but nothing is issued."
+            ),
+            Text::Busy => f.write_str("The server has more to write than its disk takes. Try again in a moment."),
+            Text::DiskFull => f.write_str("The disk is full or nearly full. Make room, then try again; nothing was lost."),
+            Text::Internal { request } => write!(f, "Something went wrong inside Cordon. The log says more under request {request}."),
+        }
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.english(f)
+    }
+}

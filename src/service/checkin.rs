@@ -1,0 +1,387 @@
+//! Check-in: a device enrols, says how to reach it, and leaves. One transaction per message; `protocol::lifecycle` decides.
+
+use super::identity::{self, Distrust, Identity, Peer};
+use super::{Context, Error};
+use crate::base::ids::DeviceId;
+use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
+use crate::plist::{Dictionary, Value, to_xml};
+use crate::protocol::checkin::{Authenticate, Checkin, Message, TokenUpdate};
+use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker};
+use crate::protocol::sender::{DeviceKey, Sender, UserKey};
+use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device};
+use crate::store::{BindingState, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
+use serde_json::json;
+
+/// A first push waits this long, so that commands queued by the enrolment itself go out with one push.
+const GREETING_DELAY: i64 = 0;
+
+/// Receives one check-in message.
+///
+/// # Errors
+/// Faults of ours; then nothing was stored and the device tries again. A doubt about the device is an [`Outcome`].
+pub fn receive(cx: &Context, peer: &Peer, checkin: &Checkin) -> Result<Outcome, Error> {
+    let now = cx.now();
+    let behind = cx.clock_is_behind().is_some();
+    let outcome = cx.store.write(|tx| {
+        let identity = match identity::resolve(tx, peer, now, behind)? {
+            Ok(identity) => identity,
+            Err(distrust) => return Ok(refuse(peer, checkin, distrust_text(distrust))),
+        };
+        Visit { cx, tx, peer, identity, checkin, now }.decide()
+    })?;
+    cx.ring_pusher();
+    Ok(outcome)
+}
+
+fn refuse(peer: &Peer, checkin: &Checkin, why: &'static str) -> Outcome {
+    let device = checkin.from.device.as_str();
+    tracing::warn!(origin = peer.origin, device, message = checkin.message.message_type(), why, "check-in refused");
+    Outcome::refuse(RefusalStatus::BadRequest, why)
+}
+
+/// The same words in log, timeline and outcome.
+pub(super) fn distrust_text(distrust: Distrust) -> &'static str {
+    match distrust {
+        Distrust::None => "no client certificate was presented",
+        Distrust::Foreign => "the client certificate was not issued here",
+        Distrust::Expired => "the client certificate has expired",
+        Distrust::NotYet => "the client certificate is not valid yet",
+        Distrust::Revoked => "the client certificate is revoked",
+    }
+}
+
+/// How a certificate stands to the device channel that a message names.
+pub(super) fn binding_fact(identity: &Identity, device_channel: Option<i64>) -> BindingFact {
+    let own = identity.bindings.iter().find(|b| Some(b.enrollment) == device_channel);
+    match own.map(|b| b.state) {
+        Some(BindingState::Current) => BindingFact::Current,
+        Some(BindingState::Pending) => BindingFact::Pending,
+        Some(BindingState::Retired) => BindingFact::Retired,
+        Some(BindingState::Quarantined) => BindingFact::Quarantined,
+        None if identity.bindings.is_empty() => BindingFact::Unbound,
+        None => BindingFact::BoundToOther,
+    }
+}
+
+/// What `lifecycle` needs of a device channel.
+pub(super) fn known(device_channel: &EnrollmentRow) -> Known {
+    Known {
+        state: device_channel.state,
+        generation: device_channel.generation,
+        // No verb sends replacements of the MDM profile yet; every Authenticate is a fresh enrolment.
+        renewal_in_progress: false,
+        blocked: device_channel.blocked_at.is_some(),
+    }
+}
+
+/// 401 or 403, by what the device understands.
+pub(super) fn unenroll(device: Option<&DeviceRow>) -> Outcome {
+    let product = device.and_then(|d| d.product_name.as_deref());
+    let version = device.and_then(|d| d.os_version.as_deref());
+    Outcome::Unenroll { prefer_403: knows_unrecognized_device(product, version) }
+}
+
+/// Makes a user's channel under its device.
+pub(super) fn create_user_channel(tx: &Tx<'_>, parent: &EnrollmentRow, from: &Sender, now: Timestamp) -> Result<i64, Error> {
+    let (udid, user_enrollment_id) = device_ids(from);
+    let user_id = match &from.channel {
+        crate::protocol::sender::Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => Some(id.as_str()),
+        _ => None,
+    };
+    let id = from.enrollment_id();
+    let new = NewEnrollment {
+        device: parent.device,
+        parent: Some(parent.id),
+        enrollment_id: id.as_str(),
+        udid,
+        user_enrollment_id,
+        user_id,
+        user_short_name: from.names.short.as_deref(),
+        user_long_name: from.names.long.as_deref(),
+    };
+    let row = tx.insert_enrollment(&new, now)?;
+    let detail = json!({ "user": from.names.short });
+    tx.tell(parent.device, Some(row), None, "user-channel", Some(&detail.to_string()), now)?;
+    Ok(row)
+}
+
+fn device_ids(from: &Sender) -> (Option<&str>, Option<&str>) {
+    match &from.device {
+        DeviceKey::Udid(udid) => (Some(udid.as_str()), None),
+        DeviceKey::EnrollmentId(id) => (None, Some(id.as_str())),
+    }
+}
+
+/// One message being received, inside its transaction.
+struct Visit<'a, 'c> {
+    cx: &'a Context,
+    tx: &'a Tx<'c>,
+    peer: &'a Peer,
+    identity: Identity,
+    checkin: &'a Checkin,
+    now: Timestamp,
+}
+
+impl Visit<'_, '_> {
+    fn decide(self) -> Result<Outcome, Error> {
+        let from = &self.checkin.from;
+        if let Message::Authenticate(Authenticate { topic, .. }) = &self.checkin.message
+            && !self.tx.has_push_certificate(topic.as_str())?
+        {
+            return Ok(refuse(self.peer, self.checkin, "the Topic is not one of this server's"));
+        }
+        let device_channel = self.tx.find_enrollment(from.device_enrollment_id().as_str())?;
+        let channel = if from.is_user() { self.tx.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
+        let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
+        let fact = binding_fact(&self.identity, device_channel.as_ref().map(|d| d.id));
+        let known = device_channel.as_ref().map(known);
+        let step = lifecycle::next(known.as_ref(), speaker, event(&self.checkin.message), fact);
+
+        let mut rows = Rows { device_channel: device_channel.as_ref().map(|d| d.id), channel: channel.as_ref().map(|c| c.id), device: None };
+        rows.device = device_channel.as_ref().map(|d| d.device);
+        for effect in &step.effects {
+            self.apply(*effect, &mut rows, device_channel.as_ref())?;
+        }
+        self.tell(&rows, &step.outcome)?;
+        if let Some(channel) = rows.channel {
+            self.cx.note_seen(channel, self.now);
+        }
+        self.answer(&step.outcome, rows.device)
+    }
+
+    fn answer(&self, decision: &Decision, device: Option<i64>) -> Result<Outcome, Error> {
+        Ok(match decision {
+            Decision::Accept | Decision::Serve => Outcome::Empty,
+            Decision::GiveBootstrapToken => Outcome::Plist(self.bootstrap_token(device)?),
+            Decision::DeclineUser => Outcome::refuse(RefusalStatus::Gone, "network users are not managed here"),
+            Decision::Refuse(why) => refuse(self.peer, self.checkin, why),
+            Decision::Unenroll => {
+                let row = device.map(|id| self.tx.find_device(id)).transpose()?.flatten();
+                unenroll(row.as_ref())
+            }
+        })
+    }
+
+    fn apply(&self, effect: Effect, rows: &mut Rows, before: Option<&EnrollmentRow>) -> Result<(), Error> {
+        let (tx, now) = (self.tx, self.now);
+        if let Effect::StartGeneration(generation) = effect {
+            return self.start_generation(generation, rows, before);
+        }
+        let Some(device_channel) = rows.device_channel else { return Err(Error::internal("an effect without a device")) };
+        match effect {
+            Effect::StartGeneration(_) => {}
+            Effect::MarkStarted | Effect::DisablePush => {
+                // Gone keeps its state; everything else starts over. Both forget the push targets, so either is enough.
+                if matches!(effect, Effect::MarkStarted) {
+                    tx.mark_started(device_channel)?;
+                }
+            }
+            Effect::ClearQueue => {
+                tx.clear_queue(device_channel, now)?;
+            }
+            Effect::KeepQueue => {
+                let generation = before.map_or(1, |b| b.generation + 1);
+                tx.carry_queue(device_channel, generation)?;
+            }
+            Effect::StoreTarget => self.store_target(rows)?,
+            Effect::MarkActive { .. } => {}
+            Effect::BindPending => self.bind(device_channel, BindingState::Pending)?,
+            Effect::PromoteBinding => self.bind(device_channel, BindingState::Current)?,
+            Effect::RetireOthers => tx.retire_other_bindings(&self.identity.certificate.fingerprint, device_channel, now)?,
+            Effect::MarkGone => tx.mark_gone(device_channel, now)?,
+            Effect::StoreBootstrapToken => {
+                if let Message::SetBootstrapToken { token: Some(token), .. } = &self.checkin.message {
+                    self.keep_secret(rows, "bootstrap-token", token)?;
+                }
+            }
+            Effect::ForgetBootstrapToken => {
+                if let Some(device) = rows.device {
+                    tx.withdraw_secret(device, "bootstrap-token", now)?;
+                }
+            }
+            Effect::StoreUnlockToken => {
+                if let Message::TokenUpdate(TokenUpdate { unlock_token: Some(token), .. }) = &self.checkin.message {
+                    self.keep_secret(rows, "unlock-token", token)?;
+                }
+            }
+            Effect::CreateUserChannel => {
+                if let Some(parent) = before {
+                    rows.channel = Some(create_user_channel(tx, parent, &self.checkin.from, now)?);
+                }
+            }
+            Effect::Greet => {
+                if let Some(channel) = rows.channel
+                    && tx.has_waiting(channel)?
+                {
+                    tx.owe_push(channel, now.plus(GREETING_DELAY), now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn bind(&self, device_channel: i64, state: BindingState) -> Result<(), Error> {
+        self.tx.put_binding(&self.identity.certificate.fingerprint, device_channel, state, self.now)?;
+        Ok(())
+    }
+
+    /// The device and its channel exist from here on, under a new generation.
+    fn start_generation(&self, generation: i64, rows: &mut Rows, before: Option<&EnrollmentRow>) -> Result<(), Error> {
+        let Message::Authenticate(said) = &self.checkin.message else { return Err(Error::internal("a generation without Authenticate")) };
+        let device = self.device_of(said, before)?;
+        let row = match before {
+            Some(before) => {
+                if before.device != device {
+                    self.tx.move_enrollment(before.id, device)?;
+                }
+                before.id
+            }
+            None => {
+                let (udid, user_enrollment_id) = device_ids(&self.checkin.from);
+                let id = self.checkin.from.device_enrollment_id();
+                let new = NewEnrollment {
+                    device,
+                    parent: None,
+                    enrollment_id: id.as_str(),
+                    udid,
+                    user_enrollment_id,
+                    user_id: None,
+                    user_short_name: None,
+                    user_long_name: None,
+                };
+                self.tx.insert_enrollment(&new, self.now)?
+            }
+        };
+        self.tx.start_generation(row, generation, self.identity.certificate.issued_profile, self.now)?;
+        self.tx.update_device(device, &facts(said))?;
+        *rows = Rows { device_channel: Some(row), channel: Some(row), device: Some(device) };
+        Ok(())
+    }
+
+    /// The physical thing: by serial number where it gives one, else by its channel, else new.
+    fn device_of(&self, said: &Authenticate, before: Option<&EnrollmentRow>) -> Result<i64, Error> {
+        if let Some(serial) = &said.serial
+            && let Some(found) = self.tx.find_device_by_serial(serial)?
+        {
+            return Ok(found.id);
+        }
+        match before {
+            Some(before) => Ok(before.device),
+            None => Ok(self.tx.insert_device(&DeviceId::mint(self.cx.random_bytes()), self.now)?),
+        }
+    }
+
+    fn store_target(&self, rows: &Rows) -> Result<(), Error> {
+        let Message::TokenUpdate(update) = &self.checkin.message else { return Err(Error::internal("a target without TokenUpdate")) };
+        let Some(channel) = rows.channel else { return Err(Error::internal("a target without a channel")) };
+        self.tx.activate(channel, &update.target, update.awaiting_configuration, update.not_on_console, self.now)?;
+        let names = &self.checkin.from.names;
+        if self.checkin.from.is_user() {
+            self.tx.update_user_names(channel, names.short.as_deref(), names.long.as_deref())?;
+        }
+        Ok(())
+    }
+
+    /// Adds a generation, unless the device only repeats what is there.
+    fn keep_secret(&self, rows: &Rows, kind: &str, value: &Secret<Vec<u8>>) -> Result<(), Error> {
+        let Some(device) = rows.device else { return Err(Error::internal("a secret without a device")) };
+        let last = self.tx.find_secret(device, kind)?;
+        if let Some(last) = &last
+            && !last.withdrawn
+            && let Some(sealed) = &last.sealed_value
+            && self.cx.open(&secret_place(device, kind, last.generation), sealed)?.expose() == value.expose()
+        {
+            return Ok(());
+        }
+        let generation = last.map_or(1, |l| l.generation + 1);
+        let sealed = self.cx.seal(&secret_place(device, kind, generation), value.expose());
+        self.tx.insert_secret(device, kind, generation, &sealed, self.now)?;
+        Ok(())
+    }
+
+    /// `{BootstrapToken: data}`; without the key when none is kept. Never an error.
+    fn bootstrap_token(&self, device: Option<i64>) -> Result<Vec<u8>, Error> {
+        let mut answer = Dictionary::new();
+        if let Some(device) = device
+            && let Some(row) = self.tx.find_secret(device, "bootstrap-token")?
+            && !row.withdrawn
+            && let Some(sealed) = &row.sealed_value
+        {
+            let value = self.cx.open(&secret_place(device, "bootstrap-token", row.generation), sealed)?;
+            answer.insert(String::from("BootstrapToken"), Value::Data(value.expose().clone()));
+        }
+        Ok(to_xml(&Value::Dictionary(answer)))
+    }
+
+    fn tell(&self, rows: &Rows, outcome: &Decision) -> Result<(), Error> {
+        let Some(device) = rows.device else { return Ok(()) };
+        let detail = match outcome {
+            Decision::Refuse(why) => Some(json!({ "refused": why, "origin": self.peer.origin }).to_string()),
+            Decision::Unenroll => Some(json!({ "unenrolled": true }).to_string()),
+            _ => None,
+        };
+        self.tx.tell(device, rows.channel, None, self.checkin.message.message_type(), detail.as_deref(), self.now)?;
+        Ok(())
+    }
+}
+
+/// The place that a device's secret is sealed for.
+pub(super) fn secret_place(device: i64, kind: &str, generation: i64) -> String {
+    format!("secret/{device}/{kind}/{generation}")
+}
+
+/// Row ids as they come to exist while effects are applied.
+struct Rows {
+    device_channel: Option<i64>,
+    channel: Option<i64>,
+    device: Option<i64>,
+}
+
+fn event(message: &Message) -> Event {
+    match message {
+        Message::Authenticate(_) => Event::Authenticate,
+        Message::TokenUpdate(update) => Event::TokenUpdate { has_unlock_token: update.unlock_token.is_some() },
+        Message::CheckOut { .. } => Event::CheckOut,
+        Message::UserAuthenticate { .. } => Event::UserAuthenticate,
+        Message::SetBootstrapToken { token, .. } => Event::SetBootstrapToken { has_token: token.is_some() },
+        Message::GetBootstrapToken { .. } => Event::GetBootstrapToken,
+        Message::GetToken { .. } => Event::GetToken,
+        Message::DeclarativeManagement { .. } => Event::DeclarativeManagement,
+    }
+}
+
+fn facts(said: &Authenticate) -> DeviceFacts {
+    DeviceFacts {
+        serial: said.serial.clone(),
+        name: said.device_name.clone(),
+        platform: platform(said.product_name.as_deref().or(said.model.as_deref()), said.model_name.as_deref()),
+        model: said.model.clone(),
+        model_name: said.model_name.clone(),
+        product_name: said.product_name.clone(),
+        os_version: said.os_version.clone(),
+        build_version: said.build_version.clone(),
+        imei: said.imei.clone(),
+        meid: said.meid.clone(),
+    }
+}
+
+/// The system by product identifier (`iPad13,1`, `MacBookAir10,1`) or, failing that, by model name.
+pub(super) fn platform(product: Option<&str>, model_name: Option<&str>) -> Option<&'static str> {
+    const FAMILIES: [(&str, &str); 12] = [
+        ("iPad", "iPadOS"),
+        ("iPhone", "iOS"),
+        ("iPod", "iOS"),
+        ("AppleTV", "tvOS"),
+        ("Apple TV", "tvOS"),
+        ("Watch", "watchOS"),
+        ("Apple Watch", "watchOS"),
+        ("RealityDevice", "visionOS"),
+        ("iMac", "macOS"),
+        ("Mac", "macOS"),
+        ("VirtualMac", "macOS"),
+        ("Xserve", "macOS"),
+    ];
+    let of = |text: &str| FAMILIES.iter().find(|(family, _)| text.starts_with(family)).map(|(_, system)| *system);
+    product.and_then(of).or_else(|| model_name.and_then(of))
+}

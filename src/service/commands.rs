@@ -1,0 +1,303 @@
+//! Commands: checked against Apple's schema, queued for one channel, listed, cancelled, and explained in plain words.
+
+use super::actor::{Actor, Permission};
+use super::{Context, Error, auditing, devices, polling};
+use crate::base::ids::CommandUuid;
+use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
+use crate::base::texts::Text;
+use crate::base::time::Timestamp;
+use crate::plist::Dictionary;
+use crate::protocol::lifecycle::State;
+use crate::protocol::queue::DeliveryState;
+use crate::protocol::{catalogue, command};
+use crate::store::{CommandFilter, DeliveryRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow};
+use serde_json::json;
+
+/// Commands that erase, lock out or remove: they need the right to destroy.
+const DESTRUCTIVE: [&str; 9] = [
+    "EraseDevice",
+    "DeviceLock",
+    "ClearPasscode",
+    "ClearRestrictionsPassword",
+    "DisableLostMode",
+    "RemoveProfile",
+    "DeleteUser",
+    "SetFirmwarePassword",
+    "SetRecoveryLock",
+];
+
+/// What is to be sent, to whom.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub request_type: String,
+    /// Apple's keys beside RequestType.
+    pub keys: Dictionary,
+    /// UserID or short name, for a user's channel.
+    pub user: Option<String>,
+    pub uuid: Option<CommandUuid>,
+    pub not_before: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    /// Take it as it is, also where Apple's schema would not: raw plists, keys newer than the schema.
+    pub unchecked: bool,
+}
+
+/// One command as the outside sees it. The answer's secrets are masked where it is shown.
+#[derive(Debug, Clone)]
+pub struct CommandView {
+    pub delivery: DeliveryRow,
+    pub device_id: String,
+    pub user: Option<String>,
+    pub created_by: String,
+    pub result: Option<ResultRow>,
+    pub answer: Option<Dictionary>,
+    pub history: Vec<TimelineRow>,
+}
+
+/// Where a command's bytes are sealed for.
+pub(super) fn command_place(uuid: &str) -> String {
+    format!("command/{uuid}")
+}
+
+/// Where an answer is sealed for.
+pub(super) fn result_place(seq: i64) -> String {
+    format!("result/{seq}")
+}
+
+/// Queues a command and owes the push.
+///
+/// # Errors
+/// `Invalid` with the key that is wrong; `NotFound`; `Conflict` for a device that cannot be commanded.
+pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<CommandView, Error> {
+    actor.require(if DESTRUCTIVE.contains(&wish.request_type.as_str()) { Permission::Destroy } else { Permission::Command })?;
+    check(wish)?;
+    let found = devices::find(cx, device)?;
+    let channel = devices::channel(cx, &found, wish.user.as_deref())?;
+    if channel.state == State::Gone {
+        return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
+    }
+    let uuid = wish.uuid.clone().unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
+    let plist = command::encode(&uuid, &wish.request_type, &wish.keys);
+    if plist.len() > MAX_COMMAND {
+        return Err(Error::invalid(Text::CommandTooLarge { bytes: plist.len(), limit: MAX_COMMAND }));
+    }
+    let sealed_plist = cx.seal(&command_place(uuid.as_str()), &plist);
+    let (now, by) = (cx.now(), actor.name());
+    cx.store.write(|tx| {
+        let waiting = tx.count_waiting(channel.id)?;
+        if waiting >= MAX_QUEUED_PER_ENROLLMENT {
+            return Err(Error::conflict(Text::QueueFull { waiting }));
+        }
+        if tx.find_command(uuid.as_str())?.is_some() {
+            return Err(Error::conflict(Text::UuidTaken { uuid: uuid.to_string() }));
+        }
+        let new = NewCommand { uuid: uuid.as_str(), request_type: &wish.request_type, sealed_plist: &sealed_plist, created_by: &by };
+        tx.insert_command(&new, now)?;
+        tx.insert_delivery(uuid.as_str(), channel.id, channel.generation, 0, wish.not_before, wish.expires_at)?;
+        let detail = json!({ "RequestType": wish.request_type, "by": by });
+        tx.tell(found.id, Some(channel.id), Some(uuid.as_str()), "queued", Some(&detail.to_string()), now)?;
+        let detail = json!({ "command": uuid.as_str(), "RequestType": wish.request_type, "user": wish.user });
+        auditing::record(tx, actor, "command.send", Some(&found.public_id), Some(detail), now)?;
+        if channel.target.is_some() {
+            tx.owe_push(channel.id, wish.not_before.unwrap_or(now).max(now), now)?;
+        }
+        Ok(())
+    })?;
+    cx.ring_pusher();
+    show(cx, actor, uuid.as_str())
+}
+
+/// By Apple's schema: the first thing that is wrong, in words.
+fn check(wish: &Wish) -> Result<(), Error> {
+    if wish.unchecked {
+        return Ok(());
+    }
+    if catalogue::find(&wish.request_type).is_none() {
+        return Err(Error::invalid(Text::UnknownRequestType { request_type: wish.request_type.clone() }));
+    }
+    match catalogue::check(&wish.request_type, &wish.keys).into_iter().next() {
+        Some(finding) => Err(Error::invalid(Text::BadArgument { key: finding.path.clone(), why: finding.words() })),
+        None => Ok(()),
+    }
+}
+
+/// One command with its answer and history.
+///
+/// # Errors
+/// `NotFound`.
+pub fn show(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Error> {
+    actor.require(Permission::Look)?;
+    let missing = || Error::not_found(Text::NoSuchCommand { uuid: uuid.to_owned() });
+    let delivery = cx.store.read(|db| db.find_delivery_of(uuid))?.ok_or_else(missing)?;
+    view(cx, delivery, true)
+}
+
+/// Commands, newest first; of one device, in one state, or all. Answers are left out.
+pub fn list(cx: &Context, actor: &Actor, device: Option<&str>, filter: CommandFilter) -> Result<Vec<CommandView>, Error> {
+    actor.require(Permission::Look)?;
+    let device = device.map(|d| devices::find(cx, d)).transpose()?.map(|d| d.id);
+    let rows = cx.store.read(|db| db.list_deliveries(&CommandFilter { device, ..filter }))?;
+    rows.into_iter().map(|row| view(cx, row, false)).collect()
+}
+
+fn view(cx: &Context, delivery: DeliveryRow, whole: bool) -> Result<CommandView, Error> {
+    let (channel, device) = owner(cx, &delivery)?;
+    let created_by = cx.store.read(|db| db.find_command(&delivery.command))?.map(|c| c.created_by).unwrap_or_default();
+    let result = if delivery.state.is_finished() { cx.store.read(|db| db.find_result(delivery.seq))? } else { None };
+    let sealed = result.as_ref().filter(|_| whole).and_then(|r| r.sealed_answer.as_ref());
+    let answer = sealed.map(|sealed| polling::open_answer(cx, delivery.seq, sealed)).transpose()?;
+    let history = if whole { cx.store.read(|db| db.list_command_timeline(&delivery.command))? } else { Vec::new() };
+    let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
+    Ok(CommandView { delivery, device_id: device, user, created_by, result, answer, history })
+}
+
+fn owner(cx: &Context, delivery: &DeliveryRow) -> Result<(EnrollmentRow, String), Error> {
+    cx.store.read(|db| {
+        let lost = || Error::internal("a delivery without its device");
+        let channel = db.find_enrollment_by_row(delivery.enrollment)?.ok_or_else(lost)?;
+        let device = db.find_device(channel.device)?.ok_or_else(lost)?;
+        Ok((channel, device.public_id))
+    })
+}
+
+/// Takes a command back that has not been sent, or that the device put off.
+///
+/// # Errors
+/// `Conflict` for one that is out or finished.
+pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Error> {
+    actor.require(Permission::Command)?;
+    let now = cx.now();
+    cx.store.write(|tx| {
+        let missing = || Error::not_found(Text::NoSuchCommand { uuid: uuid.to_owned() });
+        let delivery = tx.find_delivery_of(uuid)?.ok_or_else(missing)?;
+        match delivery.state {
+            DeliveryState::Queued | DeliveryState::NotNow => {}
+            DeliveryState::Sent => return Err(Error::conflict(Text::AlreadySent { uuid: uuid.to_owned() })),
+            finished => return Err(Error::conflict(Text::AlreadyFinished { uuid: uuid.to_owned(), state: finished.as_str() })),
+        }
+        tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
+        let channel = tx.find_enrollment_by_row(delivery.enrollment)?.ok_or_else(missing)?;
+        let detail = json!({ "by": actor.name() });
+        tx.tell(channel.device, Some(channel.id), Some(uuid), "cancelled", Some(&detail.to_string()), now)?;
+        auditing::record(tx, actor, "command.cancel", Some(uuid), None, now)
+    })?;
+    show(cx, actor, uuid)
+}
+
+/// Ends commands whose time is over. Nothing expires while the clock cannot be trusted.
+pub fn expire(cx: &Context) -> Result<usize, Error> {
+    if cx.clock_is_behind().is_some() {
+        return Ok(0);
+    }
+    let now = cx.now();
+    if cx.store.read(|db| db.list_expired(now, 1))?.is_empty() {
+        return Ok(0);
+    }
+    cx.store.write(|tx| {
+        let expired = tx.list_expired(now, 500)?;
+        for delivery in &expired {
+            tx.finish_delivery(delivery.seq, DeliveryState::Expired, now)?;
+            if let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? {
+                tx.tell(channel.device, Some(channel.id), Some(&delivery.command), "expired", None, now)?;
+            }
+        }
+        Ok(expired.len())
+    })
+}
+
+/// Why a command is where it is, in plain words, most important first.
+///
+/// # Errors
+/// `NotFound`.
+pub fn explain(cx: &Context, actor: &Actor, uuid: &str) -> Result<Vec<String>, Error> {
+    let view = show(cx, actor, uuid)?;
+    let delivery = &view.delivery;
+    let (channel, _) = owner(cx, delivery)?;
+    let push = cx.store.read(|db| db.find_push(channel.id))?;
+    let seen = cx.find_seen(channel.id).max(channel.last_seen_at);
+    let ahead = cx.store.read(|db| db.count_ahead(delivery))?;
+    let paused = match &channel.target {
+        Some(target) => {
+            let certificates = cx.store.read(|db| db.list_push_certificates())?;
+            certificates.into_iter().find(|c| c.topic == target.topic.as_str()).and_then(|c| c.paused_why)
+        }
+        None => None,
+    };
+    let mut words = vec![state_in_words(delivery, view.result.as_ref())];
+    if !delivery.state.is_finished() {
+        words.extend(waiting_in_words(&channel, delivery, push.as_ref(), paused, seen, ahead, cx.now()));
+    }
+    Ok(words)
+}
+
+fn state_in_words(delivery: &DeliveryRow, result: Option<&ResultRow>) -> String {
+    let at = delivery.finished_at.map(|t| t.to_string()).unwrap_or_default();
+    match delivery.state {
+        DeliveryState::Queued => String::from("It waits to be fetched by the device; it has not been sent yet."),
+        DeliveryState::Sent => format!(
+            "It was handed to the device {} and has not been answered yet. If the answer was lost, the same command is handed out again when the device comes.",
+            times(delivery.sent_count)
+        ),
+        DeliveryState::NotNow => format!(
+            "The device has said “not now” {}. It is usually locked, or was not unlocked since it started. It asks again by itself when it can.",
+            times(delivery.not_now_count)
+        ),
+        DeliveryState::Acknowledged => format!("Done: the device acknowledged it at {at}."),
+        DeliveryState::Error => {
+            let chain = result.and_then(|r| r.error_chain.clone()).unwrap_or_else(|| String::from("no reason given"));
+            format!("The device answered with an error at {at}: {chain}")
+        }
+        DeliveryState::CommandFormatError => format!("The device could not make sense of it (at {at}). Check its keys, or ask for a newer system on the device."),
+        DeliveryState::Cancelled => format!("It was cancelled at {at}, before the device had it."),
+        DeliveryState::Expired => format!("Its time was over at {at}, before the device had it."),
+        DeliveryState::Cleared => format!("The device enrolled anew at {at}, which empties its queue. Send it again if it is still wanted."),
+    }
+}
+
+fn times(n: i64) -> String {
+    match n {
+        1 => String::from("once"),
+        2 => String::from("twice"),
+        n => format!("{n} times"),
+    }
+}
+
+fn waiting_in_words(
+    channel: &EnrollmentRow,
+    delivery: &DeliveryRow,
+    push: Option<&PushRow>,
+    paused: Option<String>,
+    seen: Option<Timestamp>,
+    ahead: i64,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut words = Vec::new();
+    if let Some(at) = delivery.not_before.filter(|at| *at > now) {
+        words.push(format!("It is not to be sent before {at}."));
+    }
+    if ahead > 0 {
+        words.push(format!("{ahead} older command(s) for this device go first."));
+    }
+    if channel.state == State::Started {
+        words.push(String::from("The enrolment is not finished: the device has not said yet how it can be reached."));
+    }
+    if let Some(why) = push.and_then(|p| p.dead_why.as_ref()) {
+        words.push(format!("It cannot be called: {why}. It becomes reachable when it sends a new token by itself, or is enrolled again."));
+    } else if let Some(why) = paused {
+        words.push(format!("Pushes are paused because Apple refuses the push certificate ({why}). Renew it with `cordon push-cert import`."));
+    } else if let Some(push) = push {
+        if let Some(at) = push.last_sent_at {
+            words.push(format!("The device was last called at {at} ({}).", push.last_result.as_deref().unwrap_or("no answer yet")));
+        }
+        if let Some(at) = push.due_at {
+            words.push(format!("If it does not come, it is called again at {at}."));
+        }
+    }
+    words.push(match seen {
+        Some(at) => format!("The device was last heard of at {at}. It may be asleep, switched off or without a network."),
+        None => String::from("The device has not been heard of since it enrolled."),
+    });
+    if let Some(at) = delivery.expires_at {
+        words.push(format!("If it is not fetched by {at}, it expires."));
+    }
+    words
+}

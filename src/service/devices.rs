@@ -1,0 +1,86 @@
+//! Looking at devices: by any of their names, with their channels and their story.
+
+use super::actor::{Actor, Permission};
+use super::{Context, Error};
+use crate::base::texts::Text;
+use crate::base::time::Timestamp;
+use crate::store::{ChannelKind, DeviceRow, EnrollmentRow, PushRow, TimelineRow};
+
+/// One channel with everything a person wants to know of it.
+#[derive(Debug, Clone)]
+pub struct ChannelView {
+    pub row: EnrollmentRow,
+    pub last_seen_at: Option<Timestamp>,
+    pub waiting: i64,
+    pub push: Option<PushRow>,
+}
+
+/// A device with its channels, the device's own first.
+#[derive(Debug, Clone)]
+pub struct DeviceView {
+    pub row: DeviceRow,
+    pub channels: Vec<ChannelView>,
+}
+
+/// By Cordon's id, UDID / EnrollmentID or serial number.
+///
+/// # Errors
+/// `NotFound`.
+pub(super) fn find(cx: &Context, device: &str) -> Result<DeviceRow, Error> {
+    let found = cx.store.read(|db| db.find_device_by_any(device))?;
+    found.ok_or_else(|| Error::not_found(Text::NoSuchDevice { device: device.to_owned() }))
+}
+
+/// The device's own channel, or that of one of its users (by UserID or short name).
+///
+/// # Errors
+/// `NotFound` for a user that has no channel here; `Conflict` for a device that never enrolled.
+pub(super) fn channel(cx: &Context, device: &DeviceRow, user: Option<&str>) -> Result<EnrollmentRow, Error> {
+    let channels = cx.store.read(|db| db.list_enrollments(device.id))?;
+    let shown = || device.serial.clone().unwrap_or_else(|| device.public_id.clone());
+    match user {
+        // The newest wins: a device may have enrolled under other ids before.
+        None => channels
+            .into_iter()
+            .filter(|c| c.channel == ChannelKind::Device)
+            .max_by_key(|c| (c.state == crate::protocol::lifecycle::State::Active, c.id))
+            .ok_or_else(|| Error::conflict(Text::NotEnrolled { device: shown() })),
+        Some(user) => channels
+            .into_iter()
+            .filter(|c| c.channel == ChannelKind::User)
+            .find(|c| c.user_id.as_deref() == Some(user) || c.user_short_name.as_deref() == Some(user))
+            .ok_or_else(|| Error::not_found(Text::NoSuchUser { user: user.to_owned(), device: shown() })),
+    }
+}
+
+/// Devices after `after` in order of arrival. `search` matches the beginning of serial, name, model or id.
+pub fn list(cx: &Context, actor: &Actor, after: i64, search: Option<&str>, limit: usize) -> Result<Vec<DeviceView>, Error> {
+    actor.require(Permission::Look)?;
+    let rows = cx.store.read(|db| db.list_devices(after, search, limit))?;
+    rows.into_iter().map(|row| view(cx, row)).collect()
+}
+
+pub fn show(cx: &Context, actor: &Actor, device: &str) -> Result<DeviceView, Error> {
+    actor.require(Permission::Look)?;
+    view(cx, find(cx, device)?)
+}
+
+/// What happened to a device, newest first.
+pub fn timeline(cx: &Context, actor: &Actor, device: &str, limit: usize) -> Result<Vec<TimelineRow>, Error> {
+    actor.require(Permission::Look)?;
+    let row = find(cx, device)?;
+    cx.store.read(|db| Ok(db.list_timeline(row.id, limit)?))
+}
+
+fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {
+    let channels = cx.store.read(|db| -> Result<_, Error> {
+        let mut channels = Vec::new();
+        for channel in db.list_enrollments(row.id)? {
+            let last_seen_at = cx.find_seen(channel.id).max(channel.last_seen_at);
+            let (waiting, push) = (db.count_waiting(channel.id)?, db.find_push(channel.id)?);
+            channels.push(ChannelView { row: channel, last_seen_at, waiting, push });
+        }
+        Ok(channels)
+    })?;
+    Ok(DeviceView { row, channels })
+}

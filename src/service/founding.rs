@@ -1,0 +1,207 @@
+//! The first start and every later one: machine key, data key, the school's certificate authorities. Called by `cli` before anything else.
+//!
+//! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
+
+use super::{Authorities, Context, Error, PushWork, Seen, Urls};
+use crate::base::random::Random;
+use crate::base::secret::Secret;
+use crate::base::time::{Clock, Timestamp};
+use crate::pki::keys::PrivateKey;
+use crate::pki::sealing::DataKey;
+use crate::pki::templates::{self, Authority};
+use crate::pki::x509::Certificate;
+use crate::store::{CertificateRow, Purpose, Store, StoreError, Tx, WrappedKey, create_machine_key, find_machine_key};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI64;
+use std::sync::{Arc, Mutex, RwLock};
+
+/// Setting: the highest time this installation has seen, milliseconds.
+pub(super) const HIGHEST_TIME: &str = "highest_time";
+/// Setting: the random part of this school's PayloadIdentifiers, minted once.
+pub(super) const SCHOOL_ID: &str = "school_id";
+/// Setting: the organisation's name as people wrote it.
+pub(super) const ORGANIZATION: &str = "organization";
+/// Setting: the host name that devices know.
+pub(super) const HOSTNAME: &str = "hostname";
+
+/// Names of the certificate authorities before set-up has given the organisation's.
+const FIRST_ORGANIZATION: &str = "Cordon";
+
+/// Where a database and its key are.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub directory: PathBuf,
+    /// Defaults to `machine.key` in the directory; packages put it elsewhere.
+    pub machine_key: Option<PathBuf>,
+}
+
+impl Place {
+    pub fn in_directory(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), machine_key: None }
+    }
+
+    fn key_path(&self) -> PathBuf {
+        self.machine_key.clone().unwrap_or_else(|| self.directory.join("machine.key"))
+    }
+}
+
+/// Opens the school's database, founding it when it is new.
+///
+/// # Errors
+/// When another server runs on it, the machine key does not fit, or the disk is full.
+pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Context, Error> {
+    let store = Store::open(&place.directory)?;
+    let now = clock.now();
+    let machine_key = machine_key(place, &store, &*random)?;
+    let keyring = keyring(&store, &machine_key, &*random, now)?;
+    let authorities = match load_authorities(&store, &keyring)? {
+        Some(authorities) => authorities,
+        None => found(&store, &keyring, &*random, now)?,
+    };
+    let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
+    Ok(Context {
+        store,
+        clock,
+        random,
+        authorities,
+        keyring,
+        urls: RwLock::new(Urls::default()),
+        seen: Mutex::new(Seen::default()),
+        highest_time: AtomicI64::new(highest),
+        push_work: PushWork::default(),
+    })
+}
+
+fn machine_key(place: &Place, store: &Store, random: &dyn Random) -> Result<Secret<[u8; 32]>, Error> {
+    let path = place.key_path();
+    if let Some(key) = find_machine_key(&path)? {
+        return Ok(key);
+    }
+    if !store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?.is_empty() {
+        return Err(Error::internal(format!(
+            "the machine key {} is missing, and this database is sealed with it; put it back, or restore with the recovery code",
+            path.display()
+        )));
+    }
+    let key = Secret::new(crate::base::random::bytes::<32>(random));
+    create_machine_key(&path, &key)?;
+    Ok(key)
+}
+
+/// The word of the `wrapping` column.
+const MACHINE_KEY: &str = "machine-key";
+
+fn keyring(store: &Store, machine_key: &Secret<[u8; 32]>, random: &dyn Random, now: Timestamp) -> Result<DataKey, Error> {
+    let wrapped = store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?;
+    if let Some(newest) = wrapped.first() {
+        return DataKey::unwrap(&newest.wrapped, machine_key)
+            .map_err(|_| Error::internal("the machine key does not open this database: it belongs to another one"));
+    }
+    let key = DataKey::generate(random, 1);
+    let row = WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key) };
+    store.write(|tx| tx.insert_wrapped_key(&row, MACHINE_KEY, now))?;
+    Ok(key)
+}
+
+/// The place that an authority's key is sealed for.
+fn key_place(purpose: Purpose, fingerprint: &[u8; 32]) -> String {
+    format!("authority/{}/{}", purpose.as_str(), hex::encode(fingerprint))
+}
+
+/// A certificate as a row of the register.
+pub(super) fn certificate_row(certificate: &Certificate, issued_profile: Option<i64>) -> CertificateRow {
+    CertificateRow {
+        fingerprint: certificate.fingerprint(),
+        der: certificate.der().to_vec(),
+        serial: certificate.serial_hex(),
+        subject: certificate.subject(),
+        not_before: certificate.not_before(),
+        not_after: certificate.not_after(),
+        issued_profile,
+        revoked_at: None,
+    }
+}
+
+fn load_authorities(store: &Store, keyring: &DataKey) -> Result<Option<Authorities>, Error> {
+    let load = |purpose: Purpose| -> Result<Option<Authority>, Error> {
+        let Some(row) = store.read(|db| db.find_authority(purpose))? else { return Ok(None) };
+        let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
+        let place = key_place(purpose, &certificate.fingerprint());
+        let key = keyring.open(&place, &row.sealed_key).map_err(Error::internal)?;
+        let key = PrivateKey::from_pkcs8_der(key.expose()).map_err(Error::internal)?;
+        Ok(Some(Authority { certificate, key }))
+    };
+    let (root, issuing, signer) = (store.read(|db| db.find_authority(Purpose::Root))?, load(Purpose::Issuing)?, load(Purpose::Signer)?);
+    match (root, issuing, signer) {
+        (Some(root), Some(issuing), Some(signer)) => {
+            Ok(Some(Authorities { root: Certificate::parse(&root.der).map_err(Error::internal)?, issuing, signer }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Makes root, issuing CA and profile signer, in one transaction. The root's key stays sealed and is not kept in memory.
+fn found(store: &Store, keyring: &DataKey, random: &dyn Random, now: Timestamp) -> Result<Authorities, Error> {
+    let root = templates::new_root(FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
+    let issuing = templates::new_issuing_ca(&root, FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
+    let signer = templates::new_profile_signer(&issuing, FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
+    let school_id = crate::base::ids::short_code(&crate::base::random::bytes::<12>(random));
+    store.write(|tx| -> Result<(), StoreError> {
+        for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
+            put_authority(tx, keyring, random, purpose, authority, now)?;
+        }
+        tx.put_setting(SCHOOL_ID, &json!(school_id))?;
+        tx.put_setting(HIGHEST_TIME, &json!(now.0))
+    })?;
+    Ok(Authorities { root: root.certificate, issuing, signer })
+}
+
+fn put_authority(
+    tx: &Tx<'_>,
+    keyring: &DataKey,
+    random: &dyn Random,
+    purpose: Purpose,
+    authority: &Authority,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let fingerprint = authority.certificate.fingerprint();
+    let sealed = keyring.seal(random, &key_place(purpose, &fingerprint), authority.key.to_pkcs8_der().expose());
+    tx.insert_certificate(&certificate_row(&authority.certificate, None), purpose, now)?;
+    tx.insert_authority(purpose, &fingerprint, &sealed, now)
+}
+
+/// How long a TLS certificate of our own CA is valid. Apple refuses more than 825 days even from private roots.
+const TLS_DAYS: i64 = 397;
+
+/// The chain and key that the listeners serve for `names`; issued anew when the names changed or a third of its life is left.
+///
+/// # Errors
+/// `Internal` when the sealed keys cannot be opened.
+pub fn tls_identity(cx: &Context, names: &[String]) -> Result<(Vec<Vec<u8>>, Secret<Vec<u8>>), Error> {
+    let now = cx.now();
+    let issuing = &cx.authorities.issuing;
+    let chain = |leaf: &Certificate| vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
+    let names_now = json!(names);
+    if cx.store.read(|db| db.find_setting(TLS_NAMES))? == Some(names_now.clone())
+        && let Some(row) = cx.store.read(|db| db.find_authority(Purpose::Tls))?
+    {
+        let leaf = Certificate::parse(&row.der).map_err(Error::internal)?;
+        let life = leaf.not_after().since(leaf.not_before());
+        if leaf.not_after().since(now) > life / 3 || cx.clock_is_behind().is_some() {
+            let key = cx.open(&key_place(Purpose::Tls, &leaf.fingerprint()), &row.sealed_key)?;
+            return Ok((chain(&leaf), key));
+        }
+    }
+    let key = PrivateKey::generate_ec_p256().map_err(Error::internal)?;
+    let leaf = templates::issue_tls_server(issuing, names, &key.spki_der(), now, TLS_DAYS, &*cx.random).map_err(Error::internal)?;
+    let authority = Authority { certificate: leaf.clone(), key };
+    cx.store.write(|tx| {
+        put_authority(tx, &cx.keyring, &*cx.random, Purpose::Tls, &authority, now)?;
+        tx.put_setting(TLS_NAMES, &names_now)
+    })?;
+    Ok((chain(&leaf), authority.key.to_pkcs8_der()))
+}
+
+/// Setting: the names on the current TLS certificate.
+const TLS_NAMES: &str = "tls_names";

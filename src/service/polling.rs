@@ -1,0 +1,316 @@
+//! The command poll: a device reports, and gets its next command. An idle poll of an empty queue never touches the writer;
+//! everything else is one transaction, on disk before the answer leaves.
+
+use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
+use super::commands::{command_place, result_place};
+use super::identity::{self, Identity, Peer};
+use super::{Context, Error};
+use crate::base::ids::{CommandUuid, Serial};
+use crate::base::time::{MINUTE, Timestamp};
+use crate::plist::{Dictionary, Value, to_xml};
+use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
+use crate::protocol::report::{Report, Status};
+use crate::protocol::status::{Outcome, RefusalStatus};
+use crate::store::{DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, Tx};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use serde_json::json;
+use std::io::Write;
+
+/// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
+const BROKEN_SERIES_DELAY: i64 = MINUTE;
+/// Answers shorter than this are not worth compressing.
+const COMPRESS_FROM: usize = 512;
+
+/// Who polls, as far as reading alone tells.
+struct Caller {
+    channel: Option<EnrollmentRow>,
+    device_channel: Option<EnrollmentRow>,
+    decision: Decision,
+    effects: Vec<Effect>,
+    waiting: bool,
+}
+
+/// Receives one report and hands out the next command.
+///
+/// # Errors
+/// Faults of ours; then the result was not stored, and the device keeps it and tries again.
+pub fn receive(cx: &Context, peer: &Peer, report: &Report) -> Result<Outcome, Error> {
+    let now = cx.now();
+    let caller = match look(cx, peer, report, now)? {
+        Ok(caller) => caller,
+        Err(why) => return Ok(refuse(peer, report, why)),
+    };
+    match caller.decision {
+        Decision::Serve => {}
+        Decision::Refuse(why) => return Ok(refuse(peer, report, why)),
+        Decision::Unenroll => {
+            let device = caller.device_channel.as_ref().map(|d| d.device);
+            let row = cx.store.read(|db| device.map(|id| db.find_device(id)).transpose())?.flatten();
+            return Ok(unenroll(row.as_ref()));
+        }
+        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser => return Ok(Outcome::Empty),
+    }
+    if let Some(channel) = &caller.channel {
+        cx.note_seen(channel.id, now);
+        if report.status == Status::Idle && !caller.waiting {
+            return Ok(Outcome::Empty);
+        }
+    }
+    serve(cx, report, &caller, now)
+}
+
+/// A result too large to be read: the command it names ends, or the device would send it for ever.
+///
+/// # Errors
+/// Faults of ours. The caller has identified the peer's certificate only; that it is bound to the command's device is checked here.
+pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: usize) -> Result<Outcome, Error> {
+    let now = cx.now();
+    let behind = cx.clock_is_behind().is_some();
+    cx.store.write(|tx| {
+        let identity = match identity::resolve(tx, peer, now, behind)? {
+            Ok(identity) => identity,
+            Err(distrust) => return Ok(Outcome::refuse(RefusalStatus::BadRequest, distrust_text(distrust))),
+        };
+        let Some((delivery, channel)) = own_delivery(tx, &identity, uuid)? else {
+            return Ok(Outcome::refuse(RefusalStatus::TooLarge, "the result is too large and names no command of this device"));
+        };
+        if !delivery.state.is_finished() {
+            tx.finish_delivery(delivery.seq, DeliveryState::Error, now)?;
+            let chain = json!([{ "ErrorDomain": "Cordon", "LocalizedDescription": "result too large" }]).to_string();
+            let status = String::from("Error");
+            let row = ResultRow { status, error_chain: Some(chain), sealed_answer: None, answer_bytes: bytes as i64, received_at: now };
+            tx.insert_result(delivery.seq, &row)?;
+            let detail = json!({ "bytes": bytes }).to_string();
+            tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), "result-too-large", Some(&detail), now)?;
+        }
+        Ok(Outcome::Empty)
+    })
+}
+
+/// The delivery of this command, if one of the certificate's device channels (or a user under it) has it.
+fn own_delivery(tx: &Tx<'_>, identity: &Identity, uuid: &CommandUuid) -> Result<Option<(DeliveryRow, EnrollmentRow)>, Error> {
+    let Some(delivery) = tx.find_delivery_of(uuid.as_str())? else { return Ok(None) };
+    let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? else { return Ok(None) };
+    let device_channel = channel.parent.unwrap_or(channel.id);
+    let bound = identity.bindings.iter().any(|b| b.enrollment == device_channel);
+    Ok(bound.then_some((delivery, channel)))
+}
+
+fn refuse(peer: &Peer, report: &Report, why: &'static str) -> Outcome {
+    tracing::warn!(origin = peer.origin, device = report.from.device.as_str(), status = report.status.as_str(), why, "poll refused");
+    Outcome::refuse(RefusalStatus::BadRequest, why)
+}
+
+fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Result<Caller, &'static str>, Error> {
+    let behind = cx.clock_is_behind().is_some();
+    cx.store.read(|db| {
+        let identity = match identity::resolve(db, peer, now, behind)? {
+            Ok(identity) => identity,
+            Err(distrust) => return Ok(Err(distrust_text(distrust))),
+        };
+        let from = &report.from;
+        let device_channel = db.find_enrollment(from.device_enrollment_id().as_str())?;
+        let channel = if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
+        let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
+        let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
+        let known = device_channel.as_ref().map(known);
+        let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+        let waiting = match &channel {
+            Some(channel) => db.has_waiting(channel.id)?,
+            None => false,
+        };
+        Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
+    })
+}
+
+/// The answer of a report, compressed and sealed before the transaction, so that the writer is not held up by it.
+struct Sealed {
+    blob: Option<(i64, Vec<u8>)>,
+    bytes: i64,
+}
+
+fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
+    let answered = match (&caller.channel, &report.command_uuid) {
+        (Some(channel), Some(uuid)) => cx.store.read(|db| db.find_delivery(uuid.as_str(), channel.id))?,
+        _ => None,
+    };
+    let sealed = seal_answer(cx, report, answered.as_ref());
+    let (next, left) = cx.store.write(|tx| -> Result<_, Error> {
+        let channel = match (&caller.channel, &caller.device_channel) {
+            (Some(channel), _) => channel.clone(),
+            (None, Some(parent)) if caller.effects.contains(&Effect::CreateUserChannel) => {
+                create_user_channel(tx, parent, &report.from, now)?;
+                let id = report.from.enrollment_id();
+                tx.find_enrollment(id.as_str())?.ok_or_else(|| Error::internal("the channel just made is not there"))?
+            }
+            _ => return Err(Error::internal("a served poll without a channel")),
+        };
+        if let Some(uuid) = &report.command_uuid {
+            settle(tx, report, uuid, &channel, &sealed, now)?;
+        }
+        hand_out(tx, report, &channel, now)
+    })?;
+    match next {
+        Some((uuid, sealed_plist)) => Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone())),
+        None => {
+            if left {
+                cx.ring_pusher();
+            }
+            Ok(Outcome::Empty)
+        }
+    }
+}
+
+fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {
+    if report.keys.is_empty() {
+        return Sealed { blob: None, bytes: 0 };
+    }
+    let plain = to_xml(&Value::Dictionary(report.keys.clone()));
+    let bytes = plain.len() as i64;
+    let Some(delivery) = delivery else { return Sealed { blob: None, bytes } };
+    let packed = pack(plain);
+    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes }
+}
+
+/// One byte says how the rest is packed: 0 as it is, 1 zlib.
+fn pack(plain: Vec<u8>) -> Vec<u8> {
+    if plain.len() >= COMPRESS_FROM {
+        let mut encoder = ZlibEncoder::new(vec![1], Compression::fast());
+        if encoder.write_all(&plain).is_ok()
+            && let Ok(packed) = encoder.finish()
+        {
+            return packed;
+        }
+    }
+    let mut out = Vec::with_capacity(plain.len() + 1);
+    out.push(0);
+    out.extend_from_slice(&plain);
+    out
+}
+
+/// What the reported status does to the delivery it names. An unknown UUID is noted and answered like any other.
+fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &EnrollmentRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
+    let tell = |kind: &str, detail: Option<String>| {
+        tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), kind, detail.as_deref(), now)
+    };
+    // Looked up again: between the look and this transaction another request of the same device may have been here.
+    let Some(delivery) = tx.find_delivery(uuid.as_str(), channel.id)? else {
+        tell("unknown-command", Some(json!({ "status": report.status.as_str() }).to_string()))?;
+        return Ok(());
+    };
+    match queue::settle(delivery.state, report.status) {
+        Settle::Nothing | Settle::Duplicate => {}
+        Settle::NotNow => {
+            tx.mark_not_now(delivery.seq, now)?;
+            tell("NotNow", None)?;
+        }
+        Settle::Late => {
+            file(tx, report, &delivery, sealed, now)?;
+            tell("late-answer", Some(json!({ "status": report.status.as_str() }).to_string()))?;
+        }
+        Settle::Finish(state) => {
+            tx.finish_delivery(delivery.seq, state, now)?;
+            file(tx, report, &delivery, sealed, now)?;
+            tell(state.as_str(), None)?;
+            tx.clear_repush(channel.id)?;
+            if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
+                learn(tx, report, channel.device)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
+    let error_chain = (!report.error_chain.is_empty()).then(|| {
+        let items: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
+        serde_json::Value::from(items).to_string()
+    });
+    // The blob is sealed for one delivery's place; if the look and the transaction disagree there is none to file.
+    let sealed_answer = sealed.blob.as_ref().filter(|(seq, _)| *seq == delivery.seq).map(|(_, blob)| blob.clone());
+    let status = report.status.as_str().to_owned();
+    tx.insert_result(delivery.seq, &ResultRow { status, error_chain, sealed_answer, answer_bytes: sealed.bytes, received_at: now })?;
+    Ok(())
+}
+
+/// What DeviceInformation says of the device itself goes into its record.
+fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
+    let Some(Value::Dictionary(answers)) = report.keys.get("QueryResponses") else { return Ok(()) };
+    let text = |key: &str| answers.get(key).and_then(Value::as_string).filter(|t| t.len() <= 256).map(str::to_owned);
+    let serial = match text("SerialNumber").and_then(|s| s.parse::<Serial>().ok()) {
+        // A serial that another device holds is not taken over by a mere answer.
+        Some(serial) if tx.find_device_by_serial(&serial)?.is_some() => None,
+        other => other,
+    };
+    let facts = DeviceFacts {
+        serial,
+        name: text("DeviceName"),
+        platform: platform(text("ProductName").as_deref(), text("ModelName").as_deref()),
+        model: text("Model"),
+        model_name: text("ModelName"),
+        product_name: text("ProductName"),
+        os_version: text("OSVersion"),
+        build_version: text("BuildVersion"),
+        imei: None,
+        meid: None,
+    };
+    tx.update_device(device, &facts)?;
+    Ok(())
+}
+
+/// A command to hand out: its UUID and its sealed bytes.
+type HandedOut = Option<(String, Vec<u8>)>;
+
+/// Chooses and marks the next command. The flag says that something stays waiting for which the device must be called again.
+fn hand_out(tx: &Tx<'_>, report: &Report, channel: &EnrollmentRow, now: Timestamp) -> Result<(HandedOut, bool), Error> {
+    let rows = tx.list_next_deliveries(channel.id, now)?;
+    let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
+    if let Some(chosen) = queue::select(&waiting, Some(report.status), now)
+        && let Some(row) = rows.iter().find(|row| row.seq == chosen.seq)
+    {
+        let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
+        tx.mark_sent(row.seq, now)?;
+        tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
+        return Ok((Some((command.uuid, command.sealed_plist)), false));
+    }
+    let left = queue::needs_push_after(report.status, &waiting, now);
+    if left {
+        tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;
+    }
+    Ok((None, left))
+}
+
+fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {
+    let state = match row.state {
+        DeliveryState::Queued => WaitingState::Queued,
+        DeliveryState::Sent => WaitingState::Sent,
+        DeliveryState::NotNow => WaitingState::NotNow,
+        _ => return None,
+    };
+    let not_now_at = if state == WaitingState::NotNow { row.last_sent_at.map_or(0, |t| t.0) } else { 0 };
+    let (not_before, expires_at) = (row.not_before, row.expires_at);
+    Some(Waiting { seq: row.seq, state, priority: row.priority, not_before, expires_at, not_now_at })
+}
+
+/// Opens what [`pack`] packed; at most `limit` bytes.
+pub(super) fn unpack(packed: &[u8], limit: usize) -> Option<Vec<u8>> {
+    use std::io::Read;
+    match packed.split_first()? {
+        (0, rest) => Some(rest.to_vec()),
+        (1, rest) => {
+            let mut plain = Vec::new();
+            flate2::read::ZlibDecoder::new(rest).take(limit as u64).read_to_end(&mut plain).ok()?;
+            Some(plain)
+        }
+        _ => None,
+    }
+}
+
+/// The answer of a delivery as it came, opened.
+pub(super) fn open_answer(cx: &Context, seq: i64, sealed: &[u8]) -> Result<Dictionary, Error> {
+    let packed = cx.open(&result_place(seq), sealed)?;
+    let plain = unpack(packed.expose(), crate::base::limits::MAX_DRAINED_BODY).ok_or_else(|| Error::internal("a result cannot be unpacked"))?;
+    Ok(crate::plist::parse_dict(&plain).map_err(Error::internal)?.into_dictionary())
+}

@@ -1,0 +1,187 @@
+//! Certificates, the school's own keys, bindings of certificates to device channels, and the wrapped data keys.
+
+use super::{Db, StoreError, Tx};
+use crate::base::time::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+/// What a certificate is for; the words of the `purpose` column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Root,
+    Issuing,
+    Tls,
+    Signer,
+    Identity,
+    Push,
+}
+
+impl Purpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Purpose::Root => "root",
+            Purpose::Issuing => "issuing",
+            Purpose::Tls => "tls",
+            Purpose::Signer => "signer",
+            Purpose::Identity => "identity",
+            Purpose::Push => "push",
+        }
+    }
+}
+
+/// A certificate as recorded. `fingerprint` is SHA-256 of the DER.
+#[derive(Debug, Clone)]
+pub struct CertificateRow {
+    pub fingerprint: [u8; 32],
+    pub der: Vec<u8>,
+    pub serial: String,
+    pub subject: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub issued_profile: Option<i64>,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// One of the school's own keys with its certificate.
+#[derive(Debug, Clone)]
+pub struct AuthorityRow {
+    pub id: i64,
+    pub der: Vec<u8>,
+    pub sealed_key: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BindingState {
+    Pending,
+    Current,
+    Retired,
+    Quarantined,
+}
+
+impl BindingState {
+    fn as_str(self) -> &'static str {
+        match self {
+            BindingState::Pending => "pending",
+            BindingState::Current => "current",
+            BindingState::Retired => "retired",
+            BindingState::Quarantined => "quarantined",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, StoreError> {
+        [BindingState::Pending, BindingState::Current, BindingState::Retired, BindingState::Quarantined]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or(StoreError::Corrupt("binding state"))
+    }
+}
+
+/// Which device channel a certificate speaks for.
+#[derive(Debug, Clone, Copy)]
+pub struct BindingRow {
+    pub enrollment: i64,
+    pub state: BindingState,
+}
+
+/// The data key as it lies in the file.
+#[derive(Debug, Clone)]
+pub struct WrappedKey {
+    pub key_id: u32,
+    pub wrapped: Vec<u8>,
+}
+
+fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
+    Ok(CertificateRow {
+        fingerprint: row.get("fingerprint")?,
+        der: row.get("der")?,
+        serial: row.get("serial")?,
+        subject: row.get("subject")?,
+        not_before: Timestamp(row.get("not_before")?),
+        not_after: Timestamp(row.get("not_after")?),
+        issued_profile: row.get("issued_profile")?,
+        revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
+    })
+}
+
+impl Db<'_> {
+    pub fn find_certificate(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateRow>, StoreError> {
+        let sql = "SELECT fingerprint, der, serial, subject, not_before, not_after, issued_profile, revoked_at
+                   FROM certificate WHERE fingerprint = ?1";
+        Ok(self.conn.prepare_cached(sql)?.query_row([fingerprint], row_to_certificate).optional()?)
+    }
+
+    /// All bindings of a certificate; normally one, more only where somebody copied an identity.
+    pub fn list_bindings(&self, fingerprint: &[u8; 32]) -> Result<Vec<BindingRow>, StoreError> {
+        let mut statement = self.conn.prepare_cached("SELECT enrollment, state FROM binding WHERE certificate = ?1")?;
+        let mut rows = statement.query([fingerprint])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let state: String = row.get("state")?;
+            found.push(BindingRow { enrollment: row.get("enrollment")?, state: BindingState::parse(&state)? });
+        }
+        Ok(found)
+    }
+
+    /// Whether any certificate is bound to this device channel.
+    pub fn has_binding(&self, enrollment: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM binding WHERE enrollment = ?1 AND state IN ('pending', 'current'))";
+        Ok(self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0))?)
+    }
+
+    pub fn find_authority(&self, purpose: Purpose) -> Result<Option<AuthorityRow>, StoreError> {
+        let sql = "SELECT a.id, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate
+                   WHERE a.purpose = ?1 AND a.current = 1";
+        let row = |row: &Row<'_>| Ok(AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? });
+        Ok(self.conn.prepare_cached(sql)?.query_row([purpose.as_str()], row).optional()?)
+    }
+
+    pub fn list_wrapped_keys(&self, wrapping: &str) -> Result<Vec<WrappedKey>, StoreError> {
+        let mut statement = self.conn.prepare("SELECT key_id, wrapped FROM wrapped_key WHERE wrapping = ?1 ORDER BY key_id DESC")?;
+        let rows = statement.query_map([wrapping], |row| Ok(WrappedKey { key_id: row.get("key_id")?, wrapped: row.get("wrapped")? }))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Tx<'_> {
+    pub fn insert_certificate(&self, row: &CertificateRow, purpose: Purpose, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO certificate (fingerprint, der, serial, subject, purpose, not_before, not_after, recorded_at, issued_profile)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (fingerprint) DO NOTHING";
+        let (before, after) = (row.not_before.0, row.not_after.0);
+        let values = params![row.fingerprint, row.der, row.serial, row.subject, purpose.as_str(), before, after, now.0, row.issued_profile];
+        self.conn.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    /// Puts a key of the school in force; the one it replaces stays on record. `sealed_key` is sealed by the caller for
+    /// the place `authority/<purpose>/<hex fingerprint>`.
+    pub fn insert_authority(&self, purpose: Purpose, fingerprint: &[u8; 32], sealed_key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        self.conn.execute("UPDATE authority SET current = 0 WHERE purpose = ?1", [purpose.as_str()])?;
+        self.conn.execute(
+            "INSERT INTO authority (purpose, certificate, sealed_key, current, created_at) VALUES (?1, ?2, ?3, 1, ?4)",
+            params![purpose.as_str(), fingerprint, sealed_key, now.0],
+        )?;
+        Ok(())
+    }
+
+    pub fn insert_wrapped_key(&self, key: &WrappedKey, wrapping: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.conn.execute(
+            "INSERT INTO wrapped_key (key_id, wrapping, wrapped, created_at) VALUES (?1, ?2, ?3, ?4)",
+            params![key.key_id, wrapping, key.wrapped, now.0],
+        )?;
+        Ok(())
+    }
+
+    pub fn put_binding(&self, fingerprint: &[u8; 32], enrollment: i64, state: BindingState, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO binding (certificate, enrollment, state, since) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (certificate, enrollment) DO UPDATE SET state = excluded.state, since = excluded.since";
+        self.conn.prepare_cached(sql)?.execute(params![fingerprint, enrollment, state.as_str(), now.0])?;
+        Ok(())
+    }
+
+    /// The new certificate has proven itself by TokenUpdate: the others of this channel retire.
+    pub fn retire_other_bindings(&self, fingerprint: &[u8; 32], enrollment: i64, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE binding SET state = 'retired', since = ?3
+                   WHERE enrollment = ?2 AND certificate <> ?1 AND state IN ('pending', 'current')";
+        self.conn.prepare_cached(sql)?.execute(params![fingerprint, enrollment, now.0])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,173 @@
+//! Devices (the physical things) and their timeline.
+
+use super::{Db, StoreError, Tx};
+use crate::base::ids::{DeviceId, Serial};
+use crate::base::time::Timestamp;
+use rusqlite::{OptionalExtension, Row, params};
+
+/// What a device says of itself; `None` keeps what is known.
+#[derive(Debug, Clone, Default)]
+pub struct DeviceFacts {
+    pub serial: Option<Serial>,
+    pub name: Option<String>,
+    pub platform: Option<&'static str>,
+    pub model: Option<String>,
+    pub model_name: Option<String>,
+    pub product_name: Option<String>,
+    pub os_version: Option<String>,
+    pub build_version: Option<String>,
+    pub imei: Option<String>,
+    pub meid: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeviceRow {
+    pub id: i64,
+    pub public_id: String,
+    pub serial: Option<String>,
+    pub name: Option<String>,
+    pub platform: String,
+    pub model: Option<String>,
+    pub model_name: Option<String>,
+    pub product_name: Option<String>,
+    pub os_version: Option<String>,
+    pub build_version: Option<String>,
+    pub created_at: Timestamp,
+}
+
+/// One thing that happened to a device. `detail` is JSON without secrets.
+#[derive(Debug, Clone)]
+pub struct TimelineRow {
+    pub at: Timestamp,
+    pub kind: String,
+    pub command: Option<String>,
+    pub detail: Option<String>,
+}
+
+const COLUMNS: &str =
+    "d.id, d.public_id, d.serial, d.name, d.platform, d.model, d.model_name, d.product_name, d.os_version, d.build_version, d.created_at";
+
+fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+    Ok(DeviceRow {
+        id: row.get("id")?,
+        public_id: row.get("public_id")?,
+        serial: row.get("serial")?,
+        name: row.get("name")?,
+        platform: row.get("platform")?,
+        model: row.get("model")?,
+        model_name: row.get("model_name")?,
+        product_name: row.get("product_name")?,
+        os_version: row.get("os_version")?,
+        build_version: row.get("build_version")?,
+        created_at: Timestamp(row.get("created_at")?),
+    })
+}
+
+fn row_to_timeline(row: &Row<'_>) -> rusqlite::Result<TimelineRow> {
+    Ok(TimelineRow {
+        at: Timestamp(row.get("at")?),
+        kind: row.get("kind")?,
+        command: row.get("command")?,
+        detail: row.get("detail")?,
+    })
+}
+
+impl Db<'_> {
+    pub fn find_device(&self, id: i64) -> Result<Option<DeviceRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM device d WHERE d.id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_device).optional()?)
+    }
+
+    pub fn find_device_by_serial(&self, serial: &Serial) -> Result<Option<DeviceRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM device d WHERE d.serial = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([serial.as_str()], row_to_device).optional()?)
+    }
+
+    /// By Cordon's id, the UDID / EnrollmentID of its device channel, or the serial number: DEVICE as people type it.
+    pub fn find_device_by_any(&self, text: &str) -> Result<Option<DeviceRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM device d WHERE d.public_id = ?1
+             UNION ALL SELECT {COLUMNS} FROM device d JOIN enrollment e ON e.device = d.id WHERE e.enrollment_id = ?1 AND e.channel = 'device'
+             UNION ALL SELECT {COLUMNS} FROM device d WHERE d.serial = ?1
+             LIMIT 1"
+        );
+        Ok(self.conn.prepare_cached(&sql)?.query_row([text], row_to_device).optional()?)
+    }
+
+    /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model or a channel's id by prefix.
+    pub fn list_devices(&self, after: i64, search: Option<&str>, limit: usize) -> Result<Vec<DeviceRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
+                 OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND e.enrollment_id LIKE ?2))
+             ORDER BY d.id LIMIT ?3"
+        );
+        let pattern = search.map(|s| format!("{}%", s.replace(['%', '_'], "")));
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![after, pattern, limit as i64], row_to_device)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub fn list_timeline(&self, device: i64, limit: usize) -> Result<Vec<TimelineRow>, StoreError> {
+        let sql = "SELECT at, kind, command, detail FROM timeline WHERE device = ?1 ORDER BY id DESC LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![device, limit as i64], row_to_timeline)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What happened to one command, oldest first.
+    pub fn list_command_timeline(&self, uuid: &str) -> Result<Vec<TimelineRow>, StoreError> {
+        let sql = "SELECT at, kind, command, detail FROM timeline WHERE command = ?1 ORDER BY id";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([uuid], row_to_timeline)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Tx<'_> {
+    /// A new device; returns its row id.
+    pub fn insert_device(&self, public_id: &DeviceId, now: Timestamp) -> Result<i64, StoreError> {
+        self.conn
+            .prepare_cached("INSERT INTO device (public_id, platform, created_at) VALUES (?1, 'unknown', ?2)")?
+            .execute(params![public_id.as_str(), now.0])?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    /// Takes over what the device said; fields it left out keep their value.
+    pub fn update_device(&self, id: i64, facts: &DeviceFacts) -> Result<(), StoreError> {
+        let sql = "UPDATE device SET serial = coalesce(?2, serial), name = coalesce(?3, name), platform = coalesce(?4, platform),
+                       model = coalesce(?5, model), model_name = coalesce(?6, model_name), product_name = coalesce(?7, product_name),
+                       os_version = coalesce(?8, os_version), build_version = coalesce(?9, build_version),
+                       imei = coalesce(?10, imei), meid = coalesce(?11, meid)
+                   WHERE id = ?1";
+        let serial = facts.serial.as_ref().map(Serial::as_str);
+        self.conn.prepare_cached(sql)?.execute(params![
+            id,
+            serial,
+            facts.name,
+            facts.platform,
+            facts.model,
+            facts.model_name,
+            facts.product_name,
+            facts.os_version,
+            facts.build_version,
+            facts.imei,
+            facts.meid
+        ])?;
+        Ok(())
+    }
+
+    /// Writes one line of a device's story. `kind` is a word of ours; `detail` JSON without secrets.
+    pub fn tell(
+        &self,
+        device: i64,
+        enrollment: Option<i64>,
+        command: Option<&str>,
+        kind: &str,
+        detail: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO timeline (device, enrollment, command, at, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        self.conn.prepare_cached(sql)?.execute(params![device, enrollment, command, now.0, kind, detail])?;
+        Ok(())
+    }
+}

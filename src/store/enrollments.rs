@@ -1,0 +1,206 @@
+//! Enrollments: one management relationship on one channel, with its state and its push target.
+
+use super::{Db, StoreError, Tx};
+use crate::base::push::{PushMagic, PushTarget, PushToken, Topic};
+use crate::base::time::Timestamp;
+use crate::protocol::lifecycle::State;
+use rusqlite::{OptionalExtension, Row, params};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelKind {
+    Device,
+    User,
+}
+
+impl ChannelKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChannelKind::Device => "device",
+            ChannelKind::User => "user",
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct EnrollmentRow {
+    pub id: i64,
+    pub device: i64,
+    pub parent: Option<i64>,
+    pub enrollment_id: String,
+    pub channel: ChannelKind,
+    pub user_id: Option<String>,
+    pub user_short_name: Option<String>,
+    pub user_long_name: Option<String>,
+    pub state: State,
+    pub generation: i64,
+    pub target: Option<PushTarget>,
+    pub token_updates: i64,
+    pub awaiting_configuration: bool,
+    pub blocked_at: Option<Timestamp>,
+    pub issued_profile: Option<i64>,
+    pub token_updated_at: Option<Timestamp>,
+    pub last_seen_at: Option<Timestamp>,
+}
+
+/// What is known when an enrollment first appears.
+#[derive(Debug, Clone)]
+pub struct NewEnrollment<'a> {
+    pub device: i64,
+    pub parent: Option<i64>,
+    pub enrollment_id: &'a str,
+    pub udid: Option<&'a str>,
+    pub user_enrollment_id: Option<&'a str>,
+    pub user_id: Option<&'a str>,
+    pub user_short_name: Option<&'a str>,
+    pub user_long_name: Option<&'a str>,
+}
+
+const COLUMNS: &str = "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic,
+     push_token, push_magic, token_updates, awaiting_configuration, blocked_at, issued_profile, token_updated_at, last_seen_at";
+
+fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
+    let channel: String = row.get("channel")?;
+    let state: String = row.get("state")?;
+    Ok(EnrollmentRow {
+        id: row.get("id")?,
+        device: row.get("device")?,
+        parent: row.get("parent")?,
+        enrollment_id: row.get("enrollment_id")?,
+        channel: if channel == "user" { ChannelKind::User } else { ChannelKind::Device },
+        user_id: row.get("user_id")?,
+        user_short_name: row.get("user_short_name")?,
+        user_long_name: row.get("user_long_name")?,
+        // The CHECK of the table allows only the three words; the one that is never pushed stands in for the impossible.
+        state: state.parse().unwrap_or(State::Gone),
+        generation: row.get("generation")?,
+        target: target(row)?,
+        token_updates: row.get("token_updates")?,
+        awaiting_configuration: row.get("awaiting_configuration")?,
+        blocked_at: row.get::<_, Option<i64>>("blocked_at")?.map(Timestamp),
+        issued_profile: row.get("issued_profile")?,
+        token_updated_at: row.get::<_, Option<i64>>("token_updated_at")?.map(Timestamp),
+        last_seen_at: row.get::<_, Option<i64>>("last_seen_at")?.map(Timestamp),
+    })
+}
+
+/// Topic, token and magic together or nothing, as the table's CHECK has it.
+pub(super) fn target(row: &Row<'_>) -> rusqlite::Result<Option<PushTarget>> {
+    let topic: Option<String> = row.get("topic")?;
+    let token: Option<Vec<u8>> = row.get("push_token")?;
+    let magic: Option<String> = row.get("push_magic")?;
+    let (Some(topic), Some(token), Some(magic)) = (topic, token, magic) else { return Ok(None) };
+    let built = Topic::new(&topic).and_then(|topic| {
+        let token = PushToken::new(token)?;
+        Ok(PushTarget { topic, token, magic: PushMagic::new(&magic)? })
+    });
+    Ok(built.ok())
+}
+
+impl Db<'_> {
+    pub fn find_enrollment(&self, enrollment_id: &str) -> Result<Option<EnrollmentRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE enrollment_id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([enrollment_id], row_to_enrollment).optional()?)
+    }
+
+    pub fn find_enrollment_by_row(&self, id: i64) -> Result<Option<EnrollmentRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_enrollment).optional()?)
+    }
+
+    /// The device channel first, then its users' channels.
+    pub fn list_enrollments(&self, device: i64) -> Result<Vec<EnrollmentRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE device = ?1 ORDER BY channel, id");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map([device], row_to_enrollment)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many device channels are in each state: (Started, Active, Gone).
+    pub fn count_enrollments(&self) -> Result<(i64, i64, i64), StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE state = 'Started'), count(*) FILTER (WHERE state = 'Active'),
+                          count(*) FILTER (WHERE state = 'Gone') FROM enrollment WHERE channel = 'device'";
+        Ok(self.conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+    }
+}
+
+impl Tx<'_> {
+    pub fn insert_enrollment(&self, new: &NewEnrollment<'_>, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO enrollment (device, parent, enrollment_id, channel, udid, user_enrollment_id, user_id, user_short_name,
+                       user_long_name, state, generation, created_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'Started', 0, ?10)";
+        let channel = if new.parent.is_some() { ChannelKind::User } else { ChannelKind::Device };
+        self.conn.prepare_cached(sql)?.execute(params![
+            new.device,
+            new.parent,
+            new.enrollment_id,
+            channel.as_str(),
+            new.udid,
+            new.user_enrollment_id,
+            new.user_id,
+            new.user_short_name,
+            new.user_long_name,
+            now.0
+        ])?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    /// The same record now belongs to another physical device (its serial became known).
+    pub fn move_enrollment(&self, id: i64, device: i64) -> Result<(), StoreError> {
+        self.conn.execute("UPDATE enrollment SET device = ?2 WHERE id = ?1 OR parent = ?1", params![id, device])?;
+        Ok(())
+    }
+
+    /// A new generation begins with Authenticate.
+    pub fn start_generation(&self, id: i64, generation: i64, issued_profile: Option<i64>, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET generation = ?2, issued_profile = coalesce(?3, issued_profile), authenticated_at = ?4 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, generation, issued_profile, now.0])?;
+        Ok(())
+    }
+
+    /// Not to be pushed until TokenUpdate: on this channel and on its users', who must send theirs again too.
+    pub fn mark_started(&self, id: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET state = 'Started', topic = NULL, push_token = NULL, push_magic = NULL, token_updates = 0, gone_at = NULL
+                   WHERE id = ?1 OR parent = ?1";
+        self.conn.prepare_cached(sql)?.execute([id])?;
+        Ok(())
+    }
+
+    /// TokenUpdate: the channel is Active and can be pushed.
+    pub fn activate(&self, id: i64, target: &PushTarget, awaiting: bool, not_on_console: bool, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET state = 'Active', topic = ?2, push_token = ?3, push_magic = ?4, token_updates = token_updates + 1,
+                       awaiting_configuration = ?5, not_on_console = ?6, token_updated_at = ?7, gone_at = NULL WHERE id = ?1";
+        let (topic, token, magic) = (target.topic.as_str(), target.token.as_bytes(), target.magic.as_str());
+        self.conn.prepare_cached(sql)?.execute(params![id, topic, token, magic, awaiting, not_on_console, now.0])?;
+        self.conn
+            .prepare_cached("UPDATE push SET dead_at = NULL, dead_why = NULL, attempts = 0 WHERE enrollment = ?1")?
+            .execute([id])?;
+        Ok(())
+    }
+
+    /// Names of a user channel, as any of its requests may bring them.
+    pub fn update_user_names(&self, id: i64, short: Option<&str>, long: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET user_short_name = coalesce(?2, user_short_name), user_long_name = coalesce(?3, user_long_name)
+                   WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, short, long])?;
+        Ok(())
+    }
+
+    /// CheckOut or removal: Gone, with its users; pushes end.
+    pub fn mark_gone(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET state = 'Gone', topic = NULL, push_token = NULL, push_magic = NULL, gone_at = ?2
+                   WHERE id = ?1 OR parent = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, now.0])?;
+        let sql = "UPDATE push SET due_at = NULL WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
+        self.conn.prepare_cached(sql)?.execute([id])?;
+        Ok(())
+    }
+
+    /// The gathered "last seen" of many channels, in one go.
+    pub fn put_last_seen(&self, seen: &[(i64, Timestamp)]) -> Result<(), StoreError> {
+        let mut statement = self.conn.prepare_cached("UPDATE enrollment SET last_seen_at = ?2 WHERE id = ?1")?;
+        for (id, at) in seen {
+            statement.execute(params![id, at.0])?;
+        }
+        Ok(())
+    }
+}
