@@ -1,1 +1,5 @@
-//! Room under construction.
+//! The work: one verb per function, over the store and the ports.
+//!
+//! Deliberately not here: sockets, the clock, SQL.
+
+pub mod ports;
