@@ -10,6 +10,8 @@ mod dial;
 mod line;
 mod slots;
 mod switchboard;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use crate::base::limits;
