@@ -1,0 +1,64 @@
+//! Ports: what the work asks of the world, as traits that the third floor implements.
+//!
+//! A trait stands here only where two real implementations exist (Apple's service, and a stand-in or a recorder in tests).
+//! Deliberately not here: how it is done. Async never shows in a signature.
+
+use crate::base::push::{PushTarget, Topic};
+use crate::base::secret::Secret;
+
+/// One push, ready to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Push {
+    pub target: PushTarget,
+    /// `apns-expiration`, epoch seconds; from `protocol::push::expiration`.
+    pub expiration_secs: i64,
+    /// `apns-priority`: 10 at once, 5 when it suits the battery, 1 lowest.
+    pub priority: u8,
+    /// `apns-id`: a lower-case UUID of this push's own.
+    pub apns_id: String,
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushResult {
+    /// Apple answered; `protocol::push::action` says what it means.
+    Answered {
+        status: u16,
+        /// Apple's `reason`, printable ASCII of at most 128 bytes.
+        reason: Option<String>,
+        /// Apple's `timestamp`, milliseconds since 1970; only with 410.
+        timestamp_ms: Option<i64>,
+        /// `Retry-After` in seconds, if there was one.
+        retry_after_secs: Option<u64>,
+    },
+    /// No answer: no connection, no certificate, or it was lost too often. Says nothing about the token.
+    Unreached { why: String },
+}
+
+/// The sender's queue is full; the push was not taken and its callback is not called. Try again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the push queue is full")]
+pub struct SenderFull;
+
+/// The push certificate of one topic with its key.
+#[derive(Debug, Clone)]
+pub struct PushCredential {
+    /// DER certificates, the push certificate first.
+    pub chain_der: Vec<Vec<u8>>,
+    /// PKCS#8 DER of its private key.
+    pub key_pkcs8: Secret<Vec<u8>>,
+}
+
+/// Called exactly once per accepted push, on the sender's thread: hand the result on, do not work there.
+pub type PushDone = Box<dyn FnOnce(PushResult) + Send>;
+
+/// Sends pushes to Apple.
+pub trait PushSender: Send + Sync {
+    /// Takes a push without waiting. After `Ok`, `done` is called exactly once, also when the sender stops.
+    fn send(&self, push: Push, done: PushDone) -> Result<(), SenderFull>;
+    /// Sets or replaces the certificate of a topic. Open connections of the topic are closed and unanswered pushes are
+    /// sent again with the new one. An unusable certificate makes pushes of this topic end as `Unreached`, with the reason.
+    fn set_credential(&self, topic: &Topic, credential: PushCredential);
+    /// Forgets a topic's certificate; its waiting pushes end as `Unreached`.
+    fn remove_credential(&self, topic: &Topic);
+}
