@@ -5,8 +5,10 @@
 
 pub mod checkin;
 pub mod inbound;
+pub mod queue;
 pub mod report;
 pub mod sender;
+pub mod status;
 
 /// At most `max` bytes of `text`, cut at a character: for words that are shown to people and decide nothing.
 fn clip(text: &str, max: usize) -> String {
