@@ -5,6 +5,7 @@
 
 pub mod checkin;
 pub mod inbound;
+pub mod lifecycle;
 pub mod queue;
 pub mod report;
 pub mod sender;
