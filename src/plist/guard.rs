@@ -20,6 +20,7 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), PlistError> {
     }
     doctype(bytes)?;
     entities(bytes)?;
+    dates(bytes)?;
     depth_and_count(bytes)
 }
 
@@ -49,6 +50,29 @@ fn entities(bytes: &[u8]) -> Result<(), PlistError> {
         }
     }
     Ok(())
+}
+
+/// Apple writes dates as `2026-09-01T07:30:00Z`. The plist crate panics on one that a time zone pushes out of the year 9999, so a
+/// date without `Z`, or with anything but text in it, is refused before that crate sees it.
+fn dates(bytes: &[u8]) -> Result<(), PlistError> {
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|b| *b == b'<') {
+        rest = &rest[at + 1..];
+        if !named_date(rest) {
+            continue;
+        }
+        let text = rest.strip_prefix(b"date>").and_then(|text| text.iter().position(|b| *b == b'<').map(|end| text.split_at(end)));
+        if !text.is_some_and(|(text, after)| text.ends_with(b"Z") && after.starts_with(b"</date>")) {
+            return Err(fault("", Fault::Syntax));
+        }
+    }
+    Ok(())
+}
+
+/// Whether an opening tag is called `date`, in any name space, as the plist crate ignores those.
+fn named_date(tag: &[u8]) -> bool {
+    let name = tag.split(|b| matches!(b, b'>' | b'/' | b'<') || b.is_ascii_whitespace()).next().unwrap_or_default();
+    name.rsplit(|b| *b == b':').next() == Some(b"date")
 }
 
 fn depth_and_count(bytes: &[u8]) -> Result<(), PlistError> {

@@ -219,6 +219,26 @@ mod tests {
     }
 
     #[test]
+    fn dates_are_in_utc_or_refused() {
+        let date = |tag: &str| parse_dict(&doc(&format!("<dict><key>D</key>{tag}</dict>"))).map_err(|e| e.fault);
+        assert!(date("<date>2026-09-01T07:30:00Z</date>").is_ok());
+        assert!(date("<date>0000-01-01T00:00:00Z</date>").is_ok());
+        for bad in [
+            "<date>9999-12-31T23:59:59-23:59</date>",
+            "<date>9999-12-31T23:59:59-23:59<!-- Z</date> --></date>",
+            "<date x=\"Z\">9999-12-31T23:59:59-23:59</date>",
+            "<a:date>9999-12-31T23:59:59-23:59</a:date>",
+            "<date\n>9999-12-31T23:59:59&#45;23:59</date>",
+            "<date>tomorrow</date>",
+            "<date/>",
+        ] {
+            assert_eq!(date(bad), Err(Fault::Syntax), "{bad}");
+        }
+        let space = "n".repeat(1_000);
+        assert_eq!(date(&format!("<{space}:date>9999-12-31T23:59:59-23:59</{space}:date>")), Err(Fault::Syntax));
+    }
+
+    #[test]
     fn round_trip() {
         let mut d = Dictionary::new();
         d.insert("K".into(), Value::Data(vec![1, 2, 3]));
