@@ -177,8 +177,9 @@ fn words(file: &File, word: &Word, found: &mut Vec<(usize, String)>) {
     }
     let names_refusal =
         ["401", "403", "UNAUTHORIZED", "FORBIDDEN"].contains(&text.trim_end_matches("u16").trim_end_matches('_'));
-    let acts_on_devices =
-        file.is_under(&["src/http/device", "src/service", "src/protocol"]) && !file.is_under(&["src/protocol/status"]);
+    // protocol/push reads what Apple's push service answers to us; no device ever sees those.
+    let acts_on_devices = file.is_under(&["src/http/device", "src/service", "src/protocol"])
+        && !file.is_under(&["src/protocol/status", "src/protocol/push"]);
     if names_refusal && acts_on_devices && !file.in_tests(word.line) {
         say(format!("`{text}`: a status that un-enrols a device is named only in protocol/status"));
     }
@@ -287,7 +288,7 @@ fn tree(words: &[Word], mut at: usize, before: &mut Vec<String>, leaves: &mut Ve
     let text = |i: usize| words.get(i).map_or("", |w| w.text.as_str());
     let line = words.get(at).map_or(0, |w| w.line);
     loop {
-        if text(at) == "{" && before.len() > 0 {
+        if text(at) == "{" && !before.is_empty() {
             at += 1;
             while at < words.len() && text(at) != "}" {
                 let next = tree(words, at, before, leaves);
@@ -479,6 +480,7 @@ fn what_is_allowed_passes() {
         ("src/apple/apns.rs", "use h2::client;"),
         ("src/apple/a.rs", "let t = std::time::Instant::now();"),
         ("src/protocol/status.rs", "Self::Unenroll => 401,"),
+        ("src/protocol/push.rs", "(403, \"BadCertificate\") => Verdict::Pause,"),
         ("src/base/time.rs", "std::time::SystemTime::now()"),
         ("src/pki/a.rs", "use std::net::IpAddr;\nconst V: &str = env!(\"CARGO_PKG_VERSION\");"),
         ("src/store/a.rs", "use rusqlite::{params, Connection};\nuse std::fs::File;"),
