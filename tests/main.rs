@@ -1,1 +1,11 @@
-#[test] fn t(){}
+//! The one integration binary: journeys as modules, and the guard of the house's plan ([`tidy`]).
+//!
+//! One binary, because every further one links the whole server again.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
+)]
+
+mod tidy;
