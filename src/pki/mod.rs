@@ -4,8 +4,15 @@
 //! the formats around them are read and written by the small `asn1` file here, because what must be verified are the bytes as they
 //! were sent: a library that decodes and re-encodes sorts sets, and with them breaks signatures and the leaf-first order of SCEP.
 
+mod asn1;
 pub mod digest;
+pub mod keys;
+mod name;
+mod oids;
+mod pem;
 pub mod sealing;
+pub mod templates;
+pub mod x509;
 
 pub use digest::constant_time_eq;
 
