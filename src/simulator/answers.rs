@@ -226,7 +226,7 @@ fn certificate_list(state: &State, enrolling: &Enrolling) -> Act {
     let anchors = enrolling.certificates.iter().map(|der| (der, false));
     let identity = state.held.iter().flat_map(|h| h.chain.first()).map(|leaf| (&leaf.0, true));
     let entry = |(der, is_identity): (&Vec<u8>, bool)| {
-        let name = crate::pki::x509::Certificate::from_der(der).ok().and_then(|c| c.common_name());
+        let name = crate::pki::x509::Certificate::parse(der).ok().and_then(|c| c.subject_common_name());
         let mut dict = Dictionary::new();
         dict.insert("CommonName".to_owned(), Value::String(name.unwrap_or_default()));
         dict.insert("IsIdentity".to_owned(), Value::Boolean(is_identity));

@@ -33,11 +33,10 @@ pub struct World {
 impl World {
     /// The machine's clock, randomness and sleep.
     pub fn real(network: Network) -> Self {
-        let random: Arc<dyn Random> = Arc::new(pki::SystemRandom);
         Self {
             clock: Arc::new(crate::base::time::SystemClock),
-            keys: KeyPool::new(Arc::clone(&random)),
-            random,
+            keys: KeyPool::default(),
+            random: Arc::new(pki::SystemRandom),
             network: Arc::new(network),
             pause: Box::new(std::thread::sleep),
         }
@@ -322,6 +321,6 @@ impl Managed {
 
 /// Only self-issued certificates are anchors; the others help to build chains, and the server sends those itself.
 pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
-    let is_root = |der: &&Vec<u8>| pki::x509::Certificate::from_der(der).is_ok_and(|c| c.is_self_issued());
+    let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
     enrolling.certificates.iter().filter(is_root).cloned().collect()
 }

@@ -167,13 +167,13 @@ impl Inner {
             }
         }
         drop(desk);
-        self.changed.notify_one();
+        self.changed.notify_all();
     }
 
     fn submit(&self, k: usize, job: Job) {
         if k < self.devices.len() {
             lock(&self.desk).submit(k, job);
-            self.changed.notify_one();
+            self.changed.notify_all();
         }
     }
 

@@ -32,8 +32,8 @@ impl Link {
         let signer = if managed.enrolling.mdm.sign_message {
             let leaf = held.chain.first().ok_or_else(|| broken("certificate"))?;
             Some(Signer {
-                key: pki::keys::PrivateKey::from_pkcs8(&held.key_pkcs8.0).map_err(|_| broken("key"))?,
-                certificate: pki::x509::Certificate::from_der(&leaf.0).map_err(|_| broken("certificate"))?,
+                key: pki::keys::PrivateKey::from_pkcs8_der(&held.key_pkcs8.0).map_err(|_| broken("key"))?,
+                certificate: pki::x509::Certificate::parse(&leaf.0).map_err(|_| broken("certificate"))?,
                 shape: behaviour.signature,
             })
         } else {

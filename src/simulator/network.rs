@@ -26,6 +26,8 @@ pub enum WireError {
     Connect(SocketAddr, io::Error),
     #[error("TLS with {0} failed: {1}")]
     Tls(String, String),
+    #[error("a signature could not be made: {0}")]
+    Signature(String),
     #[error("the connection broke: {0}")]
     Io(#[from] io::Error),
     #[error("the server's answer is not HTTP: {0}")]

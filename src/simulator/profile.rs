@@ -321,14 +321,14 @@ fn read_certificates(payload: &Payload) -> Result<Vec<Vec<u8>>, Refusal> {
     match payload.kind.as_str() {
         "com.apple.security.root" | "com.apple.security.pkcs1" => {
             let der = payload.dict.data("PayloadContent")?;
-            pki::x509::Certificate::from_der(der).map_err(|_| bad("not one DER certificate"))?;
+            pki::x509::Certificate::parse(der).map_err(|_| bad("not one DER certificate"))?;
             Ok(vec![der.to_vec()])
         }
         "com.apple.security.pem" => {
-            use rustls::pki_types::{CertificateDer, pem::PemObject};
-            let pem = payload.dict.data("PayloadContent")?;
-            let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).map(|c| c.map(|c| c.to_vec())).collect();
-            found.map_err(|_| bad("not PEM certificates"))
+            let text = String::from_utf8_lossy(payload.dict.data("PayloadContent")?);
+            let ders = pki::x509::pem_to_ders(&text);
+            let readable = !ders.is_empty() && ders.iter().all(|der| pki::x509::Certificate::parse(der).is_ok());
+            if readable { Ok(ders) } else { Err(bad("not PEM certificates")) }
         }
         _ => Ok(Vec::new()),
     }

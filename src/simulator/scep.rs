@@ -31,8 +31,7 @@ pub(super) fn obtain(world: &World, anchors: &[Vec<u8>], enrolling: &Enrolling, 
     let mut talk = Talk { client, payload };
     let post = talk.capabilities()? && !behaviour.scep_by_get;
     let ca = talk.ca_certificate()?;
-    let _ = (post, ca);
-    todo!()
+    PENDING
 }
 
 struct Talk<'a> {
@@ -60,7 +59,7 @@ impl Talk<'_> {
             return Err(bad(format!("GetCACert came as “{kind}”, not as one application/x-x509-ca-cert")));
         }
         self.check_fingerprint(&answer.body)?;
-        pki::x509::Certificate::from_der(&answer.body).map_err(|e| bad(format!("GetCACert: {e}")))
+        pki::x509::Certificate::parse(&answer.body).map_err(|e| bad(format!("GetCACert: {e}")))
     }
 
     /// The kind of digest follows from its length; MD5 is too weak to be believed.

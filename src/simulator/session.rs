@@ -61,6 +61,9 @@ impl Device {
                     // Whatever the server says now, there is nobody left to hear it.
                     let sent = self.send(&mut link, channel, &report);
                     self.note_sent(channel, &report, &sent);
+                    if matches!(&sent, Sent::Answered(answer) if answer.is_success()) {
+                        self.note_acknowledged(&report);
+                    }
                     self.managed = None;
                     self.state.forget_management(Standing::Erased);
                     return Ok(());
