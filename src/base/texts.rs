@@ -15,6 +15,7 @@ pub enum Text {
     UnknownRequestType { request_type: String },
     BadArgument { key: String, why: String },
     BadBody { why: String },
+    CommandDoubt { finding: String },
     BadPlist { why: String },
     CommandTooLarge { bytes: usize, limit: usize },
     QueueFull { waiting: i64 },
@@ -55,6 +56,7 @@ impl Text {
             Text::UnknownRequestType { .. } => "unknown-request-type",
             Text::BadArgument { .. } => "bad-argument",
             Text::BadBody { .. } => "bad-body",
+            Text::CommandDoubt { .. } => "command-doubt",
             Text::BadPlist { .. } => "bad-plist",
             Text::CommandTooLarge { .. } => "command-too-large",
             Text::QueueFull { .. } => "queue-full",
@@ -102,6 +104,9 @@ impl Text {
             }
             Text::BadArgument { key, why } => write!(f, "{key}: {why}."),
             Text::BadBody { why } => write!(f, "The request could not be read: {why}."),
+            Text::CommandDoubt { finding } => {
+                write!(f, "Apple's schema does not agree with this command: {finding}. To send it all the same, send it as a raw property list.")
+            }
             Text::BadPlist { why } => write!(f, "The property list could not be read: {why}."),
             Text::CommandTooLarge { bytes, limit } => write!(f, "The command has {bytes} bytes; at most {limit} can be queued."),
             Text::QueueFull { waiting } => {

@@ -1,1 +1,33 @@
-//! Room under construction.
+//! Bytes-level cryptography: certificates, CMS, SCEP and sealing. No files, no SQL, no HTTP, no clock: bytes go in, bytes come out.
+//!
+//! Called by `service` (issuing, sealing), `http` (who signed this?) and `simulator`. Every key and cipher operation is aws-lc-rs;
+//! the formats around them are read and written by the small `asn1` file here, because what must be verified are the bytes as they
+//! were sent: a library that decodes and re-encodes sorts sets, and with them breaks signatures and the leaf-first order of SCEP.
+
+mod asn1;
+pub mod digest;
+pub mod keys;
+mod name;
+mod oids;
+mod pem;
+pub mod sealing;
+pub mod templates;
+pub mod x509;
+
+pub use digest::constant_time_eq;
+
+use crate::base::random::Random;
+
+/// The operating system's randomness, by way of aws-lc. The only source in the product.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    /// # Panics
+    /// If the machine has no randomness: nothing may be issued or sealed then.
+    fn fill(&self, buffer: &mut [u8]) {
+        if aws_lc_rs::rand::fill(buffer).is_err() {
+            panic!("this machine gives no randomness");
+        }
+    }
+}

@@ -9,7 +9,8 @@ use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
 use crate::protocol::lifecycle::State;
 use crate::protocol::queue::DeliveryState;
-use crate::protocol::{catalogue, command};
+use crate::protocol::catalogue::{self, Certainty, Finding, Problem};
+use crate::protocol::command;
 use crate::store::{CommandFilter, DeliveryRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow};
 use serde_json::json;
 
@@ -114,8 +115,10 @@ fn check(wish: &Wish) -> Result<(), Error> {
     if catalogue::find(&wish.request_type).is_none() {
         return Err(Error::invalid(Text::UnknownRequestType { request_type: wish.request_type.clone() }));
     }
-    match catalogue::check(&wish.request_type, &wish.keys).into_iter().next() {
-        Some(finding) => Err(Error::invalid(Text::BadArgument { key: finding.path.clone(), why: finding.words() })),
+    // A key that the schema does not know is more often misspelt than new; new ones go as a raw plist. Values are the device's to judge.
+    let sure = |f: &Finding| f.certainty() == Certainty::Wrong || f.problem == Problem::UnknownKey;
+    match catalogue::check(&wish.request_type, &wish.keys).into_iter().find(sure) {
+        Some(finding) => Err(Error::invalid(Text::CommandDoubt { finding: finding.to_string() })),
         None => Ok(()),
     }
 }

@@ -1,5 +1,25 @@
-//! Devices and Apple services that speak the real protocol over real loopback sockets: for the demo, the doctor and the tests.
+//! The simulator: devices that speak the real protocol over real sockets, for `cordon demo`, rehearsals, the doctor and the tests.
 //!
-//! Deliberately not here: any short cut into the server. What the simulator knows, it learnt over a socket.
+//! A [`device::Device`] reads a real enrolment profile and believes nothing else: what it does not find there, it does not know. It
+//! reaches loopback addresses only. [`fleet::Fleet`] runs many on a few threads; [`classroom`] tells the demo's story about them.
+//!
+//! Written from the protocol's text, not from the server's code, so that the two check each other.
 
+mod answers;
 pub mod apns;
+pub mod classroom;
+pub mod device;
+mod facts;
+pub mod fleet;
+pub mod keys;
+mod link;
+mod messages;
+pub mod network;
+pub mod profile;
+mod scep;
+mod session;
+pub mod spec;
+pub mod state;
+#[cfg(test)]
+mod test_server;
+pub mod wire;

@@ -1,0 +1,309 @@
+//! What a simulated device does with one command and what it answers: the state changes here, the talking happens in `session`.
+//!
+//! Called by `session` once per CommandUUID. Commands that need the network (a new enrolment profile, leaving management) are handed
+//! back as an [`Act`]. Rights and channels follow Apple's command table; a device that may not, answers `Error`, never silence.
+
+use super::facts::{apps, find_fact, security_info};
+use super::profile::{self, Enrolling, Profile, Refusal};
+use super::spec::Kind;
+use super::state::{Blob, Channel, Installed, State};
+use crate::plist::{Dict, Dictionary, PlistError, Value};
+
+/// A final status with its keys.
+#[derive(Debug)]
+pub enum Reply {
+    Acknowledged(Dictionary),
+    Error(Refusal),
+    /// The device cannot read the command.
+    FormatError(String),
+}
+
+/// What follows from a command.
+#[derive(Debug)]
+pub enum Act {
+    Answer(Reply),
+    /// An enrolment profile arrived: enrol anew with these bytes, then answer.
+    EnrollAgain(Vec<u8>),
+    /// The MDM profile was removed: check out, no answer.
+    Leave,
+    /// Answer, then everything is gone.
+    Erase(Dictionary),
+}
+
+/// RequestType, access right (0: none), kinds whose device channel takes it, whether a Mac's user channel does.
+type Rule = (&'static str, u32, &'static [Kind], bool);
+
+const ALL: &[Kind] = &[Kind::Ipad, Kind::Mac, Kind::Iphone, Kind::AppleTv];
+const MOBILE: &[Kind] = &[Kind::Ipad, Kind::Iphone];
+const NO_TV: &[Kind] = &[Kind::Ipad, Kind::Iphone, Kind::Mac];
+
+const RULES: &[Rule] = &[
+    ("DeviceInformation", 0, ALL, true),
+    ("SecurityInfo", 1024, ALL, true),
+    ("ProfileList", 1, ALL, true),
+    ("InstallProfile", 2, ALL, true),
+    ("RemoveProfile", 0, ALL, true), // right 2, except for the MDM profile: checked there
+    ("CertificateList", 1, ALL, true),
+    ("InstalledApplicationList", 256, ALL, true),
+    ("ManagedApplicationList", 4096, ALL, true),
+    ("ProvisioningProfileList", 64, ALL, false),
+    ("AvailableOSUpdates", 4096, ALL, false),
+    ("Restrictions", 512, &[Kind::Ipad, Kind::Iphone, Kind::AppleTv], false),
+    ("Settings", 2048, ALL, true),
+    ("DeviceLock", 4, NO_TV, false),
+    ("ClearPasscode", 4, MOBILE, false),
+    ("EraseDevice", 8, ALL, false),
+    ("RestartDevice", 4, ALL, false),
+    ("ShutDownDevice", 4, NO_TV, false),
+    ("DeviceConfigured", 0, ALL, false),
+];
+
+/// Does what `command` (the `Command` dictionary) asks.
+pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, request_type: &str, command: &Dict) -> Act {
+    if let Err(refusal) = check(state, enrolling.mdm.access_rights, channel, request_type) {
+        return Act::Answer(Reply::Error(refusal));
+    }
+    let done = match request_type {
+        "DeviceInformation" => device_information(state, enrolling.mdm.access_rights, channel, command),
+        "SecurityInfo" => Ok(answer("SecurityInfo", Value::Dictionary(security_info(state)))),
+        "ProfileList" => profile_list(state, enrolling, channel),
+        "InstallProfile" => install_profile(state, enrolling, channel, command),
+        "RemoveProfile" => remove_profile(state, enrolling, channel, command),
+        "CertificateList" => Ok(certificate_list(state, enrolling)),
+        "InstalledApplicationList" => installed_applications(state, command),
+        "ManagedApplicationList" => Ok(answer("ManagedApplicationList", Value::Dictionary(Dictionary::new()))),
+        "ProvisioningProfileList" => Ok(answer("ProvisioningProfileList", Value::Array(Vec::new()))),
+        "AvailableOSUpdates" => Ok(answer("AvailableOSUpdates", Value::Array(Vec::new()))),
+        "Restrictions" => Ok(answer("GlobalRestrictions", Value::Dictionary(Dictionary::new()))),
+        "Settings" => settings(state, command),
+        "DeviceLock" => device_lock(state, command),
+        "ClearPasscode" => clear_passcode(state, command),
+        "EraseDevice" => erase(state, command),
+        _ => Ok(nothing_to_say()),
+    };
+    match done {
+        Ok(act) => act,
+        Err(Trouble::Unreadable(why)) => Act::Answer(Reply::FormatError(why.to_string())),
+        Err(Trouble::Refused(refusal)) => Act::Answer(Reply::Error(refusal)),
+    }
+}
+
+enum Trouble {
+    Unreadable(PlistError),
+    Refused(Refusal),
+}
+
+impl From<PlistError> for Trouble {
+    fn from(error: PlistError) -> Self {
+        Trouble::Unreadable(error)
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Refused(refusal)
+    }
+}
+
+fn check(state: &State, rights: u32, channel: Channel, request_type: &str) -> Result<(), Refusal> {
+    let invalid = || Refusal::mdm(12021, format!("“{request_type}” is not a valid request type."));
+    let (_, right, kinds, user) = RULES.iter().find(|r| r.0 == request_type).ok_or_else(invalid)?;
+    let known = match channel {
+        Channel::Device => kinds.contains(&state.spec.kind),
+        Channel::User => *user,
+    };
+    if !known {
+        return Err(invalid());
+    }
+    if right & !rights != 0 {
+        return Err(Refusal::mdm(12007, format!("the enrolment does not grant the right to {request_type}")));
+    }
+    Ok(())
+}
+
+fn nothing_to_say() -> Act {
+    Act::Answer(Reply::Acknowledged(Dictionary::new()))
+}
+
+fn answer(key: &str, value: Value) -> Act {
+    let mut keys = Dictionary::new();
+    keys.insert(key.to_owned(), value);
+    Act::Answer(Reply::Acknowledged(keys))
+}
+
+/// Keys that the device cannot answer, or that rights forbid, are left out without a word.
+fn device_information(state: &State, rights: u32, channel: Channel, command: &Dict) -> Result<Act, Trouble> {
+    let mut found = Dictionary::new();
+    for query in command.array("Queries")?.iter().filter_map(Value::as_string) {
+        if let Some((right, value)) = find_fact(state, channel, query)
+            && right & !rights == 0
+        {
+            found.insert(query.to_owned(), value);
+        }
+    }
+    Ok(answer("QueryResponses", Value::Dictionary(found)))
+}
+
+fn profile_list(state: &State, enrolling: &Enrolling, channel: Channel) -> Result<Act, Trouble> {
+    let mut list = Vec::new();
+    if channel == Channel::Device {
+        list.push(Value::Dictionary(listed(&enrolling.profile)));
+    }
+    for installed in state.profiles.iter().filter(|p| p.channel == channel) {
+        list.push(Value::Dictionary(listed(&profile::read(&installed.profile.0)?)));
+    }
+    Ok(answer("ProfileList", Value::Array(list)))
+}
+
+fn listed(profile: &Profile) -> Dictionary {
+    let mut dict = Dictionary::new();
+    let mut put = |key: &str, value: Value| dict.insert(key.to_owned(), value);
+    put("PayloadIdentifier", Value::String(profile.identifier.clone()));
+    put("PayloadUUID", Value::String(profile.uuid.clone()));
+    put("PayloadVersion", Value::Integer(1.into()));
+    put("IsEncrypted", Value::Boolean(profile.encrypted));
+    put("IsManaged", Value::Boolean(true));
+    put("HasRemovalPasscode", Value::Boolean(false));
+    put("PayloadRemovalDisallowed", Value::Boolean(profile.removal_disallowed));
+    let texts = [("PayloadDisplayName", &profile.display_name), ("PayloadOrganization", &profile.organization)];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            put(key, Value::String(text.clone()));
+        }
+    }
+    if !profile.signers.is_empty() {
+        put("SignerCertificates", Value::Array(profile.signers.iter().cloned().map(Value::Data).collect()));
+    }
+    if !profile.encrypted {
+        let payload = |p: &profile::Payload| {
+            let mut dict = Dictionary::new();
+            dict.insert("PayloadType".to_owned(), Value::String(p.kind.clone()));
+            dict.insert("PayloadIdentifier".to_owned(), Value::String(p.identifier.clone()));
+            dict.insert("PayloadUUID".to_owned(), Value::String(p.uuid.clone()));
+            dict.insert("PayloadVersion".to_owned(), Value::Integer(1.into()));
+            if let Some(name) = &p.display_name {
+                dict.insert("PayloadDisplayName".to_owned(), Value::String(name.clone()));
+            }
+            Value::Dictionary(dict)
+        };
+        put("PayloadContent", Value::Array(profile.payloads.iter().map(payload).collect()));
+    }
+    dict
+}
+
+fn install_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, command: &Dict) -> Result<Act, Trouble> {
+    let bytes = command.data("Payload")?;
+    let new = profile::read(bytes)?;
+    let ours = new.identifier == enrolling.profile.identifier;
+    match (ours, new.is_enrollment()) {
+        (true, true) if channel == Channel::Device => return Ok(Act::EnrollAgain(bytes.to_vec())),
+        (true, _) => return Err(Refusal::installation(4015, "the replacement of the MDM profile holds no MDM payload").into()),
+        (false, true) => return Err(Refusal::mdm(12001, "the device is managed already").into()),
+        (false, false) => {}
+    }
+    state.profiles.retain(|p| p.channel != channel || p.identifier != new.identifier);
+    state.profiles.push(Installed { channel, identifier: new.identifier, profile: Blob(bytes.to_vec()) });
+    Ok(nothing_to_say())
+}
+
+fn remove_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, command: &Dict) -> Result<Act, Trouble> {
+    let identifier = command.string("Identifier")?;
+    if identifier == enrolling.profile.identifier && channel == Channel::Device {
+        return Ok(Act::Leave);
+    }
+    if enrolling.mdm.access_rights & 2 == 0 {
+        return Err(Refusal::mdm(12007, "the enrolment does not grant the right to RemoveProfile").into());
+    }
+    let before = state.profiles.len();
+    state.profiles.retain(|p| p.channel != channel || p.identifier != identifier);
+    if state.profiles.len() == before {
+        return Err(Refusal::mdm(12013, format!("the profile “{identifier}” is not installed by management")).into());
+    }
+    Ok(nothing_to_say())
+}
+
+fn certificate_list(state: &State, enrolling: &Enrolling) -> Act {
+    let anchors = enrolling.certificates.iter().map(|der| (der, false));
+    let identity = state.held.iter().flat_map(|h| h.chain.first()).map(|leaf| (&leaf.0, true));
+    let entry = |(der, is_identity): (&Vec<u8>, bool)| {
+        let name = crate::pki::x509::Certificate::parse(der).ok().and_then(|c| c.subject_common_name());
+        let mut dict = Dictionary::new();
+        dict.insert("CommonName".to_owned(), Value::String(name.unwrap_or_default()));
+        dict.insert("IsIdentity".to_owned(), Value::Boolean(is_identity));
+        dict.insert("Data".to_owned(), Value::Data(der.clone()));
+        Value::Dictionary(dict)
+    };
+    answer("CertificateList", Value::Array(anchors.chain(identity).map(entry).collect()))
+}
+
+fn installed_applications(state: &State, command: &Dict) -> Result<Act, Trouble> {
+    let words = |key: &str| -> Result<Option<Vec<String>>, PlistError> {
+        Ok(command.find_array(key)?.map(|a| a.iter().filter_map(|v| v.as_string().map(str::to_owned)).collect()))
+    };
+    let (wanted, items) = (words("Identifiers")?, words("Items")?);
+    if command.flag("ManagedAppsOnly")? {
+        return Ok(answer("InstalledApplicationList", Value::Array(Vec::new())));
+    }
+    let mut list = apps(&state.spec, state.behaviour.apps);
+    if let Some(wanted) = wanted {
+        list.retain(|app| app.get("Identifier").and_then(Value::as_string).is_some_and(|id| wanted.iter().any(|w| w == id)));
+    }
+    if let Some(items) = items {
+        for app in &mut list {
+            *app = std::mem::take(app).into_iter().filter(|(key, _)| items.contains(key)).collect();
+        }
+    }
+    Ok(answer("InstalledApplicationList", Value::Array(list.into_iter().map(Value::Dictionary).collect())))
+}
+
+/// Always acknowledged; each item tells how it fared, in the order asked.
+fn settings(state: &mut State, command: &Dict) -> Result<Act, Trouble> {
+    let mut outcomes = Vec::new();
+    for item in command.array("Settings")? {
+        let Value::Dictionary(item) = item else {
+            return Ok(Act::Answer(Reply::FormatError("Settings: an element is not a dictionary".to_owned())));
+        };
+        let item = Dict::new(item.clone());
+        let name = item.string("Item")?;
+        if name == "DeviceName" {
+            state.spec.name = item.string("DeviceName")?.to_owned();
+        }
+        let mut outcome = Dictionary::new();
+        outcome.insert("Item".to_owned(), Value::String(name.to_owned()));
+        outcome.insert("Status".to_owned(), Value::String("Acknowledged".to_owned()));
+        outcomes.push(Value::Dictionary(outcome));
+    }
+    Ok(answer("Settings", Value::Array(outcomes)))
+}
+
+fn device_lock(state: &mut State, command: &Dict) -> Result<Act, Trouble> {
+    check_pin(state, command)?;
+    let message = command.find_string("Message")?.is_some() || command.find_string("PhoneNumber")?.is_some();
+    state.locked = true;
+    Ok(if message { answer("MessageResult", Value::String("Success".to_owned())) } else { nothing_to_say() })
+}
+
+fn clear_passcode(state: &mut State, command: &Dict) -> Result<Act, Trouble> {
+    let token = command.data("UnlockToken")?;
+    if state.unlock_token.as_ref().is_none_or(|own| own.0 != token) {
+        let text = "the passcode cannot be cleared: this is not the device's unlock token".to_owned();
+        return Err(Refusal { domain: "MCPasscodeErrorDomain", code: 5013, text }.into());
+    }
+    state.passcode = false;
+    Ok(nothing_to_say())
+}
+
+fn erase(state: &State, command: &Dict) -> Result<Act, Trouble> {
+    check_pin(state, command)?;
+    Ok(Act::Erase(Dictionary::new()))
+}
+
+/// Only Macs take a PIN, and it has six characters.
+fn check_pin(state: &State, command: &Dict) -> Result<(), Trouble> {
+    match command.find_string("PIN")? {
+        Some(pin) if state.spec.kind == Kind::Mac && pin.chars().count() != 6 => {
+            Err(Refusal::mdm(12008, "the PIN does not have six characters").into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,326 @@
+//! One simulated device: it enrols from a real profile, keeps its secrets, and can be saved and restored.
+//!
+//! Called by `fleet`, the demo, rehearsals, the doctor and the tests. The command conversation is in `session`, the SCEP one in `scep`,
+//! what commands do in `answers`. A device uses no thread of its own and keeps no connection between sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use super::keys::KeyPool;
+use super::link::Link;
+use super::messages::{self, CHECK_IN};
+use super::network::{ClientIdentity, Network, WireError, tls_config};
+use super::profile::{self, Enrolling, Refusal};
+use super::scep;
+use super::spec::{Kind, Spec, derive};
+use super::state::{Behaviour, Blob, Channel, Entry, Event, Executed, Held, Line, Standing, State};
+use crate::base::random::Random;
+use crate::base::time::{Clock, Timestamp};
+use crate::pki;
+
+/// What surrounds simulated devices; shared by all of a classroom.
+pub struct World {
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+    pub network: Arc<Network>,
+    pub keys: KeyPool,
+    /// Waits; tests may only count.
+    pub pause: Box<dyn Fn(Duration) + Send + Sync>,
+}
+
+impl World {
+    /// The machine's clock, randomness and sleep.
+    pub fn real(network: Network) -> Self {
+        Self {
+            clock: Arc::new(crate::base::time::SystemClock),
+            keys: KeyPool::default(),
+            random: Arc::new(pki::SystemRandom),
+            network: Arc::new(network),
+            pause: Box::new(std::thread::sleep),
+        }
+    }
+}
+
+/// Why a device could not do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    #[error("the profile is refused: {0}")]
+    Profile(#[from] Refusal),
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    #[error("no identity by SCEP: {0}")]
+    Scep(String),
+    #[error("{message} was answered with HTTP status {status}")]
+    Refused { message: &'static str, status: u16 },
+    #[error("the device is not enrolled")]
+    NotEnrolled,
+    #[error("the saved state cannot be read: {0}")]
+    Saved(String),
+    #[error("the server sent {0} commands in one session")]
+    Endless(usize),
+    #[error("the server sent a command that cannot be read: {0}")]
+    UnreadableCommand(String),
+}
+
+/// What an enrolment gave to a running device, besides what is saved.
+pub(super) struct Managed {
+    pub(super) enrolling: Enrolling,
+    pub(super) tls: Arc<ClientConfig>,
+}
+
+/// A fake iPad, Mac, iPhone or Apple TV.
+pub struct Device {
+    pub(super) world: Arc<World>,
+    pub(super) state: State,
+    pub(super) managed: Option<Arc<Managed>>,
+}
+
+/// How often a message of an enrolment is sent when the server cannot take it now.
+const ENROLL_ATTEMPTS: u32 = 3;
+
+impl Device {
+    /// Out of the box.
+    pub fn new(world: Arc<World>, spec: Spec) -> Self {
+        Self { world, state: State::new(spec), managed: None }
+    }
+
+    /// A device as [`Device::save`] wrote it.
+    ///
+    /// # Errors
+    /// [`DeviceError::Saved`] when the JSON is not a state, or its profile or keys are broken.
+    pub fn restore(world: Arc<World>, json: &[u8]) -> Result<Self, DeviceError> {
+        let state: State = serde_json::from_slice(json).map_err(|e| DeviceError::Saved(e.to_string()))?;
+        let managed = state.held.as_ref().map(Managed::from_held).transpose()?.map(Arc::new);
+        Ok(Self { world, state, managed })
+    }
+
+    /// All it knows, as JSON; private keys included.
+    pub fn save(&self) -> Vec<u8> {
+        // Maps with text keys and numbers only: this cannot fail.
+        serde_json::to_vec(&self.state).unwrap_or_default()
+    }
+
+    /// Installs an enrolment profile by hand, or lets a newer one of the same identifier replace it. Afterwards it is silent until pushed.
+    ///
+    /// # Errors
+    /// [`DeviceError`]; a device that was enrolled before keeps its old configuration.
+    pub fn enroll(&mut self, profile: &[u8]) -> Result<(), DeviceError> {
+        let enrolling = profile::read_enrollment(profile)?;
+        if let Some(old) = &self.managed {
+            if old.enrolling.profile.identifier != enrolling.profile.identifier {
+                return Err(Refusal::mdm(12001, "the device is managed already").into());
+            }
+            profile::check_replacement(&old.enrolling, &enrolling)?;
+        }
+        let held = self.obtain_identity(profile, &enrolling)?;
+        let managed = Arc::new(Managed::from_held(&held)?);
+        let mut link = Link::open(&self.world, &managed, &held, &self.state.behaviour)?;
+        self.check_in(&mut link, &managed.enrolling)?;
+        self.state.held = Some(held);
+        self.state.standing = Standing::Enrolled;
+        self.state.enrolled_at = Some(self.world.clock.now().0);
+        self.managed = Some(managed);
+        Ok(())
+    }
+
+    fn obtain_identity(&self, profile: &[u8], enrolling: &Enrolling) -> Result<Held, DeviceError> {
+        let anchors = anchors_of(enrolling);
+        let identity = scep::obtain(&self.world, &anchors, enrolling, &self.state.behaviour)?;
+        Ok(Held { profile: Blob(profile.to_vec()), key_pkcs8: identity.key_pkcs8, chain: identity.chain })
+    }
+
+    /// Authenticate, then TokenUpdate for the device, then for the person at a Mac; the state changes only when all went through.
+    fn check_in(&mut self, link: &mut Link, enrolling: &Enrolling) -> Result<(), DeviceError> {
+        let mdm = &enrolling.mdm;
+        let body = messages::authenticate(&self.state, mdm);
+        self.send_check_in(link, enrolling, Channel::Device, "Authenticate", &body)?;
+        self.state.generation += 1;
+        let line = self.state.new_line(Channel::Device);
+        let unlock_token = self.new_unlock_token(mdm.access_rights);
+        let body = messages::token_update(&self.state, mdm, Channel::Device, &line, unlock_token.as_ref());
+        self.send_check_in(link, enrolling, Channel::Device, "TokenUpdate", &body)?;
+        let user = if self.state.spec.person.is_some() && mdm.per_user_connections { self.check_user_in(link, enrolling)? } else { None };
+        // What waited on the old line (a result that the server has not taken) still waits.
+        let carried = |new: Line, old: Option<Line>| Line { unsent: old.and_then(|l| l.unsent), ..new };
+        self.state.device = Some(carried(line, self.state.device.take()));
+        self.state.user = user.map(|line| carried(line, self.state.user.take()));
+        self.state.unlock_token = unlock_token;
+        Ok(())
+    }
+
+    /// 410 means: this person is not managed. Everything else but 2xx fails the enrolment.
+    fn check_user_in(&mut self, link: &mut Link, enrolling: &Enrolling) -> Result<Option<Line>, DeviceError> {
+        let line = self.state.new_line(Channel::User);
+        let body = messages::token_update(&self.state, &enrolling.mdm, Channel::User, &line, None);
+        match self.send_check_in(link, enrolling, Channel::User, "TokenUpdate", &body) {
+            Ok(()) => Ok(Some(line)),
+            Err(DeviceError::Refused { status: 410, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends one check-in message, again when the server is busy or the network broke.
+    pub(super) fn send_check_in(
+        &mut self,
+        link: &mut Link,
+        enrolling: &Enrolling,
+        channel: Channel,
+        message: &'static str,
+        body: &[u8],
+    ) -> Result<(), DeviceError> {
+        let mut attempt = 1;
+        loop {
+            let sent = link.put(&enrolling.mdm.check_in_url, CHECK_IN, body);
+            match &sent {
+                Ok(answer) => self.note(channel, Event::CheckIn { message: message.to_owned(), status: answer.status }),
+                Err(error) => self.note(channel, Event::Failed { what: format!("{message}: {error}") }),
+            }
+            match sent {
+                Ok(answer) if answer.is_success() => return Ok(()),
+                Ok(answer) if answer.status < 500 || attempt == ENROLL_ATTEMPTS => {
+                    return Err(DeviceError::Refused { message, status: answer.status });
+                }
+                Err(error) if attempt == ENROLL_ATTEMPTS => return Err(error.into()),
+                Ok(_) | Err(_) => (self.world.pause)(Duration::from_millis(self.state.behaviour.retry_millis)),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// iPads and iPhones hand over their unlock token when the server may clear passcodes.
+    fn new_unlock_token(&self, access_rights: u32) -> Option<Blob> {
+        let has_one = matches!(self.state.spec.kind, Kind::Ipad | Kind::Iphone) && access_rights & 4 != 0;
+        let part = |n: u32| derive(self.state.spec.seed, &format!("unlock token {} {n}", self.state.generation));
+        has_one.then(|| Blob((0..16).flat_map(part).collect()))
+    }
+
+    /// The person removes the MDM profile: one CheckOut if the profile asks for it, whatever becomes of it.
+    pub fn remove_management(&mut self) {
+        let Some(managed) = self.managed.take() else { return };
+        if managed.enrolling.mdm.check_out_when_removed
+            && let Ok(mut link) = self.link_to(&managed)
+        {
+            let body = messages::check_out(&self.state, &managed.enrolling.mdm);
+            let event = match link.put(&managed.enrolling.mdm.check_in_url, CHECK_IN, &body) {
+                Ok(answer) => Event::CheckIn { message: "CheckOut".to_owned(), status: answer.status },
+                Err(error) => Event::Failed { what: format!("CheckOut: {error}") },
+            };
+            self.note(Channel::Device, event);
+        }
+        self.state.forget_management(Standing::Removed);
+    }
+
+    /// Apple gives this channel a new push token; the device tells the server.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the server did not take it; the old token stays.
+    pub fn renew_token(&mut self, channel: Channel) -> Result<(), DeviceError> {
+        let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
+        let mut link = self.link_to(&managed)?;
+        self.state.generation += 1;
+        let old = self.state.find_line(channel).cloned().ok_or(DeviceError::NotEnrolled)?;
+        let fresh = self.state.new_line(channel);
+        let line = Line { token: fresh.token, magic: fresh.magic, ..old };
+        let unlock_token = self.state.unlock_token.clone().filter(|_| channel == Channel::Device);
+        let body = messages::token_update(&self.state, &managed.enrolling.mdm, channel, &line, unlock_token.as_ref());
+        self.send_check_in(&mut link, &managed.enrolling, channel, "TokenUpdate", &body)?;
+        if let Some(current) = self.state.find_line_mut(channel) {
+            *current = line;
+        }
+        Ok(())
+    }
+
+    /// A push arrived for one of our tokens. Says which channel should connect now, if any: a sleeping device keeps it for later.
+    pub fn pushed(&mut self, token: &[u8], magic: &str) -> Option<Channel> {
+        let lines = [Channel::Device, Channel::User];
+        let channel = lines.into_iter().find(|c| self.state.find_line(*c).is_some_and(|l| l.token.0 == token))?;
+        let asleep = self.state.behaviour.asleep;
+        let line = self.state.find_line_mut(channel)?;
+        if line.magic != magic {
+            self.note(channel, Event::PushIgnored);
+            self.state.faults.push("a push carried another PushMagic than the token's".to_owned());
+            return None;
+        }
+        line.push_waits = asleep;
+        if asleep {
+            return None;
+        }
+        self.note(channel, Event::Pushed);
+        Some(channel)
+    }
+
+    /// Back on the network: the channels that have a push waiting.
+    pub fn wake(&mut self) -> Vec<Channel> {
+        self.state.behaviour.asleep = false;
+        let mut waiting = Vec::new();
+        for channel in [Channel::Device, Channel::User] {
+            if self.state.find_line_mut(channel).is_some_and(|line| std::mem::take(&mut line.push_waits)) {
+                self.note(channel, Event::Pushed);
+                waiting.push(channel);
+            }
+        }
+        waiting
+    }
+
+    /// The next channel that connects by itself, and when: after a last `NotNow`, or with a result that did not get through.
+    pub fn find_due(&self) -> Option<(Timestamp, Channel)> {
+        if self.state.behaviour.asleep {
+            return None;
+        }
+        let due = |channel| Some((Timestamp(self.state.find_line(channel)?.due_at?), channel));
+        [Channel::Device, Channel::User].into_iter().filter_map(due).min()
+    }
+
+    pub fn spec(&self) -> &Spec {
+        &self.state.spec
+    }
+    pub fn standing(&self) -> Standing {
+        self.state.standing
+    }
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+    pub fn behaviour_mut(&mut self) -> &mut Behaviour {
+        &mut self.state.behaviour
+    }
+    /// What it saw and did, oldest first; the newest 2,000 at most.
+    pub fn log(&self) -> &[Entry] {
+        self.state.log()
+    }
+    /// Every command that ever reached it, in order of first arrival.
+    pub fn executed(&self) -> &[Executed] {
+        &self.state.executed
+    }
+    /// What the server did that it must not do; empty in every good test.
+    pub fn faults(&self) -> &[String] {
+        &self.state.faults
+    }
+
+    pub(super) fn note(&mut self, channel: Channel, event: Event) {
+        let now = self.world.clock.now();
+        self.state.note(now, channel, event);
+    }
+
+    pub(super) fn link_to(&self, managed: &Managed) -> Result<Link, DeviceError> {
+        let held = self.state.held.as_ref().ok_or(DeviceError::NotEnrolled)?;
+        Link::open(&self.world, managed, held, &self.state.behaviour)
+    }
+}
+
+impl Managed {
+    fn from_held(held: &Held) -> Result<Self, DeviceError> {
+        let enrolling = profile::read_enrollment(&held.profile.0)?;
+        let chain: Vec<Vec<u8>> = held.chain.iter().map(|c| c.0.clone()).collect();
+        let identity = ClientIdentity { chain: &chain, key_pkcs8: &held.key_pkcs8.0 };
+        let tls = tls_config(&anchors_of(&enrolling), Some(identity))?;
+        Ok(Self { enrolling, tls })
+    }
+}
+
+/// Only self-issued certificates are anchors; the others help to build chains, and the server sends those itself.
+pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
+    let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
+    enrolling.certificates.iter().filter(is_root).cloned().collect()
+}

@@ -1,0 +1,329 @@
+//! The command conversation of one channel: connect, report, take a command, report its result, until the answer is empty.
+//!
+//! Called through [`Device::poll`] after a push, and by the fleet when a device connects by itself. The rules kept here are the
+//! protocol's: a result is repeated until a 2xx, a CommandUUID takes effect once, only a last `NotNow` makes the device come back.
+
+use std::time::Duration;
+
+use super::answers::{Act, Reply, perform};
+use super::device::{Device, DeviceError};
+use super::link::Link;
+use super::messages::{self, REPORT};
+use super::network::WireError;
+use super::state::{Blob, Channel, Event, Executed, Outgoing, Standing};
+use super::wire::{Answer, Delivery};
+use crate::pki::digest::sha256;
+use crate::plist::{Dict, parse, parse_dict};
+
+/// A server that hands out more than this in one session does not stop by itself.
+const MAX_COMMANDS: usize = 5_000;
+/// Longest pause before a result is sent again.
+const MAX_RETRY_MILLIS: u64 = 60_000;
+
+/// What the device does next.
+enum Next {
+    Send(Outgoing),
+    /// Send this, and then everything on the device is gone.
+    SendAndVanish(Outgoing),
+    End,
+}
+
+/// How sending one report ended.
+enum Sent {
+    Answered(Answer),
+    /// Gone before the answer, on purpose.
+    Left,
+    Failed(WireError),
+}
+
+impl Device {
+    /// One session on this channel. Does nothing for a device that is asleep.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the session did not come to its empty answer; what must be repeated is remembered and due later.
+    pub fn poll(&mut self, channel: Channel) -> Result<(), DeviceError> {
+        if self.state.behaviour.asleep {
+            return Ok(());
+        }
+        let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
+        let mut link = self.link_to(&managed)?;
+        let line = self.state.find_line_mut(channel).ok_or(DeviceError::NotEnrolled)?;
+        line.due_at = None;
+        let mut next = match line.unsent.take() {
+            Some(unsent) => Next::Send(unsent),
+            None => Next::Send(messages::idle(&self.state, channel)),
+        };
+        for _ in 0..MAX_COMMANDS {
+            next = match next {
+                Next::End => return Ok(()),
+                Next::Send(report) => self.step(&mut link, channel, report)?,
+                Next::SendAndVanish(report) => {
+                    // Whatever the server says now, there is nobody left to hear it.
+                    let sent = self.send(&mut link, channel, &report);
+                    self.note_sent(channel, &report, &sent);
+                    if matches!(&sent, Sent::Answered(answer) if answer.is_success()) {
+                        self.note_acknowledged(&report);
+                    }
+                    self.managed = None;
+                    self.state.forget_management(Standing::Erased);
+                    return Ok(());
+                }
+            };
+        }
+        self.state.faults.push(format!("more than {MAX_COMMANDS} commands in one session"));
+        Err(DeviceError::Endless(MAX_COMMANDS))
+    }
+
+    /// Sends one report and acts on its answer.
+    fn step(&mut self, link: &mut Link, channel: Channel, report: Outgoing) -> Result<Next, DeviceError> {
+        let sent = self.send(link, channel, &report);
+        self.note_sent(channel, &report, &sent);
+        match sent {
+            Sent::Answered(answer) if answer.is_success() => {
+                if let Some(line) = self.state.find_line_mut(channel) {
+                    line.retries = 0;
+                }
+                self.note_acknowledged(&report);
+                if answer.body.is_empty() {
+                    self.come_back_after_not_now(channel, &report);
+                    return Ok(Next::End);
+                }
+                self.take_command(link, channel, &answer.body)
+            }
+            Sent::Answered(answer) if throws_out(&answer) => {
+                self.state.faults.push(format!("thrown out with HTTP status {}", answer.status));
+                self.managed = None;
+                self.state.forget_management(Standing::ThrownOut(answer.status));
+                Err(DeviceError::Refused { message: "report", status: answer.status })
+            }
+            Sent::Answered(answer) => {
+                self.keep_for_later(channel, report);
+                Err(DeviceError::Refused { message: "report", status: answer.status })
+            }
+            Sent::Left => {
+                self.keep_for_later(channel, report);
+                Ok(Next::End)
+            }
+            Sent::Failed(error) => {
+                self.keep_for_later(channel, report);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Misbehaviour concerns results only; an `Idle` is always sent well.
+    fn send(&mut self, link: &mut Link, channel: Channel, report: &Outgoing) -> Sent {
+        let Some(managed) = self.managed.clone() else { return Sent::Left };
+        let url = &managed.enrolling.mdm.server_url;
+        let body = report.body.0.as_slice();
+        if report.command_uuid.is_some() {
+            let behaviour = &mut self.state.behaviour;
+            if behaviour.late_millis > 0 {
+                (self.world.pause)(Duration::from_millis(behaviour.late_millis));
+            }
+            let misdeed = if behaviour.leaves_before_answer > 0 {
+                behaviour.leaves_before_answer -= 1;
+                Some(Delivery::LeaveBeforeAnswer)
+            } else if behaviour.cuts_body > 0 {
+                behaviour.cuts_body -= 1;
+                Some(Delivery::CutBody(body.len() / 2))
+            } else {
+                None
+            };
+            if let Some(misdeed) = misdeed {
+                return match link.put_and_leave(url, REPORT, body, misdeed) {
+                    Ok(()) => Sent::Left,
+                    Err(error) => Sent::Failed(error),
+                };
+            }
+            if self.state.behaviour.duplicates {
+                match link.put(url, REPORT, body) {
+                    // The command in this first answer counts as delivered; the second answer must offer the same bytes or another command.
+                    Ok(first) if first.is_success() => self.note_delivery_unread(channel, &first.body),
+                    Ok(refused) => return Sent::Answered(refused),
+                    Err(error) => return Sent::Failed(error),
+                }
+            }
+        }
+        link.put(url, REPORT, body).map_or_else(Sent::Failed, Sent::Answered)
+    }
+
+    fn note_sent(&mut self, channel: Channel, report: &Outgoing, sent: &Sent) {
+        let event = match sent {
+            Sent::Answered(answer) => {
+                Event::Report { status: report.status.clone(), command_uuid: report.command_uuid.clone(), answer: answer.status }
+            }
+            Sent::Left => Event::Left,
+            Sent::Failed(error) => Event::Failed { what: error.to_string() },
+        };
+        self.note(channel, event);
+    }
+
+    fn note_acknowledged(&mut self, report: &Outgoing) {
+        let now = self.world.clock.now().0;
+        if let ("Acknowledged", Some(uuid)) = (report.status.as_str(), &report.command_uuid)
+            && let Some(request_type) = self.state.find_executed_mut(uuid).map(|e| e.request_type.clone())
+        {
+            self.state.first_acknowledged.entry(request_type).or_insert(now);
+        }
+    }
+
+    /// Only when `NotNow` was the last status does the device come back without a push.
+    fn come_back_after_not_now(&mut self, channel: Channel, report: &Outgoing) {
+        let (now, wait) = (self.world.clock.now(), self.state.behaviour.repoll_millis);
+        if let Some(line) = self.state.find_line_mut(channel)
+            && report.status == "NotNow"
+        {
+            line.due_at = Some(now.plus(i64::try_from(wait).unwrap_or(i64::MAX)).0);
+        }
+    }
+
+    /// A final result stays until the server takes it; a `NotNow` is not kept, but makes the device ask again; an `Idle` waits for a push.
+    fn keep_for_later(&mut self, channel: Channel, report: Outgoing) {
+        let (now, first) = (self.world.clock.now(), self.state.behaviour.retry_millis);
+        let Some(line) = self.state.find_line_mut(channel) else { return };
+        if report.status == "Idle" {
+            return;
+        }
+        let wait = first.saturating_mul(1 << line.retries.min(16)).min(MAX_RETRY_MILLIS);
+        line.retries += 1;
+        line.due_at = Some(now.plus(i64::try_from(wait).unwrap_or(i64::MAX)).0);
+        if report.status != "NotNow" {
+            line.unsent = Some(report);
+        }
+    }
+
+    fn take_command(&mut self, link: &mut Link, channel: Channel, bytes: &[u8]) -> Result<Next, DeviceError> {
+        let command = match parse_dict(bytes) {
+            Ok(dict) => dict,
+            Err(error) => return self.unreadable(error.to_string()),
+        };
+        let uuid = match command.string("CommandUUID") {
+            Ok(uuid) if !uuid.is_empty() => uuid.to_owned(),
+            _ => return self.unreadable("there is no CommandUUID".to_owned()),
+        };
+        let body = command.dict("Command");
+        let request_type = body.as_ref().ok().and_then(|b| b.string("RequestType").ok()).unwrap_or_default().to_owned();
+        if let Some(done) = self.note_delivery(channel, &uuid, &request_type, bytes) {
+            let again = self.state.find_answer(&uuid).cloned();
+            return Ok(Next::Send(again.unwrap_or_else(|| messages::bare_result(&self.state, channel, &uuid, &done))));
+        }
+        if self.is_busy_for(&uuid, &request_type) {
+            return Ok(Next::Send(messages::not_now(&self.state, channel, &uuid)));
+        }
+        match body {
+            Ok(body) if !request_type.is_empty() => self.execute(link, channel, &uuid, &request_type, &body),
+            _ => Ok(self.finish(channel, &uuid, Reply::FormatError("the command has no RequestType".to_owned()))),
+        }
+    }
+
+    fn unreadable(&mut self, why: String) -> Result<Next, DeviceError> {
+        self.state.faults.push(format!("a command cannot be read: {why}"));
+        Err(DeviceError::UnreadableCommand(why))
+    }
+
+    /// Counts the delivery and compares the bytes with the first one. The final status, if this command is finished already.
+    fn note_delivery(&mut self, channel: Channel, uuid: &str, request_type: &str, bytes: &[u8]) -> Option<String> {
+        let digest = Blob(sha256(bytes).to_vec());
+        self.note(channel, Event::Command { command_uuid: uuid.to_owned(), request_type: request_type.to_owned() });
+        let Some(known) = self.state.find_executed_mut(uuid) else {
+            self.state.executed.push(Executed {
+                channel,
+                command_uuid: uuid.to_owned(),
+                request_type: request_type.to_owned(),
+                digest,
+                deliveries: 1,
+                not_now: 0,
+                executions: 0,
+                status: None,
+            });
+            return None;
+        };
+        known.deliveries += 1;
+        let (same, own_channel, done) = (known.digest == digest, known.channel == channel, known.status.clone());
+        if !same {
+            self.state.faults.push(format!("command {uuid} came again with different bytes"));
+        }
+        if !own_channel {
+            self.state.faults.push(format!("command {uuid} came on two channels"));
+        }
+        done
+    }
+
+    fn note_delivery_unread(&mut self, channel: Channel, bytes: &[u8]) {
+        if let Ok(command) = parse_dict(bytes)
+            && let Ok(uuid) = command.string("CommandUUID")
+        {
+            let request_type = command.dict("Command").ok().and_then(|b| b.string("RequestType").ok().map(str::to_owned));
+            self.note_delivery(channel, uuid, &request_type.unwrap_or_default(), bytes);
+        }
+    }
+
+    fn is_busy_for(&mut self, uuid: &str, request_type: &str) -> bool {
+        match self.state.behaviour.not_now.get_mut(request_type) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => return false,
+        }
+        if let Some(known) = self.state.find_executed_mut(uuid) {
+            known.not_now += 1;
+        }
+        true
+    }
+
+    fn execute(&mut self, link: &mut Link, channel: Channel, uuid: &str, request_type: &str, body: &Dict) -> Result<Next, DeviceError> {
+        let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
+        if let Some(known) = self.state.find_executed_mut(uuid) {
+            known.executions += 1;
+        }
+        match perform(&mut self.state, &managed.enrolling, channel, request_type, body) {
+            Act::Answer(reply) => Ok(self.finish(channel, uuid, reply)),
+            Act::Erase(keys) => match self.finish(channel, uuid, Reply::Acknowledged(keys)) {
+                Next::Send(report) => Ok(Next::SendAndVanish(report)),
+                other => Ok(other),
+            },
+            Act::Leave => {
+                self.remove_management();
+                Ok(Next::End)
+            }
+            Act::EnrollAgain(profile) => {
+                let reply = match self.enroll(&profile) {
+                    Ok(()) => Reply::Acknowledged(Default::default()),
+                    Err(DeviceError::Profile(refusal)) => Reply::Error(refusal),
+                    Err(error) => Reply::Error(super::profile::Refusal::installation(4001, error.to_string())),
+                };
+                // The result goes out under whichever identity holds now.
+                let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
+                *link = self.link_to(&managed)?;
+                Ok(self.finish(channel, uuid, reply))
+            }
+        }
+    }
+
+    fn finish(&mut self, channel: Channel, uuid: &str, reply: Reply) -> Next {
+        let report = messages::result(&self.state, channel, uuid, reply);
+        if let Some(known) = self.state.find_executed_mut(uuid) {
+            known.status = Some(report.status.clone());
+        }
+        self.state.keep_answer(uuid, report.clone());
+        Next::Send(report)
+    }
+}
+
+/// 401, or 403 whose body (JSON or property list) says that the server does not know the device.
+fn throws_out(answer: &Answer) -> bool {
+    const CODE: &str = "com.apple.unrecognized.device";
+    match answer.status {
+        401 => true,
+        403 => {
+            let kind = answer.find_header("content-type").unwrap_or_default().to_ascii_lowercase();
+            if kind.contains("json") {
+                let body: Option<serde_json::Value> = serde_json::from_slice(&answer.body).ok();
+                body.is_some_and(|b| b["code"] == CODE)
+            } else {
+                let body = parse(&answer.body).ok();
+                body.and_then(|b| b.as_dictionary()?.get("code")?.as_string().map(|c| c == CODE)).unwrap_or(false)
+            }
+        }
+        _ => false,
+    }
+}
