@@ -1,9 +1,14 @@
 //! The edges of the house: listeners that turn sockets into [`message::Request`]s and the rooms that answer them.
 //!
-//! Only this room knows status codes. `listen` (public, TLS) and `control` (local Unix socket) call one [`message::Handler`];
-//! async never leaves `listen`.
+//! Only this room knows status codes. `listen` (public, TLS) and `control` (local Unix socket) call one [`message::Handler`],
+//! [`routes::Front`]; async never leaves `listen`. The edges `device`, `scep` and `api` never import each other.
 
+pub mod api;
 pub mod control;
+pub mod device;
 pub mod listen;
 pub mod message;
+mod query;
+pub mod routes;
+pub mod scep;
 pub mod tls;

@@ -1,0 +1,117 @@
+//! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
+//! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
+
+mod commands;
+mod devices;
+mod openapi;
+mod reply;
+mod school;
+mod views;
+
+use super::message::{Door, Request, Response};
+use super::query;
+use crate::base::texts::Text;
+use crate::service::actor::Actor;
+use crate::service::ports::PushSender;
+use crate::service::{Context, Error, tokens};
+use ::http::Method;
+use reply::{json, problem};
+
+/// What a handler sees of a request.
+struct Call<'a> {
+    cx: &'a Context,
+    request: &'a Request,
+    actor: Actor,
+    sender: Option<&'a dyn PushSender>,
+}
+
+impl Call<'_> {
+    fn query(&self, name: &str) -> Option<String> {
+        query::find(self.request.query.as_deref(), name)
+    }
+
+    /// `limit`, 1 to [`crate::base::limits::MAX_PAGE`]; 100 by default.
+    fn limit(&self) -> Result<usize, Error> {
+        let max = crate::base::limits::MAX_PAGE;
+        match self.query("limit") {
+            None => Ok(100),
+            Some(text) => match text.parse() {
+                Ok(n) if (1..=max).contains(&n) => Ok(n),
+                _ => Err(Error::invalid(Text::BadArgument { key: String::from("limit"), why: format!("must be a number from 1 to {max}") })),
+            },
+        }
+    }
+
+    /// `cursor`, a number that an earlier page gave.
+    fn cursor(&self) -> Result<Option<i64>, Error> {
+        let bad = |_| Error::invalid(Text::BadArgument { key: String::from("cursor"), why: String::from("is not one that a list gave") });
+        self.query("cursor").map(|text| text.parse().map_err(bad)).transpose()
+    }
+
+    /// The body as JSON of a known shape; an empty body counts as `{}`.
+    fn body<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
+        let bytes: &[u8] = if self.request.body.bytes.is_empty() { b"{}" } else { &self.request.body.bytes };
+        serde_json::from_slice(bytes).map_err(|e| Error::invalid(Text::BadBody { why: e.to_string() }))
+    }
+}
+
+/// One API request.
+pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>) -> Response {
+    let result = actor(cx, request).and_then(|actor| dispatch(&Call { cx, request, actor, sender }));
+    let mut response = result.unwrap_or_else(|e| problem(request, e));
+    response.headers.push(("cache-control", String::from("no-store")));
+    response
+}
+
+/// `/healthz`: everything for the local socket, a bare word for the outside.
+pub fn health(cx: &Context, door: Door) -> Response {
+    school::health(cx, door)
+}
+
+/// On the control socket the caller may use the database file itself: owner. Everywhere else a token is needed.
+fn actor(cx: &Context, request: &Request) -> Result<Actor, Error> {
+    if request.door == Door::Control {
+        let user = request.header("x-cordon-local-user").unwrap_or("unknown");
+        let user: String = user.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+        return Ok(Actor::LocalShell { user });
+    }
+    let header = request.header("authorization").ok_or_else(|| Error::denied(Text::LoginNeeded))?;
+    let (scheme, token) = header.split_once(' ').ok_or_else(|| Error::denied(Text::LoginNeeded))?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Error::denied(Text::LoginNeeded));
+    }
+    tokens::authenticate(cx, token.trim())
+}
+
+fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
+    let path = call.request.path.strip_prefix("/api/v1/").unwrap_or_default();
+    let decoded: Option<Vec<String>> =
+        path.split('/').map(|part| query::percent_decode(part).and_then(|bytes| String::from_utf8(bytes).ok())).collect();
+    let decoded = decoded.unwrap_or_default();
+    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    let method = &call.request.method;
+    match (method, parts.as_slice()) {
+        (&Method::GET, ["openapi.json"]) => Ok(json(200, &openapi::document())),
+        (&Method::GET, ["devices"]) => devices::list(call),
+        (&Method::GET, ["devices", device]) => devices::show(call, device),
+        (&Method::GET, ["devices", device, "users"]) => devices::users(call, device),
+        (&Method::POST, ["devices", device, "push"]) => devices::push(call, device),
+        (&Method::GET, ["devices", device, "commands"]) => commands::list(call, Some(device)),
+        (&Method::POST, ["devices", device, "commands"]) => commands::send(call, device),
+        (&Method::GET, ["commands"]) => commands::list(call, call.query("device").as_deref()),
+        (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
+        (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
+        (&Method::GET, ["commands", uuid, "explain"]) => commands::explain(call, uuid),
+        (&Method::POST, ["enrollments", "profile"]) => school::enrollment_profile(call),
+        (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
+        (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
+        (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
+        (&Method::GET, ["tokens"]) => school::list_tokens(call),
+        (&Method::POST, ["tokens"]) => school::create_token(call),
+        (&Method::DELETE, ["tokens", id]) => school::revoke_token(call, id),
+        (&Method::GET, ["audit"]) => school::list_audit(call),
+        (&Method::GET, ["audit", "verify"]) => school::verify_audit(call),
+        (&Method::POST, ["setup"]) => school::set_up(call),
+        _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
+    }
+}

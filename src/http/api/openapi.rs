@@ -1,0 +1,188 @@
+//! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
+
+use super::reply::Problem;
+use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
+use serde_json::{Value, json};
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{ComponentsBuilder, RefOr};
+use utoipa::{PartialSchema, ToSchema};
+
+/// One operation: method, path, what it does, shape of the request and of the answer with its status.
+pub(super) struct Operation {
+    pub method: &'static str,
+    pub path: &'static str,
+    summary: &'static str,
+    request: Option<&'static str>,
+    status: &'static str,
+    answer: Option<&'static str>,
+    paged: bool,
+}
+
+const fn op(method: &'static str, path: &'static str, summary: &'static str, status: &'static str) -> Operation {
+    Operation { method, path, summary, request: None, status, answer: None, paged: false }
+}
+
+impl Operation {
+    const fn takes(mut self, shape: &'static str) -> Self {
+        self.request = Some(shape);
+        self
+    }
+    const fn gives(mut self, shape: &'static str) -> Self {
+        self.answer = Some(shape);
+        self
+    }
+    const fn paged(mut self) -> Self {
+        self.paged = true;
+        self
+    }
+}
+
+/// Every operation of the API.
+pub(super) const OPERATIONS: [Operation; 20] = [
+    op("get", "/devices", "Devices in order of arrival; `search` matches the beginning of serial, name, model or id", "200").gives("Page_Device").paged(),
+    op("get", "/devices/{id}", "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number", "200").gives("Device"),
+    op("get", "/devices/{id}/users", "The managed users of a device", "200").gives("Page_User"),
+    op("post", "/devices/{id}/push", "Call the device now; `user` for a user's channel", "202"),
+    op("get", "/devices/{id}/commands", "Commands of one device, newest first", "200").gives("Page_Command").paged(),
+    op("post", "/devices/{id}/commands", "Queue a command: RequestType and Apple's own keys, data as base64; optional user, not_before, expires_at", "201")
+        .takes("CommandWish")
+        .gives("Command"),
+    op("get", "/commands", "All commands, newest first; `state` and `device` narrow the list", "200").gives("Page_Command").paged(),
+    op("get", "/commands/{uuid}", "State, result and history of a command", "200").gives("Command"),
+    op("delete", "/commands/{uuid}", "Cancel a command that has not been sent", "200").gives("Command"),
+    op("get", "/commands/{uuid}/explain", "Why it is where it is, in plain words", "200").gives("Explanation"),
+    op("post", "/enrollments/profile", "One enrolment profile with its own one-time challenge (application/x-apple-aspen-config)", "201").takes("ProfileWish"),
+    op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
+    op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
+    op("post", "/push-certificates/request", "Make a key and a certificate request", "201").takes("PushRequest").gives("PushRequestMade"),
+    op("get", "/tokens", "API tokens, without their texts", "200").gives("Page_Token"),
+    op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
+    op("delete", "/tokens/{id}", "Revoke a token", "204"),
+    op("get", "/audit", "The audit, oldest first", "200").gives("Page_AuditItem").paged(),
+    op("get", "/audit/verify", "Walk the whole chain", "200").gives("AuditVerdict"),
+    op("post", "/setup", "Organisation and host name", "200").takes("SetUp"),
+];
+
+/// The document served at `/api/v1/openapi.json`.
+pub fn document() -> Value {
+    let mut paths = serde_json::Map::new();
+    for operation in &OPERATIONS {
+        let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
+        entry[operation.method] = describe(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Cordon", "version": env!("CARGO_PKG_VERSION"), "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" } },
+        "servers": [{ "url": "/api/v1" }],
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": components(),
+    })
+}
+
+fn describe(operation: &Operation) -> Value {
+    let reference = |shape: &str| json!({ "$ref": format!("#/components/schemas/{shape}") });
+    let mut parameters: Vec<Value> = operation
+        .path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    let mut query = |name: &str, schema: Value| parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }));
+    if operation.paged {
+        query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
+        query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
+    }
+    match operation.path {
+        "/devices" => query("search", json!({ "type": "string" })),
+        "/devices/{id}/push" => query("user", json!({ "type": "string" })),
+        "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
+            query("state", json!({ "type": "string" }));
+            if operation.path == "/commands" {
+                query("device", json!({ "type": "string" }));
+            }
+        }
+        _ => {}
+    }
+    let mut answer = json!({ "description": "Done" });
+    if let Some(shape) = operation.answer {
+        answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
+    }
+    let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
+    let mut described = json!({
+        "operationId": format!("{}{}", operation.method, operation.path.replace(['/', '{', '}', '-'], "_")),
+        "summary": operation.summary,
+        "parameters": parameters,
+        "responses": { operation.status: answer, "default": problem },
+    });
+    if let Some(shape) = operation.request {
+        described["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": reference(shape) } } });
+    }
+    described
+}
+
+fn components() -> Value {
+    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>, name: &str) {
+        all.push((name.to_owned(), T::schema()));
+        T::schemas(all);
+    }
+    let mut all = Vec::new();
+    add::<Page<Device>>(&mut all, "Page_Device");
+    add::<Page<User>>(&mut all, "Page_User");
+    add::<Page<Command>>(&mut all, "Page_Command");
+    add::<Page<PushCertificate>>(&mut all, "Page_PushCertificate");
+    add::<Page<Token>>(&mut all, "Page_Token");
+    add::<Page<AuditItem>>(&mut all, "Page_AuditItem");
+    add::<Device>(&mut all, "Device");
+    add::<User>(&mut all, "User");
+    add::<Command>(&mut all, "Command");
+    add::<Explanation>(&mut all, "Explanation");
+    add::<PushCertificate>(&mut all, "PushCertificate");
+    add::<Token>(&mut all, "Token");
+    add::<AuditItem>(&mut all, "AuditItem");
+    add::<AuditVerdict>(&mut all, "AuditVerdict");
+    add::<Health>(&mut all, "Health");
+    add::<Problem>(&mut all, "Problem");
+    add::<SetUp>(&mut all, "SetUp");
+    add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<PushImport>(&mut all, "PushImport");
+    add::<PushRequest>(&mut all, "PushRequest");
+    add::<PushRequestMade>(&mut all, "PushRequestMade");
+    add::<NewToken>(&mut all, "NewToken");
+    let built = ComponentsBuilder::new().schemas_from_iter(all).build();
+    let mut value = serde_json::to_value(built).unwrap_or_default();
+    // Apple's keys differ by RequestType; what is common is written here.
+    value["schemas"]["CommandWish"] = json!({
+        "type": "object",
+        "required": ["RequestType"],
+        "properties": {
+            "RequestType": { "type": "string" },
+            "user": { "type": "string" },
+            "not_before": { "type": "string", "format": "date-time" },
+            "expires_at": { "type": "string", "format": "date-time" },
+        },
+        "additionalProperties": true,
+    });
+    value["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_resolves_and_no_operation_is_described_twice() {
+        let document = document();
+        let text = document.to_string();
+        for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
+            let name = part.split('"').next().unwrap_or_default();
+            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+        }
+        let mut seen: Vec<_> = OPERATIONS.iter().map(|o| (o.method, o.path)).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), OPERATIONS.len());
+    }
+}

@@ -1,0 +1,58 @@
+//! Answers of the API: JSON, and errors as `application/problem+json` (RFC 9457).
+
+use crate::base::texts::Text;
+use crate::http::message::{Request, Response};
+use crate::service::{Error, Kind};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error in plain words, with what to do next in `detail`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`: the `id` below says more than a URL could.
+    pub r#type: &'static str,
+    pub title: &'static str,
+    pub status: u16,
+    pub detail: String,
+    /// Stable across languages and releases.
+    pub id: &'static str,
+    /// Names this request in the server's log.
+    pub request: String,
+}
+
+/// A body that serialises; ours always do.
+pub fn json<T: Serialize>(status: u16, body: &T) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => Response::new(status, "application/json", bytes),
+        Err(_) => Response::empty(500),
+    }
+}
+
+/// The table from kinds of fault to HTTP. Faults of ours are logged here, once.
+pub fn problem(request: &Request, error: Error) -> Response {
+    let (status, title) = match error.kind {
+        Kind::NotFound => (404, "Not found"),
+        Kind::Invalid => (400, "Not valid"),
+        Kind::Denied if error.public == Text::LoginNeeded => (401, "Login needed"),
+        Kind::Denied => (403, "Not allowed"),
+        Kind::Conflict => (409, "Not possible now"),
+        Kind::Busy => (503, "Busy"),
+        Kind::Internal => (500, "Internal fault"),
+    };
+    let number = format!("{:x}", request.id);
+    let public = match error.public {
+        Text::Internal { .. } => Text::Internal { request: number.clone() },
+        other => other,
+    };
+    if status >= 500 {
+        let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(request = number, error = %public, source, "an API request failed");
+    }
+    let body = Problem { r#type: "about:blank", title, status, detail: public.to_string(), id: public.id(), request: number };
+    let mut response = json(status, &body);
+    response.headers = vec![("content-type", String::from("application/problem+json"))];
+    if status == 401 {
+        response.headers.push(("www-authenticate", String::from("Bearer realm=\"cordon\"")));
+    }
+    response
+}

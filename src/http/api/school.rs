@@ -1,0 +1,205 @@
+//! The school's own things: set-up, enrolment profiles, push certificates, tokens, audit, health.
+
+use super::reply::json;
+use super::views::{self, Page};
+use super::{Call, Door, Response};
+use crate::base::limits::MIN_FREE_SPACE;
+use crate::service::actor::Actor;
+use crate::service::enrolling::{self, Wish};
+use crate::service::school::{self, School};
+use crate::service::{Context, Error, auditing, push_certificates, tokens};
+use serde::{Deserialize, Serialize};
+use serde_json::json as value;
+use utoipa::ToSchema;
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetUp {
+    pub organization: Option<String>,
+    /// The name that devices know; an enrolled device never learns another.
+    pub hostname: Option<String>,
+}
+
+pub fn set_up(call: &Call<'_>) -> Result<Response, Error> {
+    let body: SetUp = call.body()?;
+    school::set_up(call.cx, &call.actor, &School { organization: body.organization, hostname: body.hostname })?;
+    let now = school::find(call.cx)?;
+    Ok(json(200, &value!({ "organization": now.organization, "hostname": now.hostname })))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProfileWish {
+    pub name: Option<String>,
+    /// `com.apple.mdm.per-user-connections`; true by default, and can never be added later.
+    pub user_channel: Option<bool>,
+    pub signed: Option<bool>,
+    /// `scep`.
+    pub identity: Option<String>,
+    pub sign_message: Option<bool>,
+    /// Sum of Apple's AccessRights, 1 to 8191; all by default. Rights can shrink later, never grow.
+    pub access_rights: Option<u32>,
+}
+
+pub fn enrollment_profile(call: &Call<'_>) -> Result<Response, Error> {
+    let body: ProfileWish = call.body()?;
+    let default = Wish::default();
+    let wish = Wish {
+        name: body.name,
+        per_user: body.user_channel.unwrap_or(default.per_user),
+        signed: body.signed.unwrap_or(default.signed),
+        identity: body.identity.unwrap_or(default.identity),
+        sign_message: body.sign_message.unwrap_or(default.sign_message),
+        access_rights: body.access_rights.unwrap_or(default.access_rights),
+    };
+    let issued = enrolling::issue(call.cx, &call.actor, &wish)?;
+    let mut response = Response::new(201, "application/x-apple-aspen-config", issued.bytes.expose().clone());
+    response.headers.push(("content-disposition", format!("attachment; filename=\"{}\"", issued.file_name)));
+    response.headers.push(("x-cordon-expires", issued.challenge_expires_at.to_string()));
+    Ok(response)
+}
+
+pub fn list_push_certificates(call: &Call<'_>) -> Result<Response, Error> {
+    let rows = push_certificates::list(call.cx, &call.actor)?;
+    let items = rows.into_iter().map(|row| views::push_certificate(row, Vec::new())).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushImport {
+    /// The certificate and its chain; may hold the key too.
+    pub certificate_pem: String,
+    pub key_pem: Option<String>,
+    /// Take a second topic on purpose.
+    #[serde(default)]
+    pub additional: bool,
+}
+
+pub fn import_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
+    let body: PushImport = call.body()?;
+    let imported = push_certificates::import(call.cx, &call.actor, &body.certificate_pem, body.key_pem.as_deref(), body.additional)?;
+    if let Some(sender) = call.sender {
+        push_certificates::load(call.cx, sender)?;
+        call.cx.ring_pusher();
+    }
+    let warnings = imported.warnings.iter().map(|w| (*w).to_owned()).collect();
+    Ok(json(201, &views::push_certificate(imported.certificate, warnings)))
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PushRequest {
+    pub email: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PushRequestMade {
+    pub csr_pem: String,
+}
+
+pub fn request_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
+    let body: PushRequest = call.body()?;
+    let csr_pem = push_certificates::request(call.cx, &call.actor, body.email.as_deref())?;
+    Ok(json(201, &PushRequestMade { csr_pem }))
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub name: String,
+    /// owner, admin, helpdesk, teacher or auditor.
+    pub role: String,
+    /// Like `12h`, `90d`, `2w`; never by default.
+    pub expires_in: Option<String>,
+}
+
+pub fn create_token(call: &Call<'_>) -> Result<Response, Error> {
+    let body: NewToken = call.body()?;
+    let (row, secret) = tokens::create(call.cx, &call.actor, &body.name, &body.role, body.expires_in.as_deref())?;
+    Ok(json(201, &views::token(row, Some(secret.expose().clone()))))
+}
+
+pub fn list_tokens(call: &Call<'_>) -> Result<Response, Error> {
+    let items = tokens::list(call.cx, &call.actor)?.into_iter().map(|row| views::token(row, None)).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
+}
+
+pub fn revoke_token(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    tokens::revoke(call.cx, &call.actor, id)?;
+    Ok(Response::empty(204))
+}
+
+pub fn list_audit(call: &Call<'_>) -> Result<Response, Error> {
+    let limit = call.limit()?;
+    let mut rows = auditing::list(call.cx, &call.actor, call.cursor()?.unwrap_or(0), limit + 1)?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next_cursor = rows.last().filter(|_| more).map(|row| row.seq.to_string());
+    Ok(json(200, &Page { items: rows.into_iter().map(views::audit).collect(), next_cursor }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditVerdict {
+    pub rows: i64,
+    /// The first row that does not fit the one before it.
+    pub broken_at: Option<i64>,
+}
+
+pub fn verify_audit(call: &Call<'_>) -> Result<Response, Error> {
+    let verdict = auditing::verify(call.cx, &call.actor)?;
+    Ok(json(200, &AuditVerdict { rows: verdict.rows, broken_at: verdict.broken_at }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    pub ok: bool,
+    pub version: &'static str,
+    /// What is not all right, in words.
+    pub reasons: Vec<String>,
+    pub devices: Option<DeviceCounts>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeviceCounts {
+    pub started: i64,
+    pub active: i64,
+    pub gone: i64,
+}
+
+/// The local socket hears everything; the outside only whether it is all right.
+pub fn health(cx: &Context, door: Door) -> Response {
+    let examined = examine(cx);
+    let ok = examined.as_ref().is_ok_and(|health| health.ok);
+    let status = if ok { 200 } else { 503 };
+    match examined {
+        Ok(health) if door == Door::Control => json(status, &health),
+        Err(e) if door == Door::Control => {
+            let reasons = vec![e.source.map_or_else(|| e.public.to_string(), |s| s.to_string())];
+            json(status, &Health { ok, version: env!("CARGO_PKG_VERSION"), reasons, devices: None })
+        }
+        _ => Response::text(status, if ok { "ok\n" } else { "not ok\n" }),
+    }
+}
+
+fn examine(cx: &Context) -> Result<Health, Error> {
+    let mut reasons = Vec::new();
+    if let Some(seen) = cx.clock_is_behind() {
+        let text = crate::base::texts::Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() };
+        reasons.push(text.to_string());
+    }
+    if cx.store.free_space()? < MIN_FREE_SPACE {
+        reasons.push(crate::base::texts::Text::DiskFull.to_string());
+    }
+    for certificate in push_certificates::list(cx, &Actor::Job("health"))? {
+        if certificate.not_after < cx.now() {
+            reasons.push(format!("The push certificate {} expired at {}.", certificate.topic, certificate.not_after));
+        }
+        if let Some(why) = certificate.paused_why {
+            reasons.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
+        }
+    }
+    let (started, active, gone) = cx.store.read(|db| db.count_enrollments())?;
+    let devices = Some(DeviceCounts { started, active, gone });
+    Ok(Health { ok: reasons.is_empty(), version: env!("CARGO_PKG_VERSION"), reasons, devices })
+}

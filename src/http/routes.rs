@@ -1,0 +1,108 @@
+//! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
+
+use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
+use super::{api, device, scep};
+use crate::base::limits::{MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY};
+use crate::service::Context;
+use crate::service::ports::PushSender;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Check-in and command URLs of enrolment profiles.
+pub const CHECKIN: &str = "/mdm/checkin";
+pub const COMMAND: &str = "/mdm/command";
+pub const SCEP: &str = "/scep";
+
+/// The handler behind every listener.
+pub struct Front {
+    cx: Arc<Context>,
+    /// Addresses whose forwarded client certificates are believed.
+    trusted: Vec<IpAddr>,
+    /// Told of imported push certificates; none when no sender runs (the command line on the file).
+    sender: Option<Arc<dyn PushSender>>,
+}
+
+impl Front {
+    pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
+        Self { cx, trusted, sender }
+    }
+}
+
+/// The rooms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Device,
+    Scep,
+    Api,
+    Health,
+    Start,
+    None,
+}
+
+/// Devices and people have doors of their own: on the devices' door there is nothing to log in to, on the people's door nothing asks
+/// for a client certificate.
+fn room(door: Door, path: &str) -> Room {
+    let (devices, people) = match door {
+        Door::Devices => (true, false),
+        Door::People => (false, true),
+        Door::Proxied => (true, true),
+        Door::Control => (false, true),
+    };
+    match path {
+        CHECKIN | COMMAND if devices => Room::Device,
+        SCEP if people && door != Door::Control => Room::Scep,
+        "/healthz" if people => Room::Health,
+        "/" if people => Room::Start,
+        path if people && path.starts_with("/api/") => Room::Api,
+        _ => Room::None,
+    }
+}
+
+impl Handler for Front {
+    fn body_limit(&self, head: &Head<'_>) -> BodyLimit {
+        match room(head.door, head.path) {
+            // Only somebody who can be identified may make us read more than a check-in.
+            Room::Device if head.path == COMMAND && device::may_be_identified(head) => BodyLimit::tolerant(MAX_RESULT_BODY, MAX_DRAINED_BODY),
+            Room::Device => BodyLimit::at_most(MAX_CHECKIN_BODY),
+            Room::Scep => BodyLimit::at_most(MAX_SCEP_BODY),
+            Room::Api => BodyLimit::at_most(MAX_API_BODY),
+            _ => BodyLimit::at_most(MAX_OTHER_BODY),
+        }
+    }
+
+    fn handle(&self, request: Request) -> Response {
+        match room(request.door, &request.path) {
+            Room::Device => device::handle(&self.cx, &request, &self.trusted),
+            Room::Scep => scep::handle(&self.cx, &request),
+            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref()),
+            Room::Health => api::health(&self.cx, request.door),
+            Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
+            Room::None => Response::text(404, "There is nothing here.\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_door_leads_only_where_it_should() {
+        let table = [
+            (Door::Devices, CHECKIN, Room::Device),
+            (Door::Devices, "/api/v1/devices", Room::None),
+            (Door::Devices, SCEP, Room::None),
+            (Door::People, CHECKIN, Room::None),
+            (Door::People, SCEP, Room::Scep),
+            (Door::People, "/api/v1/devices", Room::Api),
+            (Door::Proxied, COMMAND, Room::Device),
+            (Door::Proxied, SCEP, Room::Scep),
+            (Door::Control, "/api/v1/devices", Room::Api),
+            (Door::Control, COMMAND, Room::None),
+            (Door::Control, "/healthz", Room::Health),
+        ];
+        for (door, path, expected) in table {
+            assert_eq!(room(door, path), expected, "{door:?} {path}");
+        }
+    }
+}
