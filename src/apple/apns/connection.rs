@@ -8,7 +8,7 @@ use super::wire::{Form, Head, MAX_ANSWER, answer};
 use super::{Config, Job};
 use crate::base::push::Topic;
 use crate::protocol::push::{MAX_PAYLOAD, payload};
-use crate::service::ports::PushResult;
+use crate::service::ports::{Push, PushResult};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, RecvStream};
@@ -25,7 +25,11 @@ use tokio_rustls::client::TlsStream;
 pub(super) enum Event {
     Answered(Job, PushResult),
     /// Lost without an answer. `unseen`: it is not the push's fault, the server or we said good-bye.
-    Lost { job: Job, unseen: bool, why: String },
+    Lost {
+        job: Job,
+        unseen: bool,
+        why: String,
+    },
     /// Cannot be sent at all.
     Unsendable(Job, String),
 }
@@ -151,12 +155,12 @@ impl Connection {
         self.slots.look(cx, |flight, cx| flight.stage.turn(cx), done);
     }
 
-    /// True if anything was sent.
+    /// Sends from the front of `queue` while there is room; true if anything was sent.
     fn fill(&mut self, cx: &mut Context<'_>, now: Instant, queue: &mut VecDeque<Job>, events: &mut Vec<Event>) -> bool {
         let mut sent = false;
-        while !queue.is_empty() {
+        while let Some(job) = queue.front() {
             // Read every time: the server may change its limit, also downwards. 0 until its SETTINGS have come.
-            if self.slots.len() >= self.requests.current_max_send_streams() {
+            if self.slots.is_full() || self.slots.len() >= self.requests.current_max_send_streams() {
                 break;
             }
             match self.requests.poll_ready(cx) {
@@ -168,49 +172,38 @@ impl Connection {
                     break;
                 }
             }
-            let Some(job) = queue.pop_front() else { break };
-            match self.send(job, now) {
-                Ok(()) => sent = true,
-                Err(Refused::Full(job)) => {
-                    queue.push_front(job);
-                    break;
+            let outcome = self.send(&job.push);
+            let Some(mut job) = queue.pop_front() else { break };
+            match outcome {
+                Ok(response) => {
+                    if self.slots.len() == 0 {
+                        // An idle connection's silence says nothing; from here on it does.
+                        self.heard_at = now;
+                    }
+                    job.sends = job.sends.saturating_add(1);
+                    self.slots.insert(InFlight { job, sent_at: now, stage: Stage::Head(response) });
+                    sent = true;
                 }
-                Err(Refused::Connection(job)) => {
+                Err(Refused::ByConnection) => {
                     self.leaving = true;
                     queue.push_front(job);
                     break;
                 }
-                Err(Refused::Push(job, why)) => events.push(Event::Unsendable(job, why)),
+                Err(Refused::Always(why)) => events.push(Event::Unsendable(job, why)),
             }
         }
         sent
     }
 
-    fn send(&mut self, mut job: Job, now: Instant) -> Result<(), Refused> {
-        if self.slots.is_full() {
-            return Err(Refused::Full(job));
-        }
-        let body = payload(&job.push.target.magic);
+    fn send(&mut self, push: &Push) -> Result<ResponseFuture, Refused> {
+        let body = payload(&push.target.magic);
         if body.len() > MAX_PAYLOAD {
-            return Err(Refused::Push(job, "the push would be longer than Apple takes".to_owned()));
+            return Err(Refused::Always("the push would be longer than Apple takes".to_owned()));
         }
-        let request = match self.form.request(&job.push) {
-            Ok(request) => request,
-            Err(e) => return Err(Refused::Push(job, e.to_string())),
-        };
-        let Ok((response, mut stream)) = self.requests.send_request(request, false) else {
-            return Err(Refused::Connection(job));
-        };
-        if stream.send_data(Bytes::from(body), true).is_err() {
-            return Err(Refused::Connection(job));
-        }
-        if self.slots.len() == 0 {
-            // An idle connection's silence says nothing; from here on it does.
-            self.heard_at = now;
-        }
-        job.sends = job.sends.saturating_add(1);
-        let flight = InFlight { job, sent_at: now, stage: Stage::Head(response) };
-        self.slots.insert(flight).map_err(|flight| Refused::Full(flight.job))
+        let request = self.form.request(push).map_err(|e| Refused::Always(e.to_string()))?;
+        let (response, mut stream) = self.requests.send_request(request, false).map_err(|_| Refused::ByConnection)?;
+        stream.send_data(Bytes::from(body), true).map_err(|_| Refused::ByConnection)?;
+        Ok(response)
     }
 
     /// Gives back what waited too long for its answer, and probes a connection that was idle for long.
@@ -257,9 +250,10 @@ impl Connection {
 
 /// Why a push was not put on the wire.
 enum Refused {
-    Full(Job),
-    Connection(Job),
-    Push(Job, String),
+    /// Another connection may take it.
+    ByConnection,
+    /// No connection can.
+    Always(String),
 }
 
 impl Stage {

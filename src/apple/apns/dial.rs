@@ -132,8 +132,7 @@ async fn open(
     // Looks the name up without a cache and tries each address in turn.
     let tcp = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.map_err(|e| e.to_string())?;
     tcp.set_nodelay(true).map_err(|e| e.to_string())?;
-    let stream =
-        TlsConnector::from(tls).connect(endpoint.name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
+    let stream = TlsConnector::from(tls).connect(endpoint.name.clone(), tcp).await.map_err(|e| format!("TLS: {e}"))?;
     if stream.get_ref().1.alpn_protocol() != Some(b"h2".as_slice()) {
         return Err("the server does not offer HTTP/2".to_owned());
     }
@@ -159,7 +158,9 @@ mod tests {
         assert_eq!((endpoint.host.as_str(), endpoint.port), ("api.push.apple.com", 443));
         assert_eq!(Endpoint::new("https://127.0.0.1:2197/").unwrap().port, 2197);
         assert_eq!(Endpoint::new("https://[::1]:2197").unwrap().host, "::1");
-        for bad in ["", "api.push.apple.com", "http://x", "https://x/3/device", "https://x/?q", "https://u@x", "https://"] {
+        for bad in
+            ["", "api.push.apple.com", "http://x", "https://x/3/device", "https://x/?q", "https://u@x", "https://"]
+        {
             assert!(Endpoint::new(bad).is_err(), "{bad}");
         }
     }

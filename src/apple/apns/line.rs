@@ -242,7 +242,9 @@ impl Line {
             connection.expire(now, &self.config, &mut self.events);
         }
         // Pushes that were sent once stand in front, so the oldest come first.
-        while let Some(job) = self.queue.pop_front_if(|job| now.saturating_duration_since(job.accepted_at) > self.config.patience) {
+        let late = |job: &Job| now.saturating_duration_since(job.accepted_at) > self.config.patience;
+        while self.queue.front().is_some_and(late) {
+            let Some(job) = self.queue.pop_front() else { break };
             job.ticket.fail(self.last_failure.as_deref().unwrap_or("the push waited too long to be sent"));
         }
     }

@@ -7,6 +7,8 @@
 
 mod connection;
 mod dial;
+#[cfg(test)]
+mod frame_tests;
 mod line;
 mod slots;
 mod switchboard;

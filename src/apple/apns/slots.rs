@@ -38,12 +38,16 @@ impl<T> Slots<T> {
     }
 
     /// Puts `value` into a free place and notes it, so that it is looked at once and leaves its waker.
-    /// Gives it back if all places are taken.
-    pub(super) fn insert(&mut self, value: T) -> Result<(), T> {
-        let Some(place) = self.free.pop() else { return Err(value) };
+    /// Grows by a place if none is free; [`Self::is_full`] tells before.
+    pub(super) fn insert(&mut self, value: T) {
+        let place = self.free.pop().unwrap_or_else(|| {
+            let place = self.places.len();
+            self.wakers.push(Waker::from(Arc::new(SlotWaker { place, noted: self.noted.clone() })));
+            self.places.push(None);
+            place
+        });
         self.places[place] = Some(value);
         self.noted.lock().places.push(place);
-        Ok(())
     }
 
     /// Calls `look` for every place that was woken since; `Some(done)` frees the place and is collected.
@@ -59,11 +63,11 @@ impl<T> Slots<T> {
         for place in woken.drain(..) {
             let Some(value) = &mut self.places[place] else { continue };
             let mut slot_cx = Context::from_waker(&self.wakers[place]);
-            if let Some(outcome) = look(value, &mut slot_cx) {
-                if let Some(value) = self.places[place].take() {
-                    self.free.push(place);
-                    done(value, outcome);
-                }
+            if let Some(outcome) = look(value, &mut slot_cx)
+                && let Some(value) = self.places[place].take()
+            {
+                self.free.push(place);
+                done(value, outcome);
             }
         }
         self.spare = woken;
@@ -137,7 +141,10 @@ mod tests {
     fn only_woken_places_are_looked_at_and_places_are_reused() {
         let mut slots: Slots<u32> = Slots::new(2);
         let mut cx = Context::from_waker(Waker::noop());
-        assert_eq!((slots.insert(1), slots.insert(2), slots.insert(3)), (Ok(()), Ok(()), Err(3)));
+        slots.insert(1);
+        assert!(!slots.is_full());
+        slots.insert(2);
+        assert!(slots.is_full());
         let mut wakers = Vec::new();
         let keep = |_: &mut u32, cx: &mut Context<'_>| {
             wakers.push(cx.waker().clone());
@@ -150,7 +157,7 @@ mod tests {
         slots.look(&mut cx, |value, _| Some(*value * 10), |value, done| finished.push((value, done)));
         assert_eq!(finished, [(2, 20)]);
         assert_eq!(slots.len(), 1);
-        assert_eq!(slots.insert(4), Ok(()));
+        slots.insert(4);
         let mut rest = Vec::new();
         slots.take_if(|_| true, |value| rest.push(value));
         assert_eq!(rest, [1, 4]);

@@ -10,8 +10,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::sync::mpsc::{Receiver, channel};
 
-const TOPIC: &str = "com.apple.mgmt.External.a1";
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const TOPIC: &str = "com.apple.mgmt.External.a1";
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
 struct Fixed;
 impl Random for Fixed {
@@ -20,12 +20,12 @@ impl Random for Fixed {
     }
 }
 
-fn topic() -> Topic {
+pub(super) fn topic() -> Topic {
     Topic::new(TOPIC).unwrap()
 }
 
 /// Short times: a test that waits must not take long.
-fn config(url: &str, ca_pem: String) -> Config {
+pub(super) fn config(url: &str, ca_pem: String) -> Config {
     Config {
         extra_ca_pem: Some(ca_pem.into_bytes()),
         redial_first: Duration::from_millis(20),
@@ -36,7 +36,7 @@ fn config(url: &str, ca_pem: String) -> Config {
     }
 }
 
-fn credential(stand_in: &StandIn, topic: &str) -> PushCredential {
+pub(super) fn credential(stand_in: &StandIn, topic: &str) -> PushCredential {
     let (certificate, key) = stand_in.push_certificate(topic).unwrap();
     let chain_der = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap().to_vec()];
     let key = PrivatePkcs8KeyDer::from_pem_slice(key.as_bytes()).unwrap();
@@ -52,8 +52,12 @@ fn sender(stand_in: &StandIn, change: impl FnOnce(&mut Config)) -> Sender {
     sender
 }
 
-fn push_to(token: &[u8]) -> Push {
-    let target = PushTarget { topic: topic(), token: PushToken::new(token.to_vec()).unwrap(), magic: PushMagic::new("m").unwrap() };
+pub(super) fn push_to(token: &[u8]) -> Push {
+    let target = PushTarget {
+        topic: topic(),
+        token: PushToken::new(token.to_vec()).unwrap(),
+        magic: PushMagic::new("m").unwrap(),
+    };
     let random = token.iter().fold([0; 16], |mut id: [u8; 16], b| {
         id.rotate_left(1);
         id[15] = *b;
@@ -69,12 +73,12 @@ fn start(sender: &Sender, push: Push) -> Receiver<PushResult> {
     result
 }
 
-fn send(sender: &Sender, token: &[u8]) -> PushResult {
+pub(super) fn send(sender: &Sender, token: &[u8]) -> PushResult {
     start(sender, push_to(token)).recv_timeout(LONG).unwrap()
 }
 
 /// Starts `count` pushes to different tokens; all results come through one channel.
-fn flood(sender: &Sender, count: u32) -> Receiver<PushResult> {
+pub(super) fn flood(sender: &Sender, count: u32) -> Receiver<PushResult> {
     let (done, results) = channel();
     for n in 0..count {
         let done = done.clone();
@@ -83,7 +87,7 @@ fn flood(sender: &Sender, count: u32) -> Receiver<PushResult> {
     results
 }
 
-fn accepted() -> PushResult {
+pub(super) fn accepted() -> PushResult {
     PushResult::Answered { status: 200, reason: None, timestamp_ms: None, retry_after_secs: None }
 }
 
@@ -138,10 +142,22 @@ fn every_answer_comes_back_and_has_its_action() {
     let stand_in = StandIn::start().unwrap();
     let sender = sender(&stand_in, |_| ());
     let rows = [
-        (400, "BadTopic"), (400, "PayloadEmpty"), (400, "TopicDisallowed"), (403, "BadCertificate"), (403, "Forbidden"),
-        (403, "MissingProviderToken"), (404, "BadPath"), (405, "MethodNotAllowed"), (410, "Unregistered"),
-        (410, "ExpiredToken"), (413, "PayloadTooLarge"), (429, "TooManyRequests"), (500, "InternalServerError"),
-        (503, "ServiceUnavailable"), (503, "Shutdown"), (418, "Teapot"),
+        (400, "BadTopic"),
+        (400, "PayloadEmpty"),
+        (400, "TopicDisallowed"),
+        (403, "BadCertificate"),
+        (403, "Forbidden"),
+        (403, "MissingProviderToken"),
+        (404, "BadPath"),
+        (405, "MethodNotAllowed"),
+        (410, "Unregistered"),
+        (410, "ExpiredToken"),
+        (413, "PayloadTooLarge"),
+        (429, "TooManyRequests"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+        (503, "Shutdown"),
+        (418, "Teapot"),
     ];
     let before = SystemClock.now();
     for (ordered, reason) in rows {
@@ -299,7 +315,9 @@ fn a_new_certificate_replaces_connection_and_keeps_pushes() {
     let sender = sender(&stand_in, |_| ());
     // The wrong certificate for the topic: Apple says BadTopic.
     sender.set_credential(&topic(), credential(&stand_in, "com.apple.mgmt.External.other"));
-    assert!(matches!(send(&sender, &[1]), PushResult::Answered { status: 400, reason: Some(r), .. } if r == "BadTopic"));
+    assert!(
+        matches!(send(&sender, &[1]), PushResult::Answered { status: 400, reason: Some(r), .. } if r == "BadTopic")
+    );
     stand_in.set_delay(LONG * 10);
     let results = flood(&sender, 20);
     wait_until(|| stand_in.counts().peak_in_flight == 20);
@@ -326,7 +344,9 @@ fn an_unusable_or_untrusted_certificate_is_told() {
     assert!(why.contains("connection") || why.contains("TLS"), "{why}");
     wait_until(|| stand_in.counts().failed_handshakes > 0);
     // Someone who is not Apple: the server's certificate is of another CA.
-    let other = Sender::start(Config { patience: Duration::from_millis(100), ..config(&stand_in.url(), stranger.ca_pem()) }).unwrap();
+    let other =
+        Sender::start(Config { patience: Duration::from_millis(100), ..config(&stand_in.url(), stranger.ca_pem()) })
+            .unwrap();
     other.set_credential(&topic(), credential(&stand_in, TOPIC));
     assert!(unreached(send(&other, &[1])).contains("TLS"));
 }

@@ -39,7 +39,8 @@ impl Form {
     /// the shared headers out of the HPACK table. Fails only on an `apns_id` that cannot be a header.
     pub(super) fn request(&mut self, push: &Push) -> Result<Request<()>, http::Error> {
         let path = PathAndQuery::from_maybe_shared(Bytes::from(path(&push.target.token)))?;
-        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(self.authority.clone()).path_and_query(path).build()?;
+        let uri =
+            Uri::builder().scheme(Scheme::HTTPS).authority(self.authority.clone()).path_and_query(path).build()?;
         if self.expiration.0 != push.expiration_secs {
             self.expiration = (push.expiration_secs, HeaderValue::from(push.expiration_secs));
         }
@@ -121,7 +122,8 @@ mod tests {
         let request = form.request(&push).unwrap();
         assert_eq!(request.method(), "POST");
         assert_eq!(request.uri(), "https://api.push.apple.com:443/3/device/ab01");
-        let mut headers: Vec<_> = request.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+        let mut headers: Vec<_> =
+            request.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
         headers.sort();
         assert_eq!(
             headers,
@@ -146,7 +148,10 @@ mod tests {
             PushResult::Unreached { .. } => unreachable!(),
         };
         let dead = Some("Unregistered".to_owned());
-        assert_eq!(read(br#"{"reason":"Unregistered","timestamp":1795000000123}"#), (dead.clone(), Some(1_795_000_000_123)));
+        assert_eq!(
+            read(br#"{"reason":"Unregistered","timestamp":1795000000123}"#),
+            (dead.clone(), Some(1_795_000_000_123))
+        );
         assert_eq!(read(br#"{"reason":"Unregistered","new":[]}"#), (dead, None));
         let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(129));
         for bad in ["", "{", "[]", "null", r#"{"reason":7}"#, r#"{"reason":"a b"}"#, r#"{"reason":""}"#, &long] {

@@ -173,7 +173,8 @@ mod tests {
     fn push(registry: &mut Registry, token: u8, topic: &str, magic: &str) -> (Answer, bool) {
         let (topic, magic) = (topic.to_owned(), magic.to_owned());
         let expiration_secs = NOW.secs() + 60;
-        let request = Request { token: vec![token], topic, magic, apns_id: "a".to_owned(), expiration_secs, priority: 10 };
+        let request =
+            Request { token: vec![token], topic, magic, apns_id: "a".to_owned(), expiration_secs, priority: 10 };
         let verdict = registry.take(Ok(request), NOW);
         (verdict.answer, verdict.delivery.is_some())
     }

@@ -10,7 +10,8 @@ use http::{HeaderMap, Method};
 /// Apple stores a push for 30 days at most.
 const MAX_KEEP: i64 = 30 * DAY;
 /// Headers that Apple documents.
-const KNOWN: &[&str] = &["apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-id", "apns-collapse-id"];
+const KNOWN: &[&str] =
+    &["apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-id", "apns-collapse-id"];
 
 /// A push that is right in itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,9 +119,8 @@ impl<'a> Headers<'a> {
     }
 
     fn id(&self) -> Result<String, Refusal> {
-        let canonical = |text: &&str| {
-            uuid::Uuid::parse_str(text).is_ok_and(|id| id.as_hyphenated().to_string() == *text)
-        };
+        let canonical =
+            |text: &&str| uuid::Uuid::parse_str(text).is_ok_and(|id| id.as_hyphenated().to_string() == *text);
         match self.find("apns-id").filter(canonical) {
             Some(id) => Ok(id.to_owned()),
             None => refuse(400, "BadMessageId"),
