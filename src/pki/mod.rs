@@ -5,11 +5,15 @@
 //! were sent: a library that decodes and re-encodes sorts sets, and with them breaks signatures and the leaf-first order of SCEP.
 
 mod asn1;
+pub mod ber;
+pub mod cms;
+pub mod csr;
 pub mod digest;
 pub mod keys;
 mod name;
 mod oids;
 mod pem;
+pub mod scep;
 pub mod sealing;
 pub mod templates;
 pub mod x509;
