@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::device::Device;
 use super::spec::Spec;
-use super::state::{Behaviour, Channel, Standing, State};
+use super::state::{Behaviour, Standing, State};
 use crate::base::time::Timestamp;
 
 /// How the classroom is made up.

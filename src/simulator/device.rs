@@ -310,7 +310,7 @@ impl Device {
 }
 
 impl Managed {
-    fn from_held(held: &Held) -> Result<Self, DeviceError> {
+    pub(super) fn from_held(held: &Held) -> Result<Self, DeviceError> {
         let enrolling = profile::read_enrollment(&held.profile.0)?;
         let chain: Vec<Vec<u8>> = held.chain.iter().map(|c| c.0.clone()).collect();
         let identity = ClientIdentity { chain: &chain, key_pkcs8: &held.key_pkcs8.0 };

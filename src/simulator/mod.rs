@@ -21,5 +21,7 @@ mod session;
 pub mod spec;
 pub mod state;
 #[cfg(test)]
+mod test_school;
+#[cfg(test)]
 mod test_server;
 pub mod wire;

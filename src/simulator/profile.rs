@@ -333,3 +333,88 @@ fn read_certificates(payload: &Payload) -> Result<Vec<Vec<u8>>, Refusal> {
         _ => Ok(Vec::new()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_school::{Parts, dict, number, parts, settings_profile, text};
+    use super::*;
+
+    #[test]
+    fn reads_a_good_profile() {
+        let read = read_enrollment(&parts().bytes()).unwrap();
+        assert_eq!(read.certificates.len(), 1);
+        assert_eq!((read.scep.key_size, read.scep.retries, read.scep.retry_delay_secs), (2048, 3, 10));
+        assert_eq!(read.scep.subject, [[("CN".to_owned(), "device".to_owned())]]);
+        assert!(read.mdm.per_user_connections && !read.mdm.sign_message);
+        assert!(read.profile.is_enrollment() && !self::read(&settings_profile("a.b", "U")).unwrap().is_enrollment());
+    }
+
+    #[test]
+    fn check_in_url_defaults_to_the_server_url() {
+        let mut parts = parts();
+        parts.mdm.remove("CheckInURL");
+        let mdm = read_enrollment(&parts.bytes()).unwrap().mdm;
+        assert_eq!(mdm.check_in_url, mdm.server_url);
+    }
+
+    #[test]
+    fn refuses_as_apple_would() {
+        type Bend = fn(&mut Parts);
+        let table: [(&str, i64, Bend); 21] = [
+            ("not a configuration", 1000, |p| p.top.insert("PayloadType".into(), text("Profile")).map_or((), drop)),
+            ("profile version", 1002, |p| p.top.insert("PayloadVersion".into(), number(2)).map_or((), drop)),
+            ("no identifier", 1000, |p| p.top.remove("PayloadIdentifier").map_or((), drop)),
+            ("same uuid twice", 1007, |p| p.root.insert("PayloadUUID".into(), text("MDM")).map_or((), drop)),
+            ("same identifier twice", 1008, |p| p.root.insert("PayloadIdentifier".into(), p.mdm["PayloadIdentifier"].clone()).map_or((), drop)),
+            ("no mdm payload", 12001, |p| p.mdm.insert("PayloadType".into(), text("com.apple.other")).map_or((), drop)),
+            ("identity not found", 12004, |p| p.mdm.insert("IdentityCertificateUUID".into(), text("X")).map_or((), drop)),
+            ("identity is a root", 12004, |p| p.mdm.insert("IdentityCertificateUUID".into(), text("ROOT")).map_or((), drop)),
+            ("topic", 12022, |p| p.mdm.insert("Topic".into(), text("com.example")).map_or((), drop)),
+            ("plain http", 12004, |p| p.mdm.insert("ServerURL".into(), text("http://mdm.test/")).map_or((), drop)),
+            ("plain http check-in", 12004, |p| p.mdm.insert("CheckInURL".into(), text("http://mdm.test/")).map_or((), drop)),
+            ("no rights", 12000, |p| p.mdm.remove("AccessRights").map_or((), drop)),
+            ("rights zero", 12000, |p| p.mdm.insert("AccessRights".into(), number(0)).map_or((), drop)),
+            ("rights too many", 12000, |p| p.mdm.insert("AccessRights".into(), number(8192)).map_or((), drop)),
+            ("right 2 without 1", 12000, |p| p.mdm.insert("AccessRights".into(), number(2)).map_or((), drop)),
+            ("right 128 without 64", 12000, |p| p.mdm.insert("AccessRights".into(), number(128)).map_or((), drop)),
+            ("development push", 12022, |p| p.mdm.insert("UseDevelopmentAPNS".into(), Value::Boolean(true)).map_or((), drop)),
+            ("capability twice", 12004, |p| {
+                p.mdm.insert("ServerCapabilities".into(), Value::Array(vec![text("a"), text("a")]));
+            }),
+            ("root is no certificate", 9000, |p| p.root.insert("PayloadContent".into(), Value::Data(vec![1, 2])).map_or((), drop)),
+            ("weak key", 22000, |p| {
+                p.scep.insert("PayloadContent".into(), Value::Dictionary(dict(&[("URL", text("https://mdm.test/scep"))])));
+            }),
+            ("no payloads", 1000, |p| p.top.insert("PayloadContent".into(), text("x")).map_or((), drop)),
+        ];
+        for (name, code, bend) in table {
+            let mut parts = parts();
+            bend(&mut parts);
+            assert_eq!(read_enrollment(&parts.bytes()).unwrap_err().code, code, "{name}");
+        }
+        for garbage in [&b""[..], b"\x30\x03\x02\x01\x00", b"bplist00", b"<html/>"] {
+            assert!(read(garbage).is_err());
+        }
+    }
+
+    #[test]
+    fn a_replacement_may_only_shrink_rights() {
+        let old = read_enrollment(&parts().bytes()).unwrap();
+        let against = |bend: fn(&mut Parts)| {
+            let mut parts = parts();
+            bend(&mut parts);
+            check_replacement(&old, &read_enrollment(&parts.bytes()).unwrap()).map_err(|r| r.code)
+        };
+        assert_eq!(against(|_| {}), Ok(()));
+        assert_eq!(against(|p| p.mdm.insert("AccessRights".into(), number(1)).map_or((), drop)), Ok(()));
+        assert_eq!(against(|p| p.mdm.insert("Topic".into(), text("com.apple.mgmt.other")).map_or((), drop)), Err(12012));
+        assert_eq!(against(|p| p.mdm.insert("ServerURL".into(), text("https://other.test/")).map_or((), drop)), Err(12012));
+        assert_eq!(against(|p| p.mdm.remove("CheckInURL").map_or((), drop)), Err(12012));
+        assert_eq!(against(|p| p.mdm.remove("ServerCapabilities").map_or((), drop)), Err(12012));
+        assert_eq!(against(|p| p.top.insert("PayloadIdentifier".into(), text("another")).map_or((), drop)), Err(12012));
+        let mut less = parts();
+        less.mdm.insert("AccessRights".into(), number(1));
+        let less = read_enrollment(&less.bytes()).unwrap();
+        assert_eq!(check_replacement(&less, &old).unwrap_err().code, 12009);
+    }
+}
