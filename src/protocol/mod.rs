@@ -8,6 +8,7 @@ pub mod checkin;
 pub mod command;
 pub mod inbound;
 pub mod lifecycle;
+pub mod profile;
 pub mod queue;
 pub mod report;
 pub mod sender;
