@@ -133,10 +133,13 @@ pub(super) fn from_dict(dict: &Dict) -> Result<Checkin, CheckinError> {
             token: secret(dict, "BootstrapToken")?,
             awaiting_configuration: dict.flag("AwaitingConfiguration")?,
         },
-        "GetBootstrapToken" => Message::GetBootstrapToken { awaiting_configuration: dict.flag("AwaitingConfiguration")? },
-        "GetToken" => {
-            Message::GetToken { service_type: clip(dict.string("TokenServiceType")?, MAX_TEXT), parameters: token_parameters(dict)? }
+        "GetBootstrapToken" => {
+            Message::GetBootstrapToken { awaiting_configuration: dict.flag("AwaitingConfiguration")? }
         }
+        "GetToken" => Message::GetToken {
+            service_type: clip(dict.string("TokenServiceType")?, MAX_TEXT),
+            parameters: token_parameters(dict)?,
+        },
         "DeclarativeManagement" => Message::DeclarativeManagement {
             endpoint: endpoint(dict)?,
             data: dict.find_data("Data")?.map(<[u8]>::to_vec),
@@ -200,7 +203,9 @@ fn text(dict: &Dict, key: &str) -> Result<Option<String>, PlistError> {
 fn secret(dict: &Dict, key: &str) -> Result<Option<Secret<Vec<u8>>>, CheckinError> {
     match dict.find_data(key)? {
         None | Some([]) => Ok(None),
-        Some(bytes) if bytes.len() > MAX_TOKEN => Err(CheckinError::Impossible(format!("{key} of more than {MAX_TOKEN} bytes"))),
+        Some(bytes) if bytes.len() > MAX_TOKEN => {
+            Err(CheckinError::Impossible(format!("{key} of more than {MAX_TOKEN} bytes")))
+        }
         Some(bytes) => Ok(Some(Secret::new(bytes.to_vec()))),
     }
 }
@@ -208,7 +213,9 @@ fn secret(dict: &Dict, key: &str) -> Result<Option<Secret<Vec<u8>>>, CheckinErro
 /// A cut digest would only be a wrong one, so a long one is refused.
 fn digest_response(dict: &Dict) -> Result<Option<String>, CheckinError> {
     match dict.find_string("DigestResponse")? {
-        Some(text) if text.len() > 4096 => Err(CheckinError::Impossible("DigestResponse of more than 4096 bytes".to_owned())),
+        Some(text) if text.len() > 4096 => {
+            Err(CheckinError::Impossible("DigestResponse of more than 4096 bytes".to_owned()))
+        }
         other => Ok(other.filter(|text| !text.is_empty()).map(str::to_owned)),
     }
 }
@@ -255,7 +262,9 @@ mod tests {
             ("IMEI", "35 1"),
             ("MEID", "35"),
         ]);
-        let Message::Authenticate(full) = message("Authenticate", &format!("{DEVICE}{TOPIC}{rest}")).unwrap() else { panic!() };
+        let Message::Authenticate(full) = message("Authenticate", &format!("{DEVICE}{TOPIC}{rest}")).unwrap() else {
+            panic!()
+        };
         assert_eq!(full.serial.unwrap().as_str(), "DMPXXXXX");
         assert_eq!((full.product_name.as_deref(), full.os_version.as_deref()), (Some("iPad12,1"), Some("18.1")));
         let bare = message("Authenticate", &format!("<key>EnrollmentID</key><string>E</string>{TOPIC}")).unwrap();
@@ -267,17 +276,25 @@ mod tests {
     fn token_update_needs_token_magic_and_topic_together() {
         let token = "<key>Token</key><data>AQID</data>";
         let magic = "<key>PushMagic</key><string>m</string>";
-        let rest = format!("{DEVICE}{TOPIC}{token}{magic}<key>UnlockToken</key><data>BAUG</data><key>AwaitingConfiguration</key><true/>");
+        let rest = format!(
+            "{DEVICE}{TOPIC}{token}{magic}<key>UnlockToken</key><data>BAUG</data><key>AwaitingConfiguration</key><true/>"
+        );
         let Message::TokenUpdate(update) = message("TokenUpdate", &rest).unwrap() else { panic!() };
         assert_eq!(update.target.token.hex(), "010203");
         assert_eq!(update.unlock_token.unwrap().expose(), &[4, 5, 6]);
         assert!(update.awaiting_configuration);
 
-        let Message::TokenUpdate(plain) = message("TokenUpdate", &format!("{USER}{TOPIC}{token}{magic}")).unwrap() else { panic!() };
+        let Message::TokenUpdate(plain) = message("TokenUpdate", &format!("{USER}{TOPIC}{token}{magic}")).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!((plain.unlock_token, plain.awaiting_configuration), (None, false));
 
         for missing in [format!("{token}{magic}"), format!("{TOPIC}{magic}"), format!("{TOPIC}{token}")] {
-            assert!(matches!(message("TokenUpdate", &format!("{DEVICE}{missing}")), Err(CheckinError::Plist(_))), "{missing}");
+            assert!(
+                matches!(message("TokenUpdate", &format!("{DEVICE}{missing}")), Err(CheckinError::Plist(_))),
+                "{missing}"
+            );
         }
         let empty = format!("{DEVICE}{TOPIC}<key>Token</key><data></data>{magic}");
         assert!(message("TokenUpdate", &empty).is_err());
@@ -286,7 +303,11 @@ mod tests {
     #[test]
     fn the_other_messages() {
         let rows: [(&str, String, Message); 9] = [
-            ("CheckOut", format!("{DEVICE}{TOPIC}"), Message::CheckOut { topic: Some("com.apple.mgmt.External.x".into()) }),
+            (
+                "CheckOut",
+                format!("{DEVICE}{TOPIC}"),
+                Message::CheckOut { topic: Some("com.apple.mgmt.External.x".into()) },
+            ),
             ("CheckOut", DEVICE.into(), Message::CheckOut { topic: None }),
             ("UserAuthenticate", USER.into(), Message::UserAuthenticate { digest_response: None }),
             (
@@ -299,7 +320,11 @@ mod tests {
                 format!("{DEVICE}<key>BootstrapToken</key><data></data>"),
                 Message::SetBootstrapToken { token: None, awaiting_configuration: false },
             ),
-            ("SetBootstrapToken", DEVICE.into(), Message::SetBootstrapToken { token: None, awaiting_configuration: false }),
+            (
+                "SetBootstrapToken",
+                DEVICE.into(),
+                Message::SetBootstrapToken { token: None, awaiting_configuration: false },
+            ),
             ("GetBootstrapToken", DEVICE.into(), Message::GetBootstrapToken { awaiting_configuration: false }),
             (
                 "GetToken",
@@ -332,7 +357,8 @@ mod tests {
 
     #[test]
     fn secrets_do_not_show_in_debug_text() {
-        let secret = message("SetBootstrapToken", &format!("{DEVICE}<key>BootstrapToken</key><data>c2VjcmV0</data>")).unwrap();
+        let secret =
+            message("SetBootstrapToken", &format!("{DEVICE}<key>BootstrapToken</key><data>c2VjcmV0</data>")).unwrap();
         assert!(format!("{secret:?}").contains("Secret(…)"));
     }
 }

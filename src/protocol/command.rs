@@ -46,7 +46,8 @@ pub fn parse_raw(bytes: &[u8]) -> Result<(Option<CommandUuid>, String, Dictionar
     let uuid = top.find_id("CommandUUID")?;
     let command = top.find_dict("Command")?.unwrap_or(top);
     let request_type = command.find_string("RequestType")?.ok_or(CommandError::NoRequestType)?.to_owned();
-    let good = request_type.len() <= MAX_REQUEST_TYPE && request_type.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    let good = request_type.len() <= MAX_REQUEST_TYPE
+        && request_type.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
     if !good || request_type.is_empty() {
         return Err(CommandError::BadRequestType(clip(&request_type, 64)));
     }
@@ -93,7 +94,10 @@ mod tests {
         assert_eq!(parse_raw(&doc("<key>Command</key><dict></dict>")), Err(CommandError::NoRequestType));
         assert!(matches!(parse_raw(&doc("<key>Command</key><string>x</string>")), Err(CommandError::Plist(_))));
         for bad in ["", "Device Lock", &"x".repeat(200)] {
-            assert!(matches!(parse_raw(&doc(&strings(&[("RequestType", bad)]))), Err(CommandError::BadRequestType(_))), "{bad}");
+            assert!(
+                matches!(parse_raw(&doc(&strings(&[("RequestType", bad)]))), Err(CommandError::BadRequestType(_))),
+                "{bad}"
+            );
         }
     }
 }

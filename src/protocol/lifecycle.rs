@@ -43,7 +43,10 @@ pub struct UnknownState;
 impl FromStr for State {
     type Err = UnknownState;
     fn from_str(text: &str) -> Result<Self, UnknownState> {
-        [State::Started, State::Active, State::Gone].into_iter().find(|state| state.as_str() == text).ok_or(UnknownState)
+        [State::Started, State::Active, State::Gone]
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or(UnknownState)
     }
 }
 
@@ -186,10 +189,9 @@ pub fn next(known: Option<&Known>, speaker: Speaker, event: Event, binding: Bind
         // Looked at only after the certificate: a stranger who names a blocked device learns and causes nothing.
         Some(known) if known.blocked => blocked(event),
         Some(known) => known_device(known, speaker, event, binding),
-        None if event == Event::Authenticate => Step::new(
-            Decision::Accept,
-            [Effect::StartGeneration(1), Effect::MarkStarted, Effect::BindPending],
-        ),
+        None if event == Event::Authenticate => {
+            Step::new(Decision::Accept, [Effect::StartGeneration(1), Effect::MarkStarted, Effect::BindPending])
+        }
         None => Step::refuse("this device never sent Authenticate"),
     }
 }
@@ -199,7 +201,9 @@ fn wrong_channel(speaker: Speaker, event: Event) -> Option<&'static str> {
     match event {
         Event::Authenticate if user => Some("Authenticate on a user channel"),
         Event::CheckOut if user => Some("CheckOut on a user channel"),
-        Event::SetBootstrapToken { .. } | Event::GetBootstrapToken if user => Some("a bootstrap token on a user channel"),
+        Event::SetBootstrapToken { .. } | Event::GetBootstrapToken if user => {
+            Some("a bootstrap token on a user channel")
+        }
         Event::UserAuthenticate if !user => Some("UserAuthenticate on the device channel"),
         _ => None,
     }
@@ -234,7 +238,9 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::TokenUpdate { .. }, Speaker::User { known }) => user_token_update(known),
         (Event::UserAuthenticate, _) => Step::new(Decision::DeclineUser, []),
         (Event::SetBootstrapToken { has_token: true }, _) => Step::new(Decision::Accept, [Effect::StoreBootstrapToken]),
-        (Event::SetBootstrapToken { has_token: false }, _) => Step::new(Decision::Accept, [Effect::ForgetBootstrapToken]),
+        (Event::SetBootstrapToken { has_token: false }, _) => {
+            Step::new(Decision::Accept, [Effect::ForgetBootstrapToken])
+        }
         (Event::GetBootstrapToken, _) => Step::new(Decision::GiveBootstrapToken, []),
         (Event::GetToken, _) => Step::refuse("no token service is offered"),
         (Event::DeclarativeManagement, _) => Step::refuse("declarative management is off"),
@@ -311,10 +317,17 @@ mod tests {
     }
 
     /// Every row that is accepted; whatever is not listed here must be a refusal without effects.
-    fn accepted(known: Option<State>, renewal: bool, speaker: Speaker, event: Event, binding: BindingFact) -> Option<(Decision, Vec<Effect>)> {
+    fn accepted(
+        known: Option<State>,
+        renewal: bool,
+        speaker: Speaker,
+        event: Event,
+        binding: BindingFact,
+    ) -> Option<(Decision, Vec<Effect>)> {
         use State::*;
         let fresh = |bind: bool| {
-            let mut all = vec![F::StartGeneration(4), F::MarkStarted, F::DisablePush, F::ClearQueue, F::ForgetBootstrapToken];
+            let mut all =
+                vec![F::StartGeneration(4), F::MarkStarted, F::DisablePush, F::ClearQueue, F::ForgetBootstrapToken];
             all.extend(bind.then_some(F::BindPending));
             (Accept, all)
         };
@@ -341,11 +354,17 @@ mod tests {
             (Some(Active), DEVICE, Event::Authenticate, Current | Pending) if renewal => renewed(false),
             (Some(_), DEVICE, Event::Authenticate, Unbound | Retired) => fresh(true),
             (Some(_), DEVICE, Event::Authenticate, Current | Pending) => fresh(false),
-            (Some(state), DEVICE, Event::TokenUpdate { has_unlock_token }, Current) => target(false, has_unlock_token, state != Active),
-            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired) => target(true, has_unlock_token, true),
+            (Some(state), DEVICE, Event::TokenUpdate { has_unlock_token }, Current) => {
+                target(false, has_unlock_token, state != Active)
+            }
+            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired) => {
+                target(true, has_unlock_token, true)
+            }
             (Some(_), DEVICE, Event::CheckOut, Current | Pending) => (Accept, vec![F::MarkGone, F::DisablePush]),
             (Some(Gone), ..) => return None,
-            (_, DEVICE, Event::SetBootstrapToken { has_token: true }, Current | Pending) => (Accept, vec![F::StoreBootstrapToken]),
+            (_, DEVICE, Event::SetBootstrapToken { has_token: true }, Current | Pending) => {
+                (Accept, vec![F::StoreBootstrapToken])
+            }
             (_, DEVICE, Event::SetBootstrapToken { .. }, Current | Pending) => (Accept, vec![F::ForgetBootstrapToken]),
             (_, DEVICE, Event::GetBootstrapToken, Current | Pending) => (GiveBootstrapToken, vec![]),
             (_, DEVICE, Event::Poll, Current | Pending) => (Serve, vec![]),
@@ -373,10 +392,14 @@ mod tests {
                         for binding in BINDINGS {
                             let record = state.map(|state| Known { renewal_in_progress: renewal, ..known(state) });
                             let step = next(record.as_ref(), speaker, event, binding);
-                            let row = format!("{state:?} renewal {renewal} {speaker:?} {event:?} {binding:?}: {step:?}");
+                            let row =
+                                format!("{state:?} renewal {renewal} {speaker:?} {event:?} {binding:?}: {step:?}");
                             match accepted(state, renewal, speaker, event, binding) {
                                 Some((outcome, effects)) => assert_eq!(step, Step { outcome, effects }, "{row}"),
-                                None => assert!(matches!(step.outcome, Decision::Refuse(_)) && step.effects.is_empty(), "{row}"),
+                                None => assert!(
+                                    matches!(step.outcome, Decision::Refuse(_)) && step.effects.is_empty(),
+                                    "{row}"
+                                ),
                             }
                             rows += 1;
                         }
@@ -409,7 +432,10 @@ mod tests {
             assert_eq!(next(Some(&record), DEVICE, Event::Poll, Current), Step::new(Unenroll, []));
             assert_eq!(next(Some(&record), USER, TOKEN, Current), Step::new(Unenroll, []));
             assert_eq!(next(Some(&record), DEVICE, Event::Authenticate, Unbound), Step::new(Unenroll, []));
-            assert_eq!(next(Some(&record), DEVICE, Event::CheckOut, Current), Step::new(Unenroll, [F::MarkGone, F::DisablePush]));
+            assert_eq!(
+                next(Some(&record), DEVICE, Event::CheckOut, Current),
+                Step::new(Unenroll, [F::MarkGone, F::DisablePush])
+            );
         }
     }
 
@@ -423,7 +449,10 @@ mod tests {
         assert_eq!(next(Some(&record), DEVICE, Event::Poll, Current).outcome, Serve);
         // It succeeds: the pending certificate is promoted, the old one refused from then on.
         let step = next(Some(&record), DEVICE, TOKEN, Pending);
-        assert_eq!(step.effects, [F::StoreTarget, F::PromoteBinding, F::RetireOthers, F::MarkActive { first: true }, F::Greet]);
+        assert_eq!(
+            step.effects,
+            [F::StoreTarget, F::PromoteBinding, F::RetireOthers, F::MarkActive { first: true }, F::Greet]
+        );
         assert!(matches!(next(Some(&record), DEVICE, Event::Poll, Retired).outcome, Decision::Refuse(_)));
     }
 
@@ -432,7 +461,10 @@ mod tests {
         for state in [State::Started, State::Gone] {
             let record = Known { renewal_in_progress: true, ..known(state) };
             let step = next(Some(&record), DEVICE, Event::Authenticate, Unbound);
-            assert!(step.effects.contains(&F::ClearQueue) && step.effects.contains(&F::ForgetBootstrapToken), "{state}");
+            assert!(
+                step.effects.contains(&F::ClearQueue) && step.effects.contains(&F::ForgetBootstrapToken),
+                "{state}"
+            );
         }
     }
 

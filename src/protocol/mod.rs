@@ -9,6 +9,7 @@ pub mod command;
 pub mod inbound;
 pub mod lifecycle;
 pub mod push;
+pub mod profile;
 pub mod queue;
 pub mod report;
 pub mod sender;

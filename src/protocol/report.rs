@@ -205,8 +205,12 @@ mod tests {
 
     #[test]
     fn the_result_is_everything_else() {
-        let inner = strings(&[("Status", "Acknowledged"), ("CommandUUID", "C"), ("RequestType", "DeviceInformation"), ("UserLongName", "x")])
-            + "<key>QueryResponses</key><dict><key>UDID</key><string>AA-1</string></dict>";
+        let inner = strings(&[
+            ("Status", "Acknowledged"),
+            ("CommandUUID", "C"),
+            ("RequestType", "DeviceInformation"),
+            ("UserLongName", "x"),
+        ]) + "<key>QueryResponses</key><dict><key>UDID</key><string>AA-1</string></dict>";
         let result = report(&inner).unwrap();
         assert_eq!(result.keys.keys().collect::<Vec<_>>(), ["QueryResponses"]);
     }
@@ -229,7 +233,10 @@ mod tests {
         let scan = |text: &str| scan_command_uuid(text.as_bytes()).map(|u| u.to_string());
         assert_eq!(scan("<dict><key>CommandUUID</key>\n\t<string>C-9</string><key>X").as_deref(), Some("C-9"));
         assert_eq!(scan("cut off <data>AAAA <key>CommandUUID</key><string>C-9</string>").as_deref(), Some("C-9"));
-        assert_eq!(scan("<key>CommandUUID</key><string>A</string><key>CommandUUID</key><string>A</string>").as_deref(), Some("A"));
+        assert_eq!(
+            scan("<key>CommandUUID</key><string>A</string><key>CommandUUID</key><string>A</string>").as_deref(),
+            Some("A")
+        );
         assert_eq!(scan("<key>CommandUUID</key><string>A</string><key>CommandUUID</key><string>B</string>"), None);
         assert_eq!(scan("<key>CommandUUID</key><string>cut"), None);
         assert_eq!(scan("<key>CommandUUID</key><string></string>"), None);
@@ -241,7 +248,8 @@ mod tests {
 
     #[test]
     fn results_do_not_show_in_debug_text() {
-        let inner = strings(&[("Status", "Acknowledged"), ("CommandUUID", "C"), ("ActivationLockBypassCode", "ABCDE-12345")]);
+        let inner =
+            strings(&[("Status", "Acknowledged"), ("CommandUUID", "C"), ("ActivationLockBypassCode", "ABCDE-12345")]);
         let text = format!("{:?}", report(&inner).unwrap());
         assert!(text.contains("ActivationLockBypassCode") && !text.contains("ABCDE"));
     }

@@ -188,7 +188,9 @@ fn name(dict: &Dict, key: &str) -> Result<Option<String>, PlistError> {
 fn auth_token(dict: &Dict) -> Result<Option<Secret<String>>, SenderError> {
     match dict.find_string("AuthToken")? {
         None | Some("") => Ok(None),
-        Some(text) if text.len() > MAX_AUTH_TOKEN => Err(SenderError::Impossible("an AuthToken of more than 4096 bytes")),
+        Some(text) if text.len() > MAX_AUTH_TOKEN => {
+            Err(SenderError::Impossible("an AuthToken of more than 4096 bytes"))
+        }
         Some(text) => Ok(Some(Secret::new(text.to_owned()))),
     }
 }
@@ -230,7 +232,10 @@ mod tests {
             (&[U, G], Some(("00008030-001A2B3C4D5E802e:7B0A-g", u))),
             (&[U, G, S, L], Some(("00008030-001A2B3C4D5E802e:7B0A-g", u))),
             (&[U, F, S, L], Some(("00008030-001A2B3C4D5E802e:ann@school.example", u))),
-            (&[U, ("UserID", "ffffffff-ffff-ffff-ffff-ffffffffffff"), S], Some(("00008030-001A2B3C4D5E802e:ann@school.example", u))),
+            (
+                &[U, ("UserID", "ffffffff-ffff-ffff-ffff-ffffffffffff"), S],
+                Some(("00008030-001A2B3C4D5E802e:ann@school.example", u)),
+            ),
             (&[U, F], None),
             (&[U, F, ("UserShortName", "")], None),
             (&[E], Some(("9f3C-e", "9f3C-e"))),
@@ -245,14 +250,18 @@ mod tests {
             (&[("EnrollmentID", "A:B")], None),
         ];
         for (keys, wanted) in rows {
-            let found = sender(keys).ok().map(|s| (s.enrollment_id().to_string(), s.device_enrollment_id().to_string()));
+            let found =
+                sender(keys).ok().map(|s| (s.enrollment_id().to_string(), s.device_enrollment_id().to_string()));
             assert_eq!(found, wanted.map(|(a, b)| (a.to_owned(), b.to_owned())), "{keys:?}");
         }
     }
 
     #[test]
     fn the_channel_says_what_kind_of_user() {
-        assert_eq!(sender(&[U, F, S]).unwrap().channel, Channel::User(UserKey::SharedIpad("ann@school.example".parse().unwrap())));
+        assert_eq!(
+            sender(&[U, F, S]).unwrap().channel,
+            Channel::User(UserKey::SharedIpad("ann@school.example".parse().unwrap()))
+        );
         assert_eq!(sender(&[U, G]).unwrap().channel, Channel::User(UserKey::UserId("7B0A-g".parse().unwrap())));
         assert_eq!(sender(&[E, X]).unwrap().channel, Channel::User(UserKey::EnrollmentUserId("E-u".parse().unwrap())));
         assert!(!sender(&[U, S]).unwrap().is_user());

@@ -83,7 +83,8 @@ pub const JSON_TYPE: &str = "application/json";
 /// The bytes of an outcome.
 pub fn answer(outcome: &Outcome) -> Answer {
     let empty = |status| Answer { status, content_type: None, body: Vec::new() };
-    let full = |status, content_type, body: &[u8]| Answer { status, content_type: Some(content_type), body: body.to_vec() };
+    let full =
+        |status, content_type, body: &[u8]| Answer { status, content_type: Some(content_type), body: body.to_vec() };
     match outcome {
         Outcome::Empty => empty(200),
         Outcome::Plist(bytes) => full(200, PLIST_TYPE, bytes),
@@ -151,7 +152,10 @@ mod tests {
     #[test]
     fn empty_is_zero_bytes_and_refusals_tell_nothing() {
         assert_eq!(answer(&Outcome::Empty), Answer { status: 200, content_type: None, body: vec![] });
-        assert_eq!(answer(&Outcome::refuse(RefusalStatus::Gone, "x")), Answer { status: 410, content_type: None, body: vec![] });
+        assert_eq!(
+            answer(&Outcome::refuse(RefusalStatus::Gone, "x")),
+            Answer { status: 410, content_type: None, body: vec![] }
+        );
         assert_eq!(answer(&Outcome::Plist(vec![7])).content_type, Some("application/xml"));
     }
 

@@ -84,7 +84,9 @@ fn value(spec: &KeySpec, node: &Node<'_>, path: &str) -> Result<Value, ArgError>
     }
     match (spec.kind, node.texts.as_slice()) {
         (Kind::Array, []) => elements(spec, node, path).map(Value::Array),
-        (Kind::Array, texts) => texts.iter().map(|text| one(spec.element(None), text, path)).collect::<Result<_, _>>().map(Value::Array),
+        (Kind::Array, texts) => {
+            texts.iter().map(|text| one(spec.element(None), text, path)).collect::<Result<_, _>>().map(Value::Array)
+        }
         (Kind::Dictionary, []) => dictionary(&spec.children, node, path).map(Value::Dictionary),
         (Kind::Any, []) => guess_tree(node, path),
         (Kind::Any, [text]) => Ok(guess(text)),
@@ -139,7 +141,11 @@ fn guess(text: &str) -> Value {
         "true" => true.into(),
         "false" => false.into(),
         // A leading zero or plus means that the digits are a name, not a number.
-        _ => text.parse::<i64>().ok().filter(|number| number.to_string() == text).map_or_else(|| text.into(), Value::from),
+        _ => text
+            .parse::<i64>()
+            .ok()
+            .filter(|number| number.to_string() == text)
+            .map_or_else(|| text.into(), Value::from),
     }
 }
 
@@ -171,12 +177,18 @@ mod tests {
 
     #[test]
     fn types_come_from_the_schema() {
-        let lock = built("DeviceLock", &[("Message", "007"), ("PIN", "000123"), ("RequestRequiresNetworkTether", "yes")]).unwrap();
+        let lock =
+            built("DeviceLock", &[("Message", "007"), ("PIN", "000123"), ("RequestRequiresNetworkTether", "yes")])
+                .unwrap();
         assert_eq!(lock.get("Message"), Some(&Value::from("007")));
         assert_eq!(lock.get("PIN"), Some(&Value::from("000123")));
         assert_eq!(lock.get("RequestRequiresNetworkTether"), Some(&Value::from(true)));
-        let app = built("InstallApplication", &[("iTunesStoreID", "361309726"), ("Options.PurchaseMethod", "1")]).unwrap();
-        assert_eq!(to_json("InstallApplication", &app), json!({"iTunesStoreID": 361309726, "Options": {"PurchaseMethod": 1}}));
+        let app =
+            built("InstallApplication", &[("iTunesStoreID", "361309726"), ("Options.PurchaseMethod", "1")]).unwrap();
+        assert_eq!(
+            to_json("InstallApplication", &app),
+            json!({"iTunesStoreID": 361309726, "Options": {"PurchaseMethod": 1}})
+        );
         let profile = built("InstallProfile", &[("Payload", "AQ\nID")]).unwrap();
         assert_eq!(profile.get("Payload"), Some(&Value::Data(vec![1, 2, 3])));
     }
@@ -193,9 +205,15 @@ mod tests {
     fn arrays_of_dictionaries() {
         let one = built("Settings", &[("Settings.Item", "DeviceName"), ("Settings.DeviceName", "42")]).unwrap();
         assert_eq!(to_json("Settings", &one), json!({"Settings": [{"Item": "DeviceName", "DeviceName": "42"}]}));
-        let args = [("Settings.1.Item", "DataRoaming"), ("Settings.0.Item", "Bluetooth"), ("Settings.0.Enabled", "true"), ("Settings.1.Enabled", "no")];
+        let args = [
+            ("Settings.1.Item", "DataRoaming"),
+            ("Settings.0.Item", "Bluetooth"),
+            ("Settings.0.Enabled", "true"),
+            ("Settings.1.Enabled", "no"),
+        ];
         let two = built("Settings", &args).unwrap();
-        let wanted = json!({"Settings": [{"Item": "Bluetooth", "Enabled": true}, {"Item": "DataRoaming", "Enabled": false}]});
+        let wanted =
+            json!({"Settings": [{"Item": "Bluetooth", "Enabled": true}, {"Item": "DataRoaming", "Enabled": false}]});
         assert_eq!(to_json("Settings", &two), wanted);
         let wrong = built("Settings", &[("Settings.Item", "Teleport")]).unwrap_err();
         assert!(matches!(wrong.fault, ArgFault::UnknownItem(known) if known.contains(&"Bluetooth")));
@@ -218,16 +236,23 @@ mod tests {
 
     #[test]
     fn refusals_name_the_place() {
-        let fault = |request_type, args: &[(&str, &str)]| built(request_type, args).map_err(|e| e.to_string()).unwrap_err();
+        let fault =
+            |request_type, args: &[(&str, &str)]| built(request_type, args).map_err(|e| e.to_string()).unwrap_err();
         assert_eq!(fault("Teleport", &[]), "Teleport is not a known RequestType");
-        assert!(fault("DeviceLock", &[("Pin", "1")]).starts_with("Pin: there is no such key; known: Message, PhoneNumber, PIN"));
+        assert!(
+            fault("DeviceLock", &[("Pin", "1")])
+                .starts_with("Pin: there is no such key; known: Message, PhoneNumber, PIN")
+        );
         assert_eq!(fault("InstallApplication", &[("iTunesStoreID", "x")]), "iTunesStoreID: not of type integer");
         assert_eq!(fault("InstallProfile", &[("Payload", "@file")]), "Payload: not data in base64");
         assert_eq!(fault("EraseDevice", &[("PreserveDataPlan", "maybe")]), "PreserveDataPlan: neither true nor false");
         assert_eq!(fault("DeviceLock", &[("PIN", "1"), ("PIN", "2")]), "PIN: given more than once");
         assert_eq!(fault("DeviceLock", &[("PIN.x", "1")]), "PIN: not of type string");
         assert!(fault("InstallApplication", &[("Options", "1")]).contains("Options.KEY=VALUE"));
-        assert!(fault("InstallApplication", &[("Options.PurchaseMethod", "1"), ("Options", "1")]).contains("both a value and keys"));
+        assert!(
+            fault("InstallApplication", &[("Options.PurchaseMethod", "1"), ("Options", "1")])
+                .contains("both a value and keys")
+        );
         assert!(fault("DeviceLock", &[(&"a.".repeat(20), "1")]).contains("too many"));
     }
 }

@@ -41,7 +41,9 @@ impl Finding {
     pub fn certainty(&self) -> Certainty {
         match self.problem {
             Problem::Missing | Problem::WrongType { .. } | Problem::OutOfRange { .. } => Certainty::Wrong,
-            Problem::UnknownRequestType | Problem::UnknownKey | Problem::NotAllowed { .. } | Problem::UnknownItem => Certainty::Unknown,
+            Problem::UnknownRequestType | Problem::UnknownKey | Problem::NotAllowed { .. } | Problem::UnknownItem => {
+                Certainty::Unknown
+            }
         }
     }
 }
@@ -144,8 +146,7 @@ fn scalar(spec: &KeySpec, value: &Value, path: String, found: &mut Findings) {
         found.add(path, Problem::NotAllowed { allowed: spec.allowed.clone() });
         return;
     }
-    // Ranges in the schema are far below 2^53, where a float is exact.
-    #[expect(clippy::cast_precision_loss, reason = "only compared with small bounds")]
+    // Bounds in the schema are far below 2^53, up to where a float is exact.
     let number = value.as_real().or_else(|| value.as_signed_integer().map(|n| n as f64));
     if let (Some((min, max)), Some(number)) = (spec.range, number)
         && !(min..=max).contains(&number)
@@ -171,7 +172,10 @@ mod tests {
             ("DeviceLock", json!({"PIN": "123456", "RequestRequiresNetworkTether": true})),
             ("DeviceInformation", json!({"Queries": ["UDID", "SerialNumber"]})),
             ("InstallProfile", json!({"Payload": "AQID"})),
-            ("Settings", json!({"Settings": [{"Item": "DeviceName", "DeviceName": "x"}, {"Item": "Bluetooth", "Enabled": true}]})),
+            (
+                "Settings",
+                json!({"Settings": [{"Item": "DeviceName", "DeviceName": "x"}, {"Item": "Bluetooth", "Enabled": true}]}),
+            ),
             ("InstallApplication", json!({"iTunesStoreID": 1, "Configuration": {"a": {"b": [1]}}})),
         ];
         for (request_type, body) in good {
@@ -184,10 +188,22 @@ mod tests {
         assert_eq!(findings("Teleport", &json!({})), ["Teleport: not a known RequestType"]);
         assert_eq!(findings("DeviceLock", &json!({"Pin": "1"})), ["Pin: not a known key of this command"]);
         assert_eq!(findings("InstallProfile", &json!({})), ["Payload: is required"]);
-        assert_eq!(findings("InstallApplication", &json!({"ManagementFlags": 2})), ["ManagementFlags: not one of 1, 4, 5"]);
-        assert_eq!(findings("DeviceInformation", &json!({"Queries": ["Mood"]})), ["Queries.0: not one of the known values"]);
-        assert_eq!(findings("Settings", &json!({"Settings": [{"Item": "Teleport"}]})), ["Settings.0: not a known item"]);
-        assert_eq!(findings("Settings", &json!({"Settings": [{"Item": "Bluetooth"}]})), ["Settings.0.Enabled: is required"]);
+        assert_eq!(
+            findings("InstallApplication", &json!({"ManagementFlags": 2})),
+            ["ManagementFlags: not one of 1, 4, 5"]
+        );
+        assert_eq!(
+            findings("DeviceInformation", &json!({"Queries": ["Mood"]})),
+            ["Queries.0: not one of the known values"]
+        );
+        assert_eq!(
+            findings("Settings", &json!({"Settings": [{"Item": "Teleport"}]})),
+            ["Settings.0: not a known item"]
+        );
+        assert_eq!(
+            findings("Settings", &json!({"Settings": [{"Item": "Bluetooth"}]})),
+            ["Settings.0.Enabled: is required"]
+        );
     }
 
     #[test]

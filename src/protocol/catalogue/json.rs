@@ -43,7 +43,9 @@ fn shown(request_type: &str, value: &Value) -> Json {
         Value::Boolean(flag) => (*flag).into(),
         Value::Data(bytes) => STANDARD.encode(bytes).into(),
         Value::Date(date) => rfc_3339(*date).into(),
-        Value::Integer(number) => number.as_signed().map(Json::from).or_else(|| number.as_unsigned().map(Json::from)).into(),
+        Value::Integer(number) => {
+            number.as_signed().map(Json::from).or_else(|| number.as_unsigned().map(Json::from)).into()
+        }
         Value::Real(number) => (*number).into(),
         Value::String(text) => text.as_str().into(),
         Value::Uid(uid) => uid.get().into(),
@@ -146,7 +148,10 @@ mod tests {
         let item = dict.get("Settings").and_then(Value::as_array).and_then(|a| a[0].as_dictionary()).unwrap();
         assert_eq!(item.get("Image"), Some(&Value::Data(vec![1, 2, 3])));
         let result = parse_dict(&doc("<key>LastCloudBackupDate</key><date>2024-11-02T10:00:00Z</date>")).unwrap();
-        assert_eq!(to_json("DeviceInformation", result.as_dictionary()), json!({"LastCloudBackupDate": "2024-11-02T10:00:00Z"}));
+        assert_eq!(
+            to_json("DeviceInformation", result.as_dictionary()),
+            json!({"LastCloudBackupDate": "2024-11-02T10:00:00Z"})
+        );
     }
 
     #[test]
@@ -162,32 +167,51 @@ mod tests {
         assert_eq!(fault("InstallProfile", json!({"Payload": "***"})), "Payload: not data in base64");
         assert_eq!(fault("DeviceLock", json!({"PIN": 123456})), "PIN: not of type string");
         assert_eq!(fault("DeviceInformation", json!({"Queries": ["UDID", 1]})), "Queries.1: not of type string");
-        assert_eq!(fault("InstallApplication", json!({"Options": {"PurchaseMethod": "1"}})), "Options.PurchaseMethod: not of type integer");
+        assert_eq!(
+            fault("InstallApplication", json!({"Options": {"PurchaseMethod": "1"}})),
+            "Options.PurchaseMethod: not of type integer"
+        );
         assert!(from_json("DeviceLock", &json!({"Tomorrow": null})).is_err());
         assert!(from_json("DeviceLock", &json!([])).is_err());
     }
 
     #[test]
     fn secrets_never_show_at_any_depth() {
-        let hidden = |request_type, inner: &str| to_json(request_type, parse_dict(&doc(inner)).unwrap().as_dictionary());
+        let hidden =
+            |request_type, inner: &str| to_json(request_type, parse_dict(&doc(inner)).unwrap().as_dictionary());
         let sealed = |kind: &str| json!({ "sealed": kind });
         assert_eq!(hidden("DeviceLock", "<key>PIN</key><string>123456</string>")["PIN"], sealed("lock-pin"));
-        assert_eq!(hidden("ClearPasscode", "<key>UnlockToken</key><data>AQ==</data>")["UnlockToken"], sealed("unlock-token"));
+        assert_eq!(
+            hidden("ClearPasscode", "<key>UnlockToken</key><data>AQ==</data>")["UnlockToken"],
+            sealed("unlock-token")
+        );
         let info = hidden(
             "SecurityInfo",
             "<key>SecurityInfo</key><dict><key>FDE_Enabled</key><true/><key>FDE_PersonalRecoveryKeyCMS</key><data>AQ==</data></dict>",
         );
-        assert_eq!(info, json!({"SecurityInfo": {"FDE_Enabled": true, "FDE_PersonalRecoveryKeyCMS": {"sealed": "filevault-key"}}}));
+        assert_eq!(
+            info,
+            json!({"SecurityInfo": {"FDE_Enabled": true, "FDE_PersonalRecoveryKeyCMS": {"sealed": "filevault-key"}}})
+        );
         let accounts = "<key>AutoSetupAdminAccounts</key><array><dict><key>shortName</key><string>a</string>\
                         <key>passwordHash</key><data>AQ==</data></dict></array>";
-        assert_eq!(hidden("AccountConfiguration", accounts)["AutoSetupAdminAccounts"][0]["passwordHash"], sealed("password"));
+        assert_eq!(
+            hidden("AccountConfiguration", accounts)["AutoSetupAdminAccounts"][0]["passwordHash"],
+            sealed("password")
+        );
         let changed = "<key>SetFirmwarePassword</key><dict><key>PasswordChanged</key><true/></dict>";
         assert_eq!(hidden("SetFirmwarePassword", changed), json!({"SetFirmwarePassword": {"PasswordChanged": true}}));
     }
 
     #[test]
     fn no_date_can_panic() {
-        for text in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "0000-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1e9"] {
+        for text in [
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "0000-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59-23:59",
+            "1e9",
+        ] {
             if let Ok(dict) = parse_dict(&doc(&format!("<key>D</key><date>{text}</date>"))) {
                 to_json("DeviceInformation", dict.as_dictionary());
             }

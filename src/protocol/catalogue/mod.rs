@@ -103,7 +103,9 @@ impl KeySpec {
         let mut all = self.elements();
         match (all.next(), all.next()) {
             (Some(only), None) => Some(only),
-            _ => self.elements().find(|e| child(&e.children, "Item").is_some_and(|i| item.is_some_and(|text| i.allows_text(text)))),
+            _ => self
+                .elements()
+                .find(|e| child(&e.children, "Item").is_some_and(|i| item.is_some_and(|text| i.allows_text(text)))),
         }
     }
 
@@ -202,16 +204,22 @@ impl fmt::Display for ArgError {
         let path = &self.path;
         match &self.fault {
             ArgFault::UnknownRequestType => write!(f, "{path} is not a known RequestType"),
-            ArgFault::UnknownKey(known) if known.is_empty() => write!(f, "{path}: there is no such key, and no other here"),
+            ArgFault::UnknownKey(known) if known.is_empty() => {
+                write!(f, "{path}: there is no such key, and no other here")
+            }
             ArgFault::UnknownKey(known) => write!(f, "{path}: there is no such key; known: {}", known.join(", ")),
             ArgFault::Expected(Kind::Data) => write!(f, "{path}: not data in base64"),
             ArgFault::Expected(Kind::Date) => write!(f, "{path}: not a date such as 2026-09-01T07:30:00Z"),
             ArgFault::Expected(Kind::Boolean) => write!(f, "{path}: neither true nor false"),
-            ArgFault::Expected(Kind::Dictionary) => write!(f, "{path}: a dictionary: give its keys as {path}.KEY=VALUE"),
+            ArgFault::Expected(Kind::Dictionary) => {
+                write!(f, "{path}: a dictionary: give its keys as {path}.KEY=VALUE")
+            }
             ArgFault::Expected(kind) => write!(f, "{path}: not of type {kind}"),
             ArgFault::Repeated => write!(f, "{path}: given more than once"),
             ArgFault::Mixed => write!(f, "{path}: has both a value and keys of its own"),
-            ArgFault::UnknownItem(known) => write!(f, "{path}: the Item is missing or unknown; known: {}", known.join(", ")),
+            ArgFault::UnknownItem(known) => {
+                write!(f, "{path}: the Item is missing or unknown; known: {}", known.join(", "))
+            }
             ArgFault::TooMuch => write!(f, "{path}: too many or too deeply nested values"),
         }
     }
