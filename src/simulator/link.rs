@@ -11,6 +11,7 @@ use super::network::{Url, WireError};
 use super::state::{Behaviour, Held, SignatureShape};
 use super::wire::{Answer, Client, Delivery, Request};
 use crate::pki;
+use crate::pki::cms::{DetachedForm, sign_detached};
 
 /// Header with a detached CMS signature over the body.
 const SIGNATURE: &str = "Mdm-Signature";
@@ -56,11 +57,11 @@ impl Link {
 
     fn signature(&self, body: &[u8]) -> Result<Option<String>, WireError> {
         let Some(signer) = &self.signer else { return Ok(None) };
-        let shape = match signer.shape {
-            SignatureShape::BareSha1 => pki::cms::DetachedShape::BareSha1,
-            SignatureShape::AttributesSha256 => pki::cms::DetachedShape::AttributesSha256,
+        let form = match signer.shape {
+            SignatureShape::Bare => DetachedForm::Bare,
+            SignatureShape::WithAttributes => DetachedForm::WithAttributes,
         };
-        let signed = pki::cms::sign_detached(body, &signer.key, &signer.certificate, shape);
+        let signed = sign_detached(body, &signer.certificate, &signer.key, form, signer.key.preferred_digest());
         signed.map(|der| Some(STANDARD.encode(der))).map_err(|e| WireError::Signature(e.to_string()))
     }
 }

@@ -327,3 +327,216 @@ fn throws_out(answer: &Answer) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Kind;
+    use super::super::test_school::{command, enrolled, hand_out, reports, settings_profile, statuses, text};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+    use crate::plist::Value;
+
+    fn info(uuid: &str) -> Vec<u8> {
+        command(uuid, "DeviceInformation", &[("Queries", Value::Array(vec![text("UDID"), text("IMEI")]))])
+    }
+
+    fn install(uuid: &str) -> Vec<u8> {
+        command(uuid, "InstallProfile", &[("Payload", Value::Data(settings_profile("school.camera", "U1")))])
+    }
+
+    fn nothing() -> Vec<u8> {
+        answer(200, "text/plain", b"")
+    }
+
+    #[test]
+    fn answers_commands_until_the_empty_body() {
+        let server = Script::start(vec![hand_out(&info("A")), hand_out(&install("B")), hand_out(&command("C", "Nonsense", &[])), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "Acknowledged", "Acknowledged", "Error"]);
+        let reports = reports(&server);
+        let udid = device.spec().udid.clone();
+        assert!(reports.iter().all(|r| r.string("UDID").unwrap() == udid && r.get("UserID").is_none()));
+        let facts = reports[1].dict("QueryResponses").unwrap().into_dictionary();
+        assert_eq!(facts.keys().collect::<Vec<_>>(), ["UDID"]); // an iPad without cellular has no IMEI and does not say so
+        assert_eq!(device.state().profiles.len(), 1);
+        let chain = reports[3].array("ErrorChain").unwrap();
+        assert_eq!(chain[0].as_dictionary().unwrap()["ErrorCode"], Value::Integer(12021.into()));
+        let seen = server.seen();
+        assert!(seen.iter().all(|s| s.connection == 0 && s.method == "PUT" && s.target == "/mdm/command"));
+        assert_eq!(seen[0].header("content-type"), Some("application/x-apple-aspen-mdm; charset=UTF-8"));
+        assert!(device.faults().is_empty() && device.find_due().is_none());
+    }
+
+    #[test]
+    fn comes_back_by_itself_only_after_a_last_not_now() {
+        let server = Script::start(vec![hand_out(&install("B")), nothing(), hand_out(&install("B")), nothing()]);
+        let (mut device, clock) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().not_now.insert("InstallProfile".to_owned(), 1);
+        device.poll(Channel::Device).unwrap();
+        let (at, channel) = device.find_due().unwrap();
+        clock.advance(2_000);
+        assert!(at <= device.world.clock.now());
+        device.poll(channel).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "NotNow", "Idle", "Acknowledged"]);
+        let done = &device.executed()[0];
+        assert_eq!((done.deliveries, done.not_now, done.executions, done.status.as_deref()), (2, 1, 1, Some("Acknowledged")));
+        assert!(device.faults().is_empty() && device.find_due().is_none());
+
+        let server = Script::start(vec![hand_out(&install("B")), hand_out(&info("C")), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().not_now.insert("InstallProfile".to_owned(), 1);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "NotNow", "Acknowledged"]);
+        assert_eq!(device.find_due(), None);
+    }
+
+    #[test]
+    fn a_command_takes_effect_once_and_its_bytes_may_not_change() {
+        let lock = |message: &str| command("L", "DeviceLock", &[("Message", text(message))]);
+        let server = Script::start(vec![hand_out(&lock("a")), hand_out(&lock("a")), hand_out(&lock("b")), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "Acknowledged", "Acknowledged", "Acknowledged"]);
+        let bodies: Vec<_> = server.seen().into_iter().map(|s| s.body).collect();
+        assert!(bodies[1] == bodies[2] && bodies[2] == bodies[3]);
+        let done = &device.executed()[0];
+        assert_eq!((done.deliveries, done.executions), (3, 1));
+        assert_eq!(device.faults(), ["command L came again with different bytes"]);
+    }
+
+    #[test]
+    fn a_result_is_repeated_until_the_server_takes_it() {
+        for status in [400, 404, 500, 503] {
+            let server = Script::start(vec![hand_out(&info("A")), answer(status, "text/plain", b"later"), nothing()]);
+            let (mut device, clock) = enrolled(Kind::Ipad, &server);
+            assert!(device.poll(Channel::Device).is_err());
+            assert_eq!(device.standing(), Standing::Enrolled, "{status}");
+            let (at, _) = device.find_due().unwrap();
+            assert_eq!(at, clock_now(&clock).plus(1_000));
+            // A restart in between loses nothing.
+            let mut device = Device::restore(std::sync::Arc::clone(&device.world), &device.save()).unwrap();
+            device.poll(Channel::Device).unwrap();
+            let seen = server.seen();
+            assert_eq!(seen[1].body, seen[2].body);
+            assert_eq!(seen.len(), 3);
+            assert_eq!(device.find_due(), None);
+            assert_eq!(device.executed()[0].executions, 1);
+        }
+    }
+
+    fn clock_now(clock: &crate::base::time::ManualClock) -> crate::base::time::Timestamp {
+        crate::base::time::Clock::now(clock)
+    }
+
+    #[test]
+    fn only_the_two_agreed_answers_end_management() {
+        let code = br#"{"code":"com.apple.unrecognized.device"}"#;
+        let plist = b"<plist><dict><key>code</key><string>com.apple.unrecognized.device</string></dict></plist>";
+        let other = br#"{"code":"com.apple.softwareupdate.required"}"#;
+        let table: [(u16, &str, &[u8], bool); 7] = [
+            (401, "text/plain", b"", true),
+            (403, "application/json", code, true),
+            (403, "application/xml", plist, true),
+            (403, "application/json", other, false),
+            (403, "text/html", b"<html>proxy</html>", false),
+            (410, "text/plain", b"", false),
+            (500, "application/json", code, false),
+        ];
+        for (status, kind, body, out) in table {
+            let server = Script::start(vec![answer(status, kind, body)]);
+            let (mut device, _) = enrolled(Kind::Ipad, &server);
+            assert!(device.poll(Channel::Device).is_err());
+            let wanted = if out { Standing::ThrownOut(status) } else { Standing::Enrolled };
+            assert_eq!(device.standing(), wanted, "{status} {kind}");
+            assert_eq!(device.faults().len(), usize::from(out));
+            assert_eq!(device.state().held.is_none(), out);
+        }
+    }
+
+    #[test]
+    fn leaves_and_cuts_when_told_and_makes_up_for_it() {
+        let server = Script::start(vec![hand_out(&info("A")), nothing(), nothing(), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().leaves_before_answer = 1;
+        device.behaviour_mut().cuts_body = 1;
+        device.poll(Channel::Device).unwrap(); // takes A, leaves
+        device.poll(Channel::Device).unwrap(); // cuts
+        device.poll(Channel::Device).unwrap(); // whole
+        let seen = server.wait_for(4);
+        assert_eq!(seen[1].body, seen[3].body);
+        assert_eq!(seen[2].body, seen[3].body[..seen[3].body.len() / 2]);
+        assert_eq!(device.executed()[0].executions, 1);
+    }
+
+    #[test]
+    fn sends_results_twice_when_told() {
+        let server = Script::start(vec![hand_out(&info("A")), hand_out(&info("B")), hand_out(&info("B")), nothing(), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().duplicates = true;
+        device.poll(Channel::Device).unwrap();
+        let uuids: Vec<_> = reports(&server).iter().map(|r| r.find_string("CommandUUID").unwrap().unwrap_or("-").to_owned()).collect();
+        assert_eq!(uuids, ["-", "A", "A", "B", "B"]);
+        assert_eq!((device.executed()[1].deliveries, device.executed()[1].executions), (2, 1));
+        assert!(device.faults().is_empty());
+    }
+
+    #[test]
+    fn the_user_channel_names_its_person() {
+        let server = Script::start(vec![hand_out(&install("B")), nothing()]);
+        let (mut device, _) = enrolled(Kind::Mac, &server);
+        device.poll(Channel::User).unwrap();
+        let person = device.spec().person.clone().unwrap();
+        assert!(reports(&server).iter().all(|r| r.string("UserID").unwrap() == person.guid && r.get("UserShortName").is_some()));
+        assert_eq!(device.state().profiles[0].channel, Channel::User);
+    }
+
+    #[test]
+    fn leaving_management_checks_out_once() {
+        let remove = command("R", "RemoveProfile", &[("Identifier", text(super::super::test_school::MDM_IDENTIFIER))]);
+        let server = Script::start(vec![hand_out(&remove), answer(500, "text/plain", b"")]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "CheckOut"]);
+        assert_eq!(server.seen()[1].header("content-type"), Some("application/x-apple-aspen-mdm-checkin"));
+        assert_eq!(device.standing(), Standing::Removed);
+        assert!(matches!(device.poll(Channel::Device), Err(DeviceError::NotEnrolled)));
+    }
+
+    #[test]
+    fn erase_answers_and_then_nothing_is_left() {
+        let server = Script::start(vec![hand_out(&command("E", "EraseDevice", &[("PIN", text("123456"))])), hand_out(&info("A"))]);
+        let (mut device, _) = enrolled(Kind::Mac, &server);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "Acknowledged"]);
+        assert_eq!(device.standing(), Standing::Erased);
+        assert!(device.state().held.is_none() && device.state().first_acknowledged.contains_key("EraseDevice"));
+    }
+
+    #[test]
+    fn unreadable_commands() {
+        let no_uuid = b"<plist><dict/></plist>".to_vec();
+        let no_type = b"<plist><dict><key>CommandUUID</key><string>X</string><key>Command</key><dict/></dict></plist>".to_vec();
+        let server = Script::start(vec![hand_out(&no_type), hand_out(&no_uuid)]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        assert!(matches!(device.poll(Channel::Device), Err(DeviceError::UnreadableCommand(_))));
+        assert_eq!(statuses(&server), ["Idle", "CommandFormatError"]);
+        assert_eq!(device.faults().len(), 1);
+    }
+
+    #[test]
+    fn asleep_it_keeps_the_push_for_later() {
+        let server = Script::start(vec![nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        let line = device.state().device.clone().unwrap();
+        device.behaviour_mut().asleep = true;
+        assert_eq!(device.pushed(&line.token.0, &line.magic), None);
+        assert_eq!(device.wake(), [Channel::Device]);
+        assert_eq!(device.wake(), []);
+        assert_eq!(device.pushed(&line.token.0, &line.magic), Some(Channel::Device));
+        assert_eq!(device.pushed(b"another token", &line.magic), None);
+        assert!(device.faults().is_empty());
+        assert_eq!(device.pushed(&line.token.0, "wrong"), None);
+        assert_eq!(device.faults().len(), 1);
+    }
+}

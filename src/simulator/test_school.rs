@@ -32,7 +32,7 @@ pub fn pki() -> &'static Pki {
         let root = new_root("Test", now, &SystemRandom);
         let issuing = new_issuing_ca(&root, "Test", now, &SystemRandom);
         let key = PrivateKey::generate_rsa(2048).unwrap();
-        let identity = issue_device_identity(&issuing, &key.spki_der(), "device", now, &SystemRandom).unwrap();
+        let identity = issue_device_identity(&issuing, &key.spki_der(), "device", "Test", now, 365, &SystemRandom).unwrap();
         Pki { root, issuing, key, identity: identity.der().to_vec() }
     })
 }
