@@ -132,14 +132,6 @@ pub(super) fn whole_bits<'a>(element: &Element<'a>) -> Result<&'a [u8], Malforme
     }
 }
 
-/// A small non-negative INTEGER, as versions and path lengths are.
-pub(super) fn small(element: &Element<'_>) -> Result<u8, Malformed> {
-    match element.value {
-        [value @ 0..=0x7f] => Ok(*value),
-        _ => Err(Malformed),
-    }
-}
-
 /// Text of any of the string types that appear in names and challenges; T61 is read as Latin-1, as everyone does.
 pub(super) fn text(element: &Element<'_>) -> Option<String> {
     match element.tag {

@@ -98,7 +98,11 @@ fn fold(bytes: &[u8], whole: u8, depth: usize, out: &mut Vec<u8>) -> Result<usiz
 }
 
 /// Calls `each` for one member after the other, up to the given length or the end-of-contents; returns the bytes taken, with it.
-fn members(bytes: &[u8], length: Option<usize>, mut each: impl FnMut(&[u8]) -> Result<usize, BerError>) -> Result<usize, BerError> {
+fn members(
+    bytes: &[u8],
+    length: Option<usize>,
+    mut each: impl FnMut(&[u8]) -> Result<usize, BerError>,
+) -> Result<usize, BerError> {
     let whole = match length {
         Some(length) => bytes.get(..length).ok_or(BerError::Malformed)?,
         None => bytes,
@@ -158,7 +162,20 @@ pub(super) mod tests {
             let bytes = |text: &str| hex::decode(text.replace(' ', "")).unwrap();
             assert_eq!(to_der(&bytes(ber)).as_deref(), Ok(bytes(der).as_slice()), "{ber}");
         }
-        for bad in ["", "0000", "30", "3080", "30800200", "308000", "0480", "050000", "1f8100", "24030201 01", "2380030104 0000", "3003020201"] {
+        for bad in [
+            "",
+            "0000",
+            "30",
+            "3080",
+            "30800200",
+            "308000",
+            "0480",
+            "050000",
+            "1f8100",
+            "24030201 01",
+            "2380030104 0000",
+            "3003020201",
+        ] {
             assert_eq!(to_der(&hex::decode(bad.replace(' ', "")).unwrap()), Err(BerError::Malformed), "{bad}");
         }
     }

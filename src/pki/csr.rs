@@ -168,7 +168,11 @@ mod tests {
             bad[at] ^= 1;
             // The parameters of the outer algorithm are not signed, and not read.
             if let Ok(csr) = Csr::parse(&bad) {
-                assert_eq!((csr.spki_der(), csr.challenge_password().unwrap().expose().as_str()), (&*RSA.spki_der(), "secret"), "byte {at}");
+                assert_eq!(
+                    (csr.spki_der(), csr.challenge_password().unwrap().expose().as_str()),
+                    (&*RSA.spki_der(), "secret"),
+                    "byte {at}"
+                );
             }
         }
     }
@@ -176,7 +180,8 @@ mod tests {
     #[test]
     fn apples_shape_is_accepted() {
         // Version 2, a requested critical extension, and the challenge in any string type.
-        let extension_request = cms::attribute(&super::super::asn1::Oid::new_unwrap("1.2.840.113549.1.9.14"), &asn1::sequence(&[]));
+        let extension_request =
+            cms::attribute(&super::super::asn1::Oid::new_unwrap("1.2.840.113549.1.9.14"), &asn1::sequence(&[]));
         for (tag, bytes, text) in [
             (asn1::PRINTABLE, &b"secret"[..], "secret"),
             (asn1::IA5, b"secret", "secret"),
@@ -197,7 +202,8 @@ mod tests {
 
     #[test]
     fn signed_with_another_key() {
-        let info = asn1::sequence(&[&asn1::integer(&[0]), &name::build(&[]), &PrivateKey::generate_ec_p256().unwrap().spki_der()]);
+        let info =
+            asn1::sequence(&[&asn1::integer(&[0]), &name::build(&[]), &PrivateKey::generate_ec_p256().unwrap().spki_der()]);
         let der = templates::sign(&info, &RSA.signature_algorithm(DigestKind::Sha256), &RSA).unwrap();
         assert_eq!(Csr::parse(&der).unwrap_err(), CsrError::BadSignature);
         assert_eq!(Csr::parse(b"").unwrap_err(), CsrError::Malformed);

@@ -66,7 +66,9 @@ mod tests {
             hex::encode(hmac_sha256(b"Jefe", b"what do ya want for nothing?")),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
-        for (kind, length) in [(DigestKind::Sha1, 20), (DigestKind::Sha256, 32), (DigestKind::Sha384, 48), (DigestKind::Sha512, 64)] {
+        for (kind, length) in
+            [(DigestKind::Sha1, 20), (DigestKind::Sha256, 32), (DigestKind::Sha384, 48), (DigestKind::Sha512, 64)]
+        {
             assert_eq!(kind.digest(b"").len(), length);
         }
     }

@@ -252,7 +252,10 @@ fn sec1_to_pkcs8(der: &[u8]) -> Result<Vec<u8>, Malformed> {
 /// What a `SubjectPublicKeyInfo` holds, as far as this room can use it.
 pub(super) enum PublicKey<'a> {
     /// DER `RSAPublicKey`, and the length of the modulus in bits.
-    Rsa { key: &'a [u8], bits: usize },
+    Rsa {
+        key: &'a [u8],
+        bits: usize,
+    },
     /// Uncompressed points.
     P256(&'a [u8]),
     P384(&'a [u8]),

@@ -34,7 +34,9 @@ pub(super) fn build(attributes: &[(Oid, &str)]) -> Vec<u8> {
     let rdns: Vec<Vec<u8>> = attributes
         .iter()
         .filter(|(_, value)| !value.is_empty())
-        .map(|(oid, value)| asn1::element(SET, &[&asn1::sequence(&[&asn1::oid(oid), &asn1::element(string_tag(oid), &[value.as_bytes()])])]))
+        .map(|(oid, value)| {
+            asn1::element(SET, &[&asn1::sequence(&[&asn1::oid(oid), &asn1::element(string_tag(oid), &[value.as_bytes()])])])
+        })
         .collect();
     asn1::sequence(&rdns.iter().map(Vec::as_slice).collect::<Vec<_>>())
 }
@@ -109,7 +111,13 @@ mod tests {
     #[test]
     fn text_form() {
         let kind = |name| attribute_type(name).unwrap();
-        let name = build(&[(kind("C"), "DE"), (kind("o"), "A+B, \"C\""), (kind("CN"), " #x\n"), (kind("1.2.3.4"), "v"), (kind("OU"), "")]);
+        let name = build(&[
+            (kind("C"), "DE"),
+            (kind("o"), "A+B, \"C\""),
+            (kind("CN"), " #x\n"),
+            (kind("1.2.3.4"), "v"),
+            (kind("OU"), ""),
+        ]);
         assert_eq!(to_text(&name).unwrap(), "1.2.3.4=v,CN=\\ #x\\0A,O=A\\+B\\, \\\"C\\\",C=DE");
         assert_eq!(find(&name, &kind("CN")).as_deref(), Some(" #x\n"));
         assert_eq!(find(&name, &kind("UID")), None);

@@ -60,7 +60,8 @@ pub fn new_root(organization: &str, now: Timestamp, random: &dyn Random) -> Auth
         not_after: now.plus(20 * YEAR),
         extensions: ca_extensions(1, &[KeyUsage::KeyCertSign, KeyUsage::CrlSign]),
     };
-    let certificate = draft.sign(&Issuer { name: &subject, key_id: key_id(&spki), key: &key, not_after: None }, now, random).expect(NO_KEYS);
+    let certificate =
+        draft.sign(&Issuer { name: &subject, key_id: key_id(&spki), key: &key, not_after: None }, now, random).expect(NO_KEYS);
     Authority { certificate, key }
 }
 
@@ -104,8 +105,11 @@ pub fn issue_tls_server(
     let mut extensions = leaf_extensions(spki_der, Some(&SERVER_AUTH))?;
     extensions.push(extension(&oids::SUBJECT_ALT_NAME, Critical::No, &alternatives));
     let subject = subject(names.first().map_or("", String::as_str), "");
-    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }
-        .sign_alive(&Issuer::of(authority), now, random)
+    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
+        &Issuer::of(authority),
+        now,
+        random,
+    )
 }
 
 /// A device identity: TLS client, and recipient of encrypted profiles if the key is RSA. `common_name` is ours (an enrolment id),
@@ -125,8 +129,11 @@ pub fn issue_device_identity(
 ) -> Result<Certificate, IssueError> {
     let extensions = leaf_extensions(spki_der, Some(&CLIENT_AUTH))?;
     let subject = subject(common_name, organization);
-    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }
-        .sign_alive(&Issuer::of(authority), now, random)
+    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
+        &Issuer::of(authority),
+        now,
+        random,
+    )
 }
 
 /// A certificate that signs configuration profiles; people see its common name in Settings. No extended key usage.
@@ -144,8 +151,11 @@ pub fn issue_profile_signer(
 ) -> Result<Certificate, IssueError> {
     let extensions = leaf_extensions(spki_der, None)?;
     let subject = subject(common_name, organization);
-    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }
-        .sign_alive(&Issuer::of(authority), now, random)
+    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
+        &Issuer::of(authority),
+        now,
+        random,
+    )
 }
 
 /// A self-signed leaf, as SCEP clients throw away after one request.
@@ -158,8 +168,11 @@ pub(super) fn issue_self_signed(
 ) -> Result<Certificate, IssueError> {
     let (subject, spki) = (subject(common_name, ""), key.spki_der());
     let extensions = leaf_extensions(&spki, Some(&CLIENT_AUTH))?;
-    Draft { subject: &subject, spki: &spki, not_after: now.plus(days.saturating_mul(DAY)), extensions }
-        .sign(&Issuer { name: &subject, key_id: key_id(&spki), key, not_after: None }, now, random)
+    Draft { subject: &subject, spki: &spki, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign(
+        &Issuer { name: &subject, key_id: key_id(&spki), key, not_after: None },
+        now,
+        random,
+    )
 }
 
 /// A certificate revocation list (RFC 5280 §5) as DER: serial numbers as [`Certificate::serial`] gives them, with the instant of

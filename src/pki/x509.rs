@@ -220,7 +220,8 @@ impl Certificate {
     /// Whether `ca` signed this certificate: issuer name byte for byte, then the signature (RSA PKCS#1 of 1024 to 8192 bits or
     /// ECDSA on P-256 and P-384; SHA-1 accepted). Looks at no date and at no constraint of `ca`.
     pub fn issued_by(&self, ca: &Certificate) -> bool {
-        self.0.issuer == ca.0.subject && ca.verify(&self.0.signature_algorithm, &self.0.der[self.0.tbs.clone()], &self.0.signature)
+        self.0.issuer == ca.0.subject
+            && ca.verify(&self.0.signature_algorithm, &self.0.der[self.0.tbs.clone()], &self.0.signature)
     }
 
     /// Checks a signature of this certificate's key, by the OID of a combined algorithm such as sha256WithRSAEncryption.

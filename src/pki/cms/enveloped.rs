@@ -8,7 +8,9 @@ use crate::pki::asn1::{self, Element, INTEGER, OCTET_STRING, Oid, Reader, SEQUEN
 use crate::pki::keys::{PrivateKey, encrypt_pkcs1};
 use crate::pki::x509::Certificate;
 use crate::pki::{ber, oids};
-use aws_lc_rs::cipher::{self as aws, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey};
+use aws_lc_rs::cipher::{
+    self as aws, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey,
+};
 use aws_lc_rs::iv::FixedLength;
 
 /// Recipients that one message may have.
@@ -75,7 +77,12 @@ impl ContentCipher {
 ///
 /// # Errors
 /// [`CmsError::Key`] if the recipient's key is not RSA of 2048 bits or more; [`CmsError::Algorithm`] for single DES.
-pub fn envelope(plaintext: &[u8], recipient: &Certificate, cipher: ContentCipher, random: &dyn Random) -> Result<Vec<u8>, CmsError> {
+pub fn envelope(
+    plaintext: &[u8],
+    recipient: &Certificate,
+    cipher: ContentCipher,
+    random: &dyn Random,
+) -> Result<Vec<u8>, CmsError> {
     if cipher == ContentCipher::Des {
         return Err(CmsError::Algorithm);
     }
@@ -200,8 +207,8 @@ mod tests {
     use crate::pki::ber::tests::indefinite;
     use crate::pki::keys::tests::RSA;
     use crate::pki::pem;
-    use crate::pki::templates::tests::{CA, NOW};
     use crate::pki::templates::issue_device_identity;
+    use crate::pki::templates::tests::{CA, NOW};
 
     #[test]
     fn round_trips_with_every_cipher() {

@@ -29,8 +29,16 @@ pub struct Signed {
     /// All readable certificates of the message, the signer's among them, in the order sent.
     pub certificates: Vec<Certificate>,
     pub digest: DigestKind,
-    /// Signed attributes: content of the OID, and the value's bytes; none in the bare form.
-    attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// None in the bare form.
+    attributes: Vec<Attribute>,
+}
+
+#[derive(Debug, Clone)]
+struct Attribute {
+    /// Content octets of the OID.
+    kind: Vec<u8>,
+    /// All values, one behind the other, as encoded.
+    values: Vec<u8>,
 }
 
 impl Signed {
@@ -41,8 +49,8 @@ impl Signed {
 
     /// The value of a signed attribute that has exactly one.
     pub(in crate::pki) fn attribute(&self, kind: &Oid) -> Option<Element<'_>> {
-        let (_, value) = self.attributes.iter().find(|(oid, _)| oid == kind.as_bytes())?;
-        let mut reader = Reader::new(value);
+        let attribute = self.attributes.iter().find(|one| one.kind == kind.as_bytes())?;
+        let mut reader = Reader::new(&attribute.values);
         let element = reader.any().ok()?;
         reader.is_empty().then_some(element)
     }
@@ -52,7 +60,13 @@ impl Signed {
 ///
 /// # Panics
 /// If this machine cannot sign at all (no memory, no randomness).
-pub fn sign_attached(content: &[u8], signer: &Certificate, key: &PrivateKey, chain: &[Certificate], signing_time: Timestamp) -> Vec<u8> {
+pub fn sign_attached(
+    content: &[u8],
+    signer: &Certificate,
+    key: &PrivateKey,
+    chain: &[Certificate],
+    signing_time: Timestamp,
+) -> Vec<u8> {
     let time = attribute(&oids::SIGNING_TIME, &asn1::time(signing_time));
     let digest = key.preferred_digest();
     Signing { content, placement: Placement::Inside, signer, key, chain, digest, attributes: Some(vec![time]) }
@@ -64,7 +78,13 @@ pub fn sign_attached(content: &[u8], signer: &Certificate, key: &PrivateKey, cha
 ///
 /// # Errors
 /// [`CmsError::Key`] if the key does not sign with `digest`; SHA-1 is one that none does.
-pub fn sign_detached(content: &[u8], signer: &Certificate, key: &PrivateKey, form: DetachedForm, digest: DigestKind) -> Result<Vec<u8>, CmsError> {
+pub fn sign_detached(
+    content: &[u8],
+    signer: &Certificate,
+    key: &PrivateKey,
+    form: DetachedForm,
+    digest: DigestKind,
+) -> Result<Vec<u8>, CmsError> {
     let attributes = match form {
         DetachedForm::WithAttributes => Some(Vec::new()),
         DetachedForm::Bare => None,
@@ -215,7 +235,9 @@ impl<'a> SignerInfo<'a> {
         let attributes = inside.optional(context(0))?;
         let algorithm = inside.sequence()?.expect(asn1::OID)?;
         // Either the bare kind of key, or a combined algorithm that must then agree with the digest said beside it.
-        let agrees = algorithm.is_oid(&oids::RSA) || algorithm.is_oid(&oids::EC) || oids::signature_digest(algorithm.value) == Some(digest);
+        let agrees = algorithm.is_oid(&oids::RSA)
+            || algorithm.is_oid(&oids::EC)
+            || oids::signature_digest(algorithm.value) == Some(digest);
         if !agrees {
             return Err(CmsError::Algorithm);
         }
@@ -225,16 +247,16 @@ impl<'a> SignerInfo<'a> {
 }
 
 /// Kind and value of each attribute; a kind may come once only (RFC 5652 §5.3).
-fn read_attributes(field: &Element<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CmsError> {
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn read_attributes(field: &Element<'_>) -> Result<Vec<Attribute>, CmsError> {
+    let mut found: Vec<Attribute> = Vec::new();
     for attribute in field.inside().each() {
         let mut inside = Reader::only(attribute?.raw, SEQUENCE)?.inside();
         let kind = inside.expect(asn1::OID)?.value;
         let values = inside.expect(SET)?.value;
-        if found.len() == MAX_ATTRIBUTES || found.iter().any(|(known, _)| known == kind) {
+        if found.len() == MAX_ATTRIBUTES || found.iter().any(|known| known.kind == kind) {
             return Err(CmsError::Malformed);
         }
-        found.push((kind.to_vec(), values.to_vec()));
+        found.push(Attribute { kind: kind.to_vec(), values: values.to_vec() });
     }
     Ok(found)
 }
@@ -246,7 +268,9 @@ impl Signed {
         };
         let right_type = self.attribute(&oids::CONTENT_TYPE).is_some_and(|kind| kind.raw == content_type.raw);
         let digest = self.digest.digest(&self.content);
-        let right_digest = self.attribute(&oids::MESSAGE_DIGEST).is_some_and(|value| value.tag == OCTET_STRING && constant_time_eq(value.value, &digest));
+        let right_digest = self
+            .attribute(&oids::MESSAGE_DIGEST)
+            .is_some_and(|value| value.tag == OCTET_STRING && constant_time_eq(value.value, &digest));
         // The signature is over the DER of the SET; a sender who does not sort signs what it sends.
         let mut as_sent = field.raw.to_vec();
         as_sent[0] = SET; // an element has a tag
@@ -263,8 +287,8 @@ mod tests {
     use crate::pki::ber::tests::indefinite;
     use crate::pki::keys::tests::RSA;
     use crate::pki::pem;
-    use crate::pki::templates::tests::{CA, NOW};
     use crate::pki::templates::issue_device_identity;
+    use crate::pki::templates::tests::{CA, NOW};
 
     const BODY: &[u8] = b"<plist><dict/></plist>";
 
@@ -372,7 +396,10 @@ mod tests {
         let data = asn1::sequence(&[&asn1::oid(&oids::DATA)]);
         let infos = asn1::element(SET, &vec![info.as_slice(); signers]);
         let digests = asn1::element(SET, &[&digest]);
-        wrap(&oids::SIGNED_DATA, &asn1::sequence(&[&asn1::integer(&[1]), &digests, &data, &bag(std::slice::from_ref(cert)), &infos]))
+        wrap(
+            &oids::SIGNED_DATA,
+            &asn1::sequence(&[&asn1::integer(&[1]), &digests, &data, &bag(std::slice::from_ref(cert)), &infos]),
+        )
     }
 
     #[test]

@@ -161,9 +161,23 @@ mod tests {
                 assert_eq!(cms::verify_attached(&reply).unwrap().digest, digest);
                 let other_nonce = read_reply(&reply, &CA.certificate, &SIGNER.0, &SIGNER.1, b"other");
                 assert_eq!(other_nonce, Err(ScepError::NotTheAnswer));
-                assert_eq!(read_reply(&reply, &ROOT.certificate, &SIGNER.0, &SIGNER.1, &sender_nonce(&message).unwrap()), Err(ScepError::NotTheAnswer));
+                assert_eq!(
+                    read_reply(&reply, &ROOT.certificate, &SIGNER.0, &SIGNER.1, &sender_nonce(&message).unwrap()),
+                    Err(ScepError::NotTheAnswer)
+                );
             }
         }
+    }
+
+    #[test]
+    fn old_clients_are_answered_in_what_is_still_made() {
+        let csr = csr::create(&SIGNER.1, &[], None);
+        let message = request(&csr, ContentCipher::TripleDes, DigestKind::Sha256);
+        let asked = Request { cipher: ContentCipher::Des, digest: DigestKind::Sha1, ..parse(&message).unwrap() };
+        let reply = asked.success(&CA, &SIGNER.0, &[], &SystemRandom).unwrap();
+        let signed = cms::verify_attached(&reply).unwrap();
+        assert_eq!(signed.digest, DigestKind::Sha256);
+        assert_eq!(cms::open_envelope(&signed.content, &SIGNER.0, &SIGNER.1).unwrap().1, ContentCipher::TripleDes);
     }
 
     #[test]
@@ -197,7 +211,8 @@ mod tests {
         let Kind::CertPoll { issuer, subject: found } = parse(&poll).unwrap().kind else { panic!() };
         assert_eq!((issuer.as_slice(), found.as_slice()), (CA.certificate.subject_der(), subject));
         let envelope = |plain: &[u8]| cms::envelope(plain, &CA.certificate, ContentCipher::Aes128Cbc, &SystemRandom).unwrap();
-        let message = |kind, content: &[u8]| build(kind, content, &SIGNER.0, &SIGNER.1, "TX", DigestKind::Sha256, &SystemRandom).unwrap();
+        let message =
+            |kind, content: &[u8]| build(kind, content, &SIGNER.0, &SIGNER.1, "TX", DigestKind::Sha256, &SystemRandom).unwrap();
         let by_serial = envelope(&asn1::sequence(&[subject, &asn1::integer(&[7])]));
         assert!(matches!(parse(&message(21, &by_serial)).unwrap().kind, Kind::GetCert { serial, .. } if serial == [7]));
         assert!(matches!(parse(&message(22, &by_serial)).unwrap().kind, Kind::Other(22)));
@@ -231,7 +246,17 @@ mod tests {
         let key = PrivateKey::generate_ec_p256().unwrap();
         let signer = issue_self_signed(&key, "EC", NOW, 1, &SystemRandom).unwrap();
         let csr = csr::create(&key, &[], None);
-        let message = build_request(&csr, &signer, &key, &CA.certificate, "TX", ContentCipher::Aes128Cbc, DigestKind::Sha256, &SystemRandom).unwrap();
+        let message = build_request(
+            &csr,
+            &signer,
+            &key,
+            &CA.certificate,
+            "TX",
+            ContentCipher::Aes128Cbc,
+            DigestKind::Sha256,
+            &SystemRandom,
+        )
+        .unwrap();
         let asked = parse(&message).unwrap();
         assert!(matches!(asked.success(&CA, &signer, &[], &SystemRandom), Err(ScepError::Cms(CmsError::Key(_)))));
         let other = Authority { certificate: CA.certificate.clone(), key: CA.key.clone() };

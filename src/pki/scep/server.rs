@@ -1,6 +1,8 @@
 //! The server's half: a pkiMessage becomes a [`Request`], and a request makes its CertRep.
 
-use super::{CERT_POLL, CERT_REP, FailInfo, GET_CERT, PKCS_REQ, RENEWAL_REQ, ScepError, attributes, nonce, number, octets, printable, text};
+use super::{
+    CERT_POLL, CERT_REP, FailInfo, GET_CERT, PKCS_REQ, RENEWAL_REQ, ScepError, attributes, nonce, number, octets, printable, text,
+};
 use crate::base::random::{self, Random};
 use crate::pki::asn1::{INTEGER, Malformed, Reader, SEQUENCE};
 use crate::pki::cms::{self, CmsError, ContentCipher, Placement, Signing};
@@ -61,7 +63,13 @@ impl Request {
     ///
     /// # Errors
     /// [`ScepError::Cms`] if the signer's key cannot be encrypted to (not RSA of 2048 bits or more).
-    pub fn success(&self, ca: &Authority, leaf: &Certificate, chain: &[Certificate], random: &dyn Random) -> Result<Vec<u8>, ScepError> {
+    pub fn success(
+        &self,
+        ca: &Authority,
+        leaf: &Certificate,
+        chain: &[Certificate],
+        random: &dyn Random,
+    ) -> Result<Vec<u8>, ScepError> {
         let mut certificates = vec![leaf.clone()];
         certificates.extend_from_slice(chain);
         let bag = cms::certificates_only(&certificates);
@@ -79,7 +87,14 @@ impl Request {
         self.reply(ca, "3", None, None, random)
     }
 
-    fn reply(&self, ca: &Authority, status: &str, info: Option<FailInfo>, content: Option<&[u8]>, random: &dyn Random) -> Vec<u8> {
+    fn reply(
+        &self,
+        ca: &Authority,
+        status: &str,
+        info: Option<FailInfo>,
+        content: Option<&[u8]>,
+        random: &dyn Random,
+    ) -> Vec<u8> {
         let sender_nonce: [u8; 16] = random::bytes(random);
         let mut attributes = attributes(CERT_REP, &self.transaction_id, &sender_nonce);
         attributes.push(printable(&oids::SCEP_PKI_STATUS, status));
