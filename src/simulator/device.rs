@@ -324,3 +324,175 @@ pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
     let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
     enrolling.certificates.iter().filter(is_root).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+
+    use super::super::state::SignatureShape;
+    use super::super::test_school::{check_ins, command, enrolled_with, hand_out, number, parts, pki, school, text, world};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+    use crate::base::time::{ManualClock, SystemClock};
+    use crate::pki::cms::{sign_attached, verify_detached};
+    use crate::pki::x509::Certificate;
+    use crate::plist::Value;
+
+    fn new_device(kind: Kind, server: &Script) -> Device {
+        Device::new(world(server, Arc::new(ManualClock::at(SystemClock.now()))), Spec::new(kind, 3))
+    }
+
+    fn messages(server: &Script) -> Vec<String> {
+        check_ins(server).iter().map(|m| m.string("MessageType").unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn an_ipad_enrolls_and_then_is_silent() {
+        let server = school(0, None);
+        let mut device = new_device(Kind::Ipad, &server);
+        device.enroll(&parts().bytes()).unwrap();
+        assert_eq!(messages(&server), ["Authenticate", "TokenUpdate"]);
+        let said = check_ins(&server);
+        assert_eq!(said[0].string("SerialNumber").unwrap(), device.spec().serial);
+        assert!(said[0].get("DeviceName").is_none());
+        let line = device.state().device.as_ref().unwrap();
+        assert_eq!(said[1].data("Token").unwrap(), line.token.0);
+        assert_eq!(said[1].data("UnlockToken").unwrap(), device.state().unlock_token.as_ref().unwrap().0);
+        let scep: Vec<_> = server.seen().iter().filter(|s| s.target.contains("PKIOperation")).map(|s| s.method.clone()).collect();
+        assert_eq!(scep, ["POST"]);
+        assert_eq!(device.standing(), Standing::Enrolled);
+        let restored = Device::restore(Arc::clone(&device.world), &device.save()).unwrap();
+        assert_eq!(restored.state(), device.state());
+    }
+
+    #[test]
+    fn a_mac_brings_its_person_and_a_signed_profile_is_opened() {
+        let server = school(0, None);
+        let mut device = new_device(Kind::Mac, &server);
+        let issuing = &pki().issuing;
+        let signed = sign_attached(&parts().bytes(), &issuing.certificate, &issuing.key, &[], SystemClock.now());
+        device.enroll(&signed).unwrap();
+        assert_eq!(messages(&server), ["Authenticate", "TokenUpdate", "TokenUpdate"]);
+        let said = check_ins(&server);
+        assert_eq!(said[2].string("UserID").unwrap(), device.spec().person.as_ref().unwrap().guid);
+        assert!(said[1].get("UnlockToken").is_none() && said[1].data("Token").unwrap() != said[2].data("Token").unwrap());
+        let mut without = parts();
+        without.mdm.remove("ServerCapabilities");
+        let server = school(0, None);
+        let mut device = new_device(Kind::Mac, &server);
+        device.enroll(&without.bytes()).unwrap();
+        assert_eq!(messages(&server), ["Authenticate", "TokenUpdate"]);
+    }
+
+    #[test]
+    fn is_patient_with_a_pending_certificate_also_by_get() {
+        let server = school(2, None);
+        let mut device = new_device(Kind::Ipad, &server);
+        device.behaviour_mut().scep_by_get = true;
+        device.enroll(&parts().bytes()).unwrap();
+        let asked = server.seen().iter().filter(|s| s.target.contains("PKIOperation") && s.method == "GET").count();
+        assert_eq!(asked, 3);
+        let mut device = new_device(Kind::Ipad, &school(4, None));
+        assert!(matches!(device.enroll(&parts().bytes()), Err(DeviceError::Scep(_))));
+        assert_eq!(device.standing(), Standing::Unmanaged);
+    }
+
+    #[test]
+    fn checks_the_fingerprint_of_the_authority() {
+        let der = pki().issuing.certificate.der();
+        let table = [(pki::digest::sha1(der).to_vec(), true), (pki::digest::sha256(der).to_vec(), true), (vec![0; 32], false), (vec![0; 16], false)];
+        for (fingerprint, good) in table {
+            let mut parts = parts();
+            let Some(Value::Dictionary(inner)) = parts.scep.get_mut("PayloadContent") else { panic!() };
+            inner.insert("CAFingerprint".to_owned(), Value::Data(fingerprint));
+            let mut device = new_device(Kind::Ipad, &school(0, None));
+            assert_eq!(device.enroll(&parts.bytes()).is_ok(), good);
+        }
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_everything_as_it_was() {
+        for refuse in [401, 500] {
+            let server = school(0, Some(refuse));
+            let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
+            let mut device = enrolled_with(Kind::Ipad, 1, &world, parts().bytes());
+            let before = device.state().held.clone();
+            assert!(matches!(device.enroll(&parts().bytes()), Err(DeviceError::Refused { status, .. }) if status == refuse));
+            assert_eq!((device.standing(), &device.state().held), (Standing::Enrolled, &before));
+            let sent = messages(&server).len();
+            assert_eq!(sent, if refuse == 401 { 1 } else { 3 });
+        }
+    }
+
+    #[test]
+    fn a_pushed_enrolment_profile_renews_the_identity() {
+        let server = school(0, None);
+        let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
+        let mut device = enrolled_with(Kind::Ipad, 1, &world, parts().bytes());
+        let before = device.state().held.clone().unwrap();
+        let old_token = device.state().device.clone().unwrap().token;
+        let mut newer = parts();
+        newer.mdm.insert("AccessRights".to_owned(), number(8191 - 8));
+        let install = command("R", "InstallProfile", &[("Payload", Value::Data(newer.bytes()))]);
+        // Commands come from a second server behind the same name, so that the first one stays simple.
+        let commands = Script::start(vec![hand_out(&install), answer(200, "text/plain", b"")]);
+        let split = Script::answering(relay(server.address, commands.address));
+        world.network.route("mdm.test", split.address, crate::simulator::network::Via::StrippedTls).unwrap();
+        device.poll(Channel::Device).unwrap();
+        let after = device.state().held.clone().unwrap();
+        assert!(after.chain != before.chain && after.key_pkcs8 != before.key_pkcs8);
+        assert_ne!(device.state().device.as_ref().unwrap().token, old_token);
+        assert_eq!(device.executed()[0].status.as_deref(), Some("Acknowledged"));
+        assert_eq!(commands.seen().len(), 2);
+    }
+
+    /// Check-ins and SCEP to one server, commands to the other.
+    fn relay(school: std::net::SocketAddr, commands: std::net::SocketAddr) -> impl FnMut(&super::super::test_server::Seen) -> Vec<u8> + Send {
+        move |seen| {
+            let to = if seen.target == "/mdm/command" { commands } else { school };
+            let url = format!("http://{to}{}", seen.target).parse().unwrap();
+            let mut client = super::super::wire::Client::new(Arc::new(Network::default()), tls_config(&[], None).unwrap());
+            let request = super::super::wire::Request { method: &seen.method, url: &url, headers: &[], body: &seen.body };
+            let got = client.send(&request).unwrap();
+            answer(got.status, got.find_header("content-type").unwrap_or_default(), &got.body)
+        }
+    }
+
+    #[test]
+    fn signs_its_messages_where_the_profile_says_so() {
+        for shape in [SignatureShape::Bare, SignatureShape::WithAttributes] {
+            let server = school(0, None);
+            let mut device = new_device(Kind::Ipad, &server);
+            device.behaviour_mut().signature = shape;
+            let mut signing = parts();
+            signing.mdm.insert("SignMessage".to_owned(), Value::Boolean(true));
+            device.enroll(&signing.bytes()).unwrap();
+            device.poll(Channel::Device).unwrap();
+            let leaf = Certificate::parse(&device.state().held.as_ref().unwrap().chain[0].0).unwrap();
+            let signed: Vec<_> = server.seen().into_iter().filter(|s| s.target.starts_with("/mdm/")).collect();
+            assert_eq!(signed.len(), 3);
+            for seen in signed {
+                let header = STANDARD.decode(seen.header("mdm-signature").unwrap()).unwrap();
+                assert_eq!(verify_detached(&seen.body, &header).unwrap().signer, leaf);
+            }
+        }
+        let server = school(0, None);
+        new_device(Kind::Ipad, &server).enroll(&parts().bytes()).unwrap();
+        assert!(server.seen().iter().all(|s| s.header("mdm-signature").is_none()));
+    }
+
+    #[test]
+    fn a_second_management_is_refused() {
+        let server = school(0, None);
+        let mut device = new_device(Kind::Ipad, &server);
+        device.enroll(&parts().bytes()).unwrap();
+        let mut other = parts();
+        other.top.insert("PayloadIdentifier".to_owned(), text("other.mdm"));
+        let other = other.bytes();
+        assert!(matches!(device.enroll(&other), Err(DeviceError::Profile(Refusal { code: 12001, .. }))));
+        device.remove_management();
+        assert_eq!(messages(&server), ["Authenticate", "TokenUpdate", "CheckOut"]);
+        device.enroll(&other).unwrap();
+        assert_eq!(device.standing(), Standing::Enrolled);
+    }
+}
