@@ -8,8 +8,10 @@
 mod answers;
 pub mod classroom;
 pub mod device;
+mod enrollment;
 mod facts;
 pub mod fleet;
+mod intake;
 pub mod keys;
 mod link;
 mod messages;
