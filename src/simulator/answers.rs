@@ -347,7 +347,8 @@ mod tests {
         let lock: &[(&str, Value)] = &[("PIN", text("123456"))];
         let short: &[(&str, Value)] = &[("PIN", text("12"))];
         let device = Channel::Device;
-        let table: [(Kind, Channel, i64, &str, &[(&str, Value)], i64); 16] = [
+        type Row<'a> = (Kind, Channel, i64, &'a str, &'a [(&'a str, Value)], i64);
+        let table: [Row<'_>; 16] = [
             (Kind::Ipad, device, 8191, "SecurityInfo", &[], 0),
             (Kind::Ipad, device, 8191 - 1024, "SecurityInfo", &[], 12007),
             (Kind::Mac, device, 8191, "DeviceLock", lock, 0),

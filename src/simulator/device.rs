@@ -127,7 +127,12 @@ impl Device {
         let line = Line { token: fresh.token, magic: fresh.magic, ..old };
         let unlock_token = self.state.unlock_token.clone().filter(|_| channel == Channel::Device);
         let body = messages::token_update(&self.state, &managed.enrolling.mdm, channel, &line, unlock_token.as_ref());
-        self.send_check_in(&mut link, &managed.enrolling, channel, "TokenUpdate", &body)?;
+        if let Err(error) = self.send_check_in(&mut link, &managed.enrolling, channel, "TokenUpdate", &body) {
+            if let DeviceError::Refused { status: 401, .. } = error {
+                self.thrown_out(401);
+            }
+            return Err(error);
+        }
         if let Some(current) = self.state.find_line_mut(channel) {
             *current = line;
         }
@@ -225,4 +230,35 @@ impl Managed {
 pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
     let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
     enrolling.certificates.iter().filter(is_root).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Kind;
+    use super::super::test_school::{enrolled, statuses};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+
+    #[test]
+    fn a_new_token_is_told_to_the_server_and_a_401_ends_it_all() {
+        let server = Script::start(vec![answer(200, "text/plain", b""), answer(401, "text/plain", b"")]);
+        let (mut device, _) = enrolled(Kind::Mac, &server);
+        let old = device.state().user.clone().unwrap();
+        device.renew_token(Channel::User).unwrap();
+        let new = device.state().user.clone().unwrap();
+        assert!(old.token != new.token && old.magic != new.magic);
+        assert_eq!(device.pushed(&old.token.0, &old.magic), None);
+        assert_eq!(device.pushed(&new.token.0, &new.magic), Some(Channel::User));
+        assert!(device.renew_token(Channel::Device).is_err());
+        assert_eq!(device.standing(), Standing::ThrownOut(401));
+        assert_eq!(statuses(&server), ["TokenUpdate", "TokenUpdate"]);
+    }
+
+    #[test]
+    fn a_broken_save_is_an_error() {
+        let server = Script::start(Vec::new());
+        let (device, _) = enrolled(Kind::Ipad, &server);
+        assert!(matches!(Device::restore(Arc::clone(&device.world), b"{}"), Err(DeviceError::Saved(_))));
+        assert!(Device::restore(Arc::clone(&device.world), &device.save()).is_ok());
+    }
 }

@@ -89,9 +89,7 @@ impl Device {
                 self.take_command(link, channel, &answer.body)
             }
             Sent::Answered(answer) if throws_out(&answer) => {
-                self.state.faults.push(format!("thrown out with HTTP status {}", answer.status));
-                self.managed = None;
-                self.state.forget_management(Standing::ThrownOut(answer.status));
+                self.thrown_out(answer.status);
                 Err(DeviceError::Refused { message: "report", status: answer.status })
             }
             Sent::Answered(answer) => {
@@ -107,6 +105,13 @@ impl Device {
                 Err(error.into())
             }
         }
+    }
+
+    /// Management ends by the server's word; remembered, because it should never happen by mistake.
+    pub(super) fn thrown_out(&mut self, status: u16) {
+        self.state.faults.push(format!("thrown out with HTTP status {status}"));
+        self.managed = None;
+        self.state.forget_management(Standing::ThrownOut(status));
     }
 
     /// Misbehaviour concerns results only; an `Idle` is always sent well.
