@@ -307,3 +307,126 @@ fn check_pin(state: &State, command: &Dict) -> Result<(), Trouble> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile::read_enrollment;
+    use super::super::spec::Spec;
+    use super::super::test_school::{dict, number, parts, settings_profile, text};
+    use super::*;
+
+    fn with_rights(rights: i64) -> Enrolling {
+        let mut parts = parts();
+        parts.mdm.insert("AccessRights".to_owned(), number(rights));
+        read_enrollment(&parts.bytes()).unwrap()
+    }
+
+    fn ask(state: &mut State, rights: i64, channel: Channel, request_type: &str, keys: &[(&str, Value)]) -> Act {
+        perform(state, &with_rights(rights), channel, request_type, &Dict::new(dict(keys)))
+    }
+
+    /// `0` for Acknowledged, `-1` for CommandFormatError, else the code of the error; `-2` for acts.
+    fn code(act: &Act) -> i64 {
+        match act {
+            Act::Answer(Reply::Acknowledged(_)) => 0,
+            Act::Answer(Reply::FormatError(_)) => -1,
+            Act::Answer(Reply::Error(refusal)) => refusal.code,
+            _ => -2,
+        }
+    }
+
+    fn keys(act: Act) -> Dictionary {
+        match act {
+            Act::Answer(Reply::Acknowledged(keys)) => keys,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn rights_kinds_and_channels() {
+        let lock: &[(&str, Value)] = &[("PIN", text("123456"))];
+        let short: &[(&str, Value)] = &[("PIN", text("12"))];
+        let device = Channel::Device;
+        type Row<'a> = (Kind, Channel, i64, &'a str, &'a [(&'a str, Value)], i64);
+        let table: [Row<'_>; 16] = [
+            (Kind::Ipad, device, 8191, "SecurityInfo", &[], 0),
+            (Kind::Ipad, device, 8191 - 1024, "SecurityInfo", &[], 12007),
+            (Kind::Mac, device, 8191, "DeviceLock", lock, 0),
+            (Kind::Mac, device, 8191, "DeviceLock", short, 12008),
+            (Kind::Ipad, device, 8191, "DeviceLock", short, 0),
+            (Kind::AppleTv, device, 8191, "DeviceLock", &[], 12021),
+            (Kind::Mac, Channel::User, 8191, "DeviceLock", lock, 12021),
+            (Kind::Mac, Channel::User, 8191, "ProfileList", &[], 0),
+            (Kind::Mac, device, 8191, "ClearPasscode", &[], 12021),
+            (Kind::Ipad, device, 8191, "ClearPasscode", &[], -1),
+            (Kind::Ipad, device, 8191, "ClearPasscode", &[("UnlockToken", Value::Data(vec![1]))], 5013),
+            (Kind::Ipad, device, 8191, "DeviceInformation", &[], -1),
+            (Kind::Ipad, device, 8191, "DeviceInformation", &[("Queries", text("UDID"))], -1),
+            (Kind::Ipad, device, 8191, "InstallProfile", &[("Payload", Value::Data(b"junk".to_vec()))], 1000),
+            (Kind::Ipad, device, 8191, "RemoveProfile", &[("Identifier", text("unknown"))], 12013),
+            (Kind::Ipad, device, 1, "RemoveProfile", &[("Identifier", text("unknown"))], 12007),
+        ];
+        for (n, (kind, channel, rights, request_type, keys, wanted)) in table.into_iter().enumerate() {
+            let mut state = State::new(Spec::new(kind, 1));
+            assert_eq!(code(&ask(&mut state, rights, channel, request_type, keys)), wanted, "row {n}: {request_type}");
+        }
+    }
+
+    #[test]
+    fn facts_without_a_right_are_left_out() {
+        let queries = [("Queries", Value::Array(["UDID", "SerialNumber", "WiFiMAC", "Nonsense"].map(text).to_vec()))];
+        let mut state = State::new(Spec::new(Kind::Ipad, 1));
+        for (rights, wanted) in [(8191, 3), (8191 - 16, 2), (8191 - 16 - 32, 1)] {
+            let found = keys(ask(&mut state, rights, Channel::Device, "DeviceInformation", &queries));
+            assert_eq!(found["QueryResponses"].as_dictionary().unwrap().len(), wanted);
+        }
+    }
+
+    #[test]
+    fn profiles_are_replaced_by_identifier_and_listed() {
+        let mut state = State::new(Spec::new(Kind::Ipad, 1));
+        let mut install = |identifier: &str, uuid: &str| {
+            let payload = Value::Data(settings_profile(identifier, uuid));
+            code(&ask(&mut state, 8191, Channel::Device, "InstallProfile", &[("Payload", payload)]))
+        };
+        assert_eq!((install("a", "U1"), install("b", "U2"), install("a", "U3")), (0, 0, 0));
+        let list = keys(ask(&mut state, 8191, Channel::Device, "ProfileList", &[]));
+        let names: Vec<_> = list["ProfileList"].as_array().unwrap().iter().map(|p| p.as_dictionary().unwrap()["PayloadIdentifier"].clone()).collect();
+        assert_eq!(names, [text("cordon.test.mdm"), text("b"), text("a")]);
+        assert_eq!(code(&ask(&mut state, 8191, Channel::Device, "RemoveProfile", &[("Identifier", text("a"))])), 0);
+        assert_eq!(state.profiles.len(), 1);
+    }
+
+    #[test]
+    fn the_mdm_profile_is_special() {
+        let mut state = State::new(Spec::new(Kind::Ipad, 1));
+        let mut install = |bytes: Vec<u8>| ask(&mut state, 8191, Channel::Device, "InstallProfile", &[("Payload", Value::Data(bytes))]);
+        assert!(matches!(install(parts().bytes()), Act::EnrollAgain(_)));
+        assert_eq!(code(&install(settings_profile("cordon.test.mdm", "U"))), 4015);
+        let mut foreign = parts();
+        foreign.top.insert("PayloadIdentifier".to_owned(), text("other.mdm"));
+        assert_eq!(code(&install(foreign.bytes())), 12001);
+        // Leaving is always allowed, whatever the rights.
+        let remove = ask(&mut state, 1, Channel::Device, "RemoveProfile", &[("Identifier", text("cordon.test.mdm"))]);
+        assert!(matches!(remove, Act::Leave));
+    }
+
+    #[test]
+    fn passcode_settings_and_apps() {
+        let mut state = State::new(Spec::new(Kind::Ipad, 1));
+        state.unlock_token = Some(Blob(vec![7]));
+        assert_eq!(code(&ask(&mut state, 8191, Channel::Device, "ClearPasscode", &[("UnlockToken", Value::Data(vec![7]))])), 0);
+        assert!(!state.passcode);
+        let item = dict(&[("Item", text("DeviceName")), ("DeviceName", text("Cart 7"))]);
+        let settings = [("Settings", Value::Array(vec![Value::Dictionary(item)]))];
+        assert_eq!(keys(ask(&mut state, 8191, Channel::Device, "Settings", &settings))["Settings"].as_array().unwrap().len(), 1);
+        assert_eq!(state.spec.name, "Cart 7");
+        state.behaviour.apps = 500;
+        let only = [("Items", Value::Array(vec![text("Identifier")])), ("Identifiers", Value::Array(vec![text("com.apple.Pages")]))];
+        let list = keys(ask(&mut state, 8191, Channel::Device, "InstalledApplicationList", &only));
+        let apps = list["InstalledApplicationList"].as_array().unwrap();
+        assert_eq!((apps.len(), apps[0].as_dictionary().unwrap().len()), (1, 1));
+        let all = keys(ask(&mut state, 8191, Channel::Device, "InstalledApplicationList", &[]));
+        assert_eq!(all["InstalledApplicationList"].as_array().unwrap().len(), 500);
+    }
+}

@@ -152,7 +152,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::super::state::Executed;
+    use super::super::state::{Channel, Executed};
     use super::*;
 
     fn states(n: usize) -> Vec<State> {

@@ -1,7 +1,7 @@
-//! One simulated device: it enrols from a real profile, keeps its secrets, and can be saved and restored.
+//! One simulated device: what it is to its owner. It can be saved and restored, pushed, put to sleep and woken.
 //!
-//! Called by `fleet`, the demo, rehearsals, the doctor and the tests. The command conversation is in `session`, the SCEP one in `scep`,
-//! what commands do in `answers`. A device uses no thread of its own and keeps no connection between sessions.
+//! Called by `fleet`, the demo, rehearsals, the doctor and the tests. How it comes under management is in `enrollment`, the command
+//! conversation in `session`. A device uses no thread of its own and keeps no connection between sessions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,8 @@ use super::link::Link;
 use super::messages::{self, CHECK_IN};
 use super::network::{ClientIdentity, Network, WireError, tls_config};
 use super::profile::{self, Enrolling, Refusal};
-use super::scep;
-use super::spec::{Kind, Spec, derive};
-use super::state::{Behaviour, Blob, Channel, Entry, Event, Executed, Held, Line, Standing, State};
+use super::spec::Spec;
+use super::state::{Behaviour, Channel, Entry, Event, Executed, Held, Line, Standing, State};
 use crate::base::random::Random;
 use crate::base::time::{Clock, Timestamp};
 use crate::pki;
@@ -77,9 +76,6 @@ pub struct Device {
     pub(super) managed: Option<Arc<Managed>>,
 }
 
-/// How often a message of an enrolment is sent when the server cannot take it now.
-const ENROLL_ATTEMPTS: u32 = 3;
-
 impl Device {
     /// Out of the box.
     pub fn new(world: Arc<World>, spec: Spec) -> Self {
@@ -100,100 +96,6 @@ impl Device {
     pub fn save(&self) -> Vec<u8> {
         // Maps with text keys and numbers only: this cannot fail.
         serde_json::to_vec(&self.state).unwrap_or_default()
-    }
-
-    /// Installs an enrolment profile by hand, or lets a newer one of the same identifier replace it. Afterwards it is silent until pushed.
-    ///
-    /// # Errors
-    /// [`DeviceError`]; a device that was enrolled before keeps its old configuration.
-    pub fn enroll(&mut self, profile: &[u8]) -> Result<(), DeviceError> {
-        let enrolling = profile::read_enrollment(profile)?;
-        if let Some(old) = &self.managed {
-            if old.enrolling.profile.identifier != enrolling.profile.identifier {
-                return Err(Refusal::mdm(12001, "the device is managed already").into());
-            }
-            profile::check_replacement(&old.enrolling, &enrolling)?;
-        }
-        let held = self.obtain_identity(profile, &enrolling)?;
-        let managed = Arc::new(Managed::from_held(&held)?);
-        let mut link = Link::open(&self.world, &managed, &held, &self.state.behaviour)?;
-        self.check_in(&mut link, &managed.enrolling)?;
-        self.state.held = Some(held);
-        self.state.standing = Standing::Enrolled;
-        self.state.enrolled_at = Some(self.world.clock.now().0);
-        self.managed = Some(managed);
-        Ok(())
-    }
-
-    fn obtain_identity(&self, profile: &[u8], enrolling: &Enrolling) -> Result<Held, DeviceError> {
-        let anchors = anchors_of(enrolling);
-        let identity = scep::obtain(&self.world, &anchors, enrolling, &self.state.behaviour)?;
-        Ok(Held { profile: Blob(profile.to_vec()), key_pkcs8: identity.key_pkcs8, chain: identity.chain })
-    }
-
-    /// Authenticate, then TokenUpdate for the device, then for the person at a Mac; the state changes only when all went through.
-    fn check_in(&mut self, link: &mut Link, enrolling: &Enrolling) -> Result<(), DeviceError> {
-        let mdm = &enrolling.mdm;
-        let body = messages::authenticate(&self.state, mdm);
-        self.send_check_in(link, enrolling, Channel::Device, "Authenticate", &body)?;
-        self.state.generation += 1;
-        let line = self.state.new_line(Channel::Device);
-        let unlock_token = self.new_unlock_token(mdm.access_rights);
-        let body = messages::token_update(&self.state, mdm, Channel::Device, &line, unlock_token.as_ref());
-        self.send_check_in(link, enrolling, Channel::Device, "TokenUpdate", &body)?;
-        let user = if self.state.spec.person.is_some() && mdm.per_user_connections { self.check_user_in(link, enrolling)? } else { None };
-        // What waited on the old line (a result that the server has not taken) still waits.
-        let carried = |new: Line, old: Option<Line>| Line { unsent: old.and_then(|l| l.unsent), ..new };
-        self.state.device = Some(carried(line, self.state.device.take()));
-        self.state.user = user.map(|line| carried(line, self.state.user.take()));
-        self.state.unlock_token = unlock_token;
-        Ok(())
-    }
-
-    /// 410 means: this person is not managed. Everything else but 2xx fails the enrolment.
-    fn check_user_in(&mut self, link: &mut Link, enrolling: &Enrolling) -> Result<Option<Line>, DeviceError> {
-        let line = self.state.new_line(Channel::User);
-        let body = messages::token_update(&self.state, &enrolling.mdm, Channel::User, &line, None);
-        match self.send_check_in(link, enrolling, Channel::User, "TokenUpdate", &body) {
-            Ok(()) => Ok(Some(line)),
-            Err(DeviceError::Refused { status: 410, .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Sends one check-in message, again when the server is busy or the network broke.
-    pub(super) fn send_check_in(
-        &mut self,
-        link: &mut Link,
-        enrolling: &Enrolling,
-        channel: Channel,
-        message: &'static str,
-        body: &[u8],
-    ) -> Result<(), DeviceError> {
-        let mut attempt = 1;
-        loop {
-            let sent = link.put(&enrolling.mdm.check_in_url, CHECK_IN, body);
-            match &sent {
-                Ok(answer) => self.note(channel, Event::CheckIn { message: message.to_owned(), status: answer.status }),
-                Err(error) => self.note(channel, Event::Failed { what: format!("{message}: {error}") }),
-            }
-            match sent {
-                Ok(answer) if answer.is_success() => return Ok(()),
-                Ok(answer) if answer.status < 500 || attempt == ENROLL_ATTEMPTS => {
-                    return Err(DeviceError::Refused { message, status: answer.status });
-                }
-                Err(error) if attempt == ENROLL_ATTEMPTS => return Err(error.into()),
-                Ok(_) | Err(_) => (self.world.pause)(Duration::from_millis(self.state.behaviour.retry_millis)),
-            }
-            attempt += 1;
-        }
-    }
-
-    /// iPads and iPhones hand over their unlock token when the server may clear passcodes.
-    fn new_unlock_token(&self, access_rights: u32) -> Option<Blob> {
-        let has_one = matches!(self.state.spec.kind, Kind::Ipad | Kind::Iphone) && access_rights & 4 != 0;
-        let part = |n: u32| derive(self.state.spec.seed, &format!("unlock token {} {n}", self.state.generation));
-        has_one.then(|| Blob((0..16).flat_map(part).collect()))
     }
 
     /// The person removes the MDM profile: one CheckOut if the profile asks for it, whatever becomes of it.
@@ -225,7 +127,12 @@ impl Device {
         let line = Line { token: fresh.token, magic: fresh.magic, ..old };
         let unlock_token = self.state.unlock_token.clone().filter(|_| channel == Channel::Device);
         let body = messages::token_update(&self.state, &managed.enrolling.mdm, channel, &line, unlock_token.as_ref());
-        self.send_check_in(&mut link, &managed.enrolling, channel, "TokenUpdate", &body)?;
+        if let Err(error) = self.send_check_in(&mut link, &managed.enrolling, channel, "TokenUpdate", &body) {
+            if let DeviceError::Refused { status: 401, .. } = error {
+                self.thrown_out(401);
+            }
+            return Err(error);
+        }
         if let Some(current) = self.state.find_line_mut(channel) {
             *current = line;
         }
@@ -323,4 +230,35 @@ impl Managed {
 pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
     let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
     enrolling.certificates.iter().filter(is_root).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Kind;
+    use super::super::test_school::{enrolled, statuses};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+
+    #[test]
+    fn a_new_token_is_told_to_the_server_and_a_401_ends_it_all() {
+        let server = Script::start(vec![answer(200, "text/plain", b""), answer(401, "text/plain", b"")]);
+        let (mut device, _) = enrolled(Kind::Mac, &server);
+        let old = device.state().user.clone().unwrap();
+        device.renew_token(Channel::User).unwrap();
+        let new = device.state().user.clone().unwrap();
+        assert!(old.token != new.token && old.magic != new.magic);
+        assert_eq!(device.pushed(&old.token.0, &old.magic), None);
+        assert_eq!(device.pushed(&new.token.0, &new.magic), Some(Channel::User));
+        assert!(device.renew_token(Channel::Device).is_err());
+        assert_eq!(device.standing(), Standing::ThrownOut(401));
+        assert_eq!(statuses(&server), ["TokenUpdate", "TokenUpdate"]);
+    }
+
+    #[test]
+    fn a_broken_save_is_an_error() {
+        let server = Script::start(Vec::new());
+        let (device, _) = enrolled(Kind::Ipad, &server);
+        assert!(matches!(Device::restore(Arc::clone(&device.world), b"{}"), Err(DeviceError::Saved(_))));
+        assert!(Device::restore(Arc::clone(&device.world), &device.save()).is_ok());
+    }
 }

@@ -283,3 +283,108 @@ fn perform(world: &World, device: &mut Device, job: Job) -> Result<(), DeviceErr
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::classroom::{Milestone, Plan, Progress};
+    use super::super::spec::{Kind, Spec};
+    use super::super::state::Standing;
+    use super::super::test_school::{command, enrolled_with, hand_out, parts, school, world};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+    use crate::base::time::{ManualClock, SystemClock};
+    use crate::base::time::Clock;
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Every device that says Idle gets one DeviceLock of its own; every result ends the session.
+    fn locking_server() -> Script {
+        Script::answering(|seen| {
+            let body = String::from_utf8_lossy(&seen.body).into_owned();
+            let udid = body.split("<key>UDID</key>").nth(1).and_then(|s| s.split(['<', '>']).nth(2)).unwrap().to_owned();
+            if body.contains("Idle") { hand_out(&command(&udid, "DeviceLock", &[])) } else { answer(200, "text/plain", b"") }
+        })
+    }
+
+    #[test]
+    fn pushes_make_sessions_and_sleepers_wait() {
+        let server = locking_server();
+        let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
+        let devices: Vec<Device> = (1..=12).map(|n| enrolled_with(Kind::Ipad, n, &world, parts().bytes())).collect();
+        let lines: Vec<_> = devices.iter().map(|d| d.state().device.clone().unwrap()).collect();
+        let fleet = Fleet::start(world, devices, 3);
+        fleet.with(11, |d| d.behaviour_mut().asleep = true);
+        let push = fleet.receiver();
+        for line in &lines {
+            push(&line.token.0, &line.magic);
+        }
+        push(b"nobody's token", "magic");
+        assert!(fleet.settle(LONG));
+        let locked = |fleet: &Fleet| fleet.map(|d| usize::from(d.state().locked)).iter().sum::<usize>();
+        assert_eq!(locked(&fleet), 11);
+        fleet.wake(11);
+        assert!(fleet.settle(LONG));
+        assert_eq!(locked(&fleet), 12);
+        assert_eq!(fleet.troubles(), []);
+        assert!(fleet.map(|d| d.faults().len()).iter().all(|n| *n == 0));
+        drop(fleet);
+        push(&lines[0].token.0, &lines[0].magic);
+    }
+
+    #[test]
+    fn devices_come_back_by_themselves() {
+        let server = locking_server();
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let world = world(&server, Arc::clone(&clock));
+        let device = enrolled_with(Kind::Ipad, 1, &world, parts().bytes());
+        let line = device.state().device.clone().unwrap();
+        let fleet = Fleet::start(world, vec![device], 2);
+        fleet.with(0, |d| d.behaviour_mut().not_now.insert("DeviceLock".to_owned(), 1));
+        fleet.deliver(&line.token.0, &line.magic);
+        assert!(fleet.settle(LONG));
+        assert!(!fleet.with(0, |d| d.state().locked));
+        clock.advance(2_000);
+        for _ in 0..500 {
+            if fleet.with(0, |d| d.state().locked) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the device did not come back");
+    }
+
+    #[test]
+    fn a_push_before_the_enrolment_is_through_is_not_lost() {
+        let server = school(0, None);
+        let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
+        // Tokens follow from the seed: the second device of this seed shows which ones the first will get.
+        let mut twin = Device::new(Arc::clone(&world), Spec::new(Kind::Ipad, 5));
+        twin.enroll(&parts().bytes()).unwrap();
+        let line = twin.state().device.clone().unwrap();
+        let fleet = Fleet::start(Arc::clone(&world), vec![Device::new(world, Spec::new(Kind::Ipad, 5))], 1);
+        fleet.deliver(&line.token.0, &line.magic);
+        fleet.enroll(0, parts().bytes());
+        assert!(fleet.settle(LONG));
+        assert_eq!(fleet.with(0, |d| d.standing()), Standing::Enrolled);
+        assert!(server.seen().iter().any(|s| s.target == "/mdm/command"));
+    }
+
+    #[test]
+    fn a_classroom_enrolls() {
+        let server = school(0, None);
+        let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
+        world.keys.fill(4, 2).unwrap();
+        let plan = Plan::school_morning(4);
+        let fleet = Fleet::start(Arc::clone(&world), plan.devices(&world), 2);
+        for k in 0..fleet.len() {
+            fleet.enroll(k, parts().bytes());
+        }
+        assert!(fleet.settle(LONG));
+        assert_eq!(fleet.troubles(), []);
+        let states = fleet.map(|d| d.state().clone());
+        assert_eq!(Progress::of(&states).find_stage(Milestone::Enrolled).unwrap().done, 4);
+        fleet.enroll(0, b"junk".to_vec());
+        assert!(fleet.settle(LONG));
+        assert_eq!(fleet.troubles().len(), 1);
+    }
+}

@@ -5,7 +5,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::base::random::Random;
+use crate::base::time::Timestamp;
 use crate::pki::keys::PrivateKey;
+use crate::pki::scep::client::throw_away_signer;
+use crate::pki::x509::Certificate;
 
 /// Bits of the keys that are made ahead, and of the shared signer.
 const USUAL_BITS: u32 = 2048;
@@ -14,7 +18,7 @@ const USUAL_BITS: u32 = 2048;
 #[derive(Default)]
 pub struct KeyPool {
     ready: Mutex<Vec<PrivateKey>>,
-    signer: Mutex<Option<PrivateKey>>,
+    signer: Mutex<Option<(Certificate, PrivateKey)>>,
 }
 
 impl KeyPool {
@@ -47,13 +51,14 @@ impl KeyPool {
         ready.map_or_else(|| make(bits), Ok)
     }
 
-    /// The key that signs every SCEP request of this classroom.
-    pub(super) fn signer(&self) -> Result<PrivateKey, String> {
+    /// The self-signed certificate, and its key, under which every SCEP request of this classroom is sent.
+    pub(super) fn signer(&self, now: Timestamp, random: &dyn Random) -> Result<(Certificate, PrivateKey), String> {
         let mut signer = lock(&self.signer);
-        if let Some(key) = signer.as_ref() {
-            return Ok(key.clone());
+        if let Some(pair) = signer.as_ref() {
+            return Ok(pair.clone());
         }
-        Ok(signer.insert(make(USUAL_BITS)?).clone())
+        let pair = throw_away_signer(now, random).map_err(|e| e.to_string())?;
+        Ok(signer.insert(pair).clone())
     }
 }
 
@@ -68,6 +73,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::{Clock, SystemClock};
+    use crate::pki::SystemRandom;
     use std::collections::HashSet;
 
     #[test]
@@ -76,6 +83,7 @@ mod tests {
         pool.fill(3, 2).unwrap();
         let keys: HashSet<Vec<u8>> = (0..4).map(|_| pool.take(2048).unwrap().spki_der()).collect();
         assert_eq!(keys.len(), 4);
-        assert_eq!(pool.signer().unwrap().spki_der(), pool.signer().unwrap().spki_der());
+        let signer = || pool.signer(SystemClock.now(), &SystemRandom).unwrap().0;
+        assert_eq!(signer(), signer());
     }
 }

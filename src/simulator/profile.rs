@@ -78,10 +78,11 @@ pub struct ScepPayload {
     /// RDNs in order, each a list of (short name or dotted OID, value).
     pub subject: Vec<Vec<(String, String)>>,
     pub challenge: Option<String>,
-    pub key_size: i64,
+    /// Bits, 2048 or 4096.
+    pub key_size: u32,
     pub fingerprint: Option<Vec<u8>>,
-    pub retries: i64,
-    pub retry_delay_secs: i64,
+    pub retries: u32,
+    pub retry_delay_secs: u64,
 }
 
 /// `com.apple.mdm`.
@@ -195,7 +196,9 @@ fn unwrap_signature(bytes: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), Refusal> {
         return Ok((bytes.to_vec(), Vec::new()));
     }
     let signed = pki::cms::verify_attached(bytes).map_err(|e| Refusal::profile(1003, format!("the profile's signature is broken: {e}")))?;
-    Ok((signed.content, signed.certificates))
+    let others = signed.certificates.iter().filter(|c| **c != signed.signer);
+    let signers = std::iter::once(&signed.signer).chain(others).map(|c| c.der().to_vec()).collect();
+    Ok((signed.content, signers))
 }
 
 fn read_payloads(values: &[Value]) -> Result<Vec<Payload>, Refusal> {
@@ -291,10 +294,11 @@ fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
     if !matches!(dict.find_string("Key Type")?, None | Some("RSA")) {
         return Err(bad("Key Type is not RSA".to_owned()));
     }
-    let key_size = dict.find_integer("Keysize")?.unwrap_or(1024);
-    if !matches!(key_size, 2048 | 4096) {
-        return Err(bad(format!("Keysize is {key_size} (1024 when absent); 2048 or 4096 is wanted")));
-    }
+    let key_size = match dict.find_integer("Keysize")? {
+        Some(2048) => 2048,
+        Some(4096) => 4096,
+        other => return Err(bad(format!("Keysize is {} (1024 when absent); 2048 or 4096 is wanted", other.unwrap_or(1024)))),
+    };
     Ok(ScepPayload {
         url,
         name: dict.find_string("Name")?.map(str::to_owned),
@@ -302,8 +306,8 @@ fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
         challenge: dict.find_string("Challenge")?.map(str::to_owned),
         key_size,
         fingerprint: dict.find_data("CAFingerprint")?.map(<[u8]>::to_vec),
-        retries: dict.find_integer("Retries")?.unwrap_or(3).clamp(0, 100),
-        retry_delay_secs: dict.find_integer("RetryDelay")?.unwrap_or(10).clamp(0, 3600),
+        retries: dict.find_integer("Retries")?.map_or(3, |n| u32::try_from(n.clamp(0, 100)).unwrap_or(3)),
+        retry_delay_secs: dict.find_integer("RetryDelay")?.map_or(10, |n| u64::try_from(n.clamp(0, 3600)).unwrap_or(10)),
     })
 }
 

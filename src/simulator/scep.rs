@@ -12,8 +12,15 @@ use super::network::{Url, tls_config};
 use super::profile::{Enrolling, ScepPayload};
 use super::state::{Behaviour, Blob};
 use super::wire::{Answer, Client, Request};
+use crate::base::ids::upper_uuid;
+use crate::base::random::bytes;
 use crate::pki;
-use crate::pki::digest::{sha1, sha256};
+use crate::pki::cms::ContentCipher;
+use crate::pki::digest::{DigestKind, sha1, sha256};
+use crate::pki::keys::PrivateKey;
+use crate::pki::scep::ScepError;
+use crate::pki::scep::client::{self, Reply};
+use crate::pki::x509::{Certificate, KeyUsage};
 
 /// A key and the certificate chain it was given, leaf first.
 pub(super) struct Identity {
@@ -31,7 +38,49 @@ pub(super) fn obtain(world: &World, anchors: &[Vec<u8>], enrolling: &Enrolling, 
     let mut talk = Talk { client, payload };
     let post = talk.capabilities()? && !behaviour.scep_by_get;
     let ca = talk.ca_certificate()?;
-    PENDING
+    let key = world.keys.take(payload.key_size).map_err(bad)?;
+    let request = Pending::new(world, payload, &key, ca)?;
+    let certificate = talk.until_decided(world, &request, post)?;
+    if !certificate.key_matches(&key) {
+        return Err(bad("the certificate is for another key than the one asked for"));
+    }
+    let (key_pkcs8, chain) = (Blob(key.to_pkcs8_der().expose().clone()), vec![Blob(certificate.der().to_vec())]);
+    Ok(Identity { key_pkcs8, chain })
+}
+
+/// A request and what is needed to ask for its outcome again.
+struct Pending {
+    signer: Certificate,
+    signer_key: PrivateKey,
+    ca: Certificate,
+    transaction_id: String,
+    csr: Vec<u8>,
+}
+
+impl Pending {
+    fn new(world: &World, payload: &ScepPayload, key: &PrivateKey, ca: Certificate) -> Result<Self, DeviceError> {
+        let default = [("CN".to_owned(), format!("com.apple.security.scep.{}", upper_uuid(bytes(&*world.random))))];
+        let asked: Vec<&(String, String)> = payload.subject.iter().flatten().collect();
+        let subject: Vec<(&str, &str)> = if asked.is_empty() { default.iter().collect() } else { asked }
+            .into_iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let (signer, signer_key) = world.keys.signer(world.clock.now(), &*world.random).map_err(bad)?;
+        // Opaque to the server; Apple's client takes a digest of the key, so that a repeated request is the same transaction.
+        let transaction_id = hex::encode_upper(sha1(&key.spki_der()));
+        Ok(Self { signer, signer_key, ca, transaction_id, csr: pki::csr::create(key, &subject, payload.challenge.as_deref()) })
+    }
+
+    fn first(&self, world: &World) -> Result<Vec<u8>, ScepError> {
+        let (cipher, digest) = (ContentCipher::Aes128Cbc, DigestKind::Sha256);
+        client::build_request(&self.csr, &self.signer, &self.signer_key, &self.ca, &self.transaction_id, cipher, digest, &*world.random)
+    }
+
+    fn again(&self, world: &World) -> Result<Vec<u8>, DeviceError> {
+        let csr = pki::csr::Csr::parse(&self.csr).map_err(|e| bad(e.to_string()))?;
+        client::build_poll(csr.subject_der(), &self.signer, &self.signer_key, &self.ca, &self.transaction_id, &*world.random)
+            .map_err(|e| bad(e.to_string()))
+    }
 }
 
 struct Talk<'a> {
@@ -52,14 +101,19 @@ impl Talk<'_> {
     }
 
     /// The one certificate to encrypt to. A bundle makes Apple's client look for separate RA certificates and stumble, so it is refused.
-    fn ca_certificate(&mut self) -> Result<pki::x509::Certificate, DeviceError> {
-        let answer = self.get("GetCACert", self.payload.name.clone().as_deref())?;
+    fn ca_certificate(&mut self) -> Result<Certificate, DeviceError> {
+        let answer = self.get("GetCACert", self.payload.name.as_deref())?;
         let kind = answer.find_header("content-type").unwrap_or_default().to_ascii_lowercase();
         if !kind.starts_with("application/x-x509-ca-cert") {
             return Err(bad(format!("GetCACert came as “{kind}”, not as one application/x-x509-ca-cert")));
         }
         self.check_fingerprint(&answer.body)?;
-        pki::x509::Certificate::parse(&answer.body).map_err(|e| bad(format!("GetCACert: {e}")))
+        let ca = Certificate::parse(&answer.body).map_err(|_| bad("GetCACert is not one DER certificate"))?;
+        // Without this usage macOS refuses to encrypt to it: -67731, key usage incorrect.
+        if !ca.key_usage(KeyUsage::KeyEncipherment) {
+            return Err(bad("the CA certificate may not be encrypted to: keyEncipherment is missing"));
+        }
+        Ok(ca)
     }
 
     /// The kind of digest follows from its length; MD5 is too weak to be believed.
@@ -81,6 +135,25 @@ impl Talk<'_> {
         }
         let url = self.payload.url.with_query(&query);
         self.send(operation, &Request { method: "GET", url: &url, headers: &[], body: b"" })
+    }
+
+    /// Asks, and while the answer is PENDING asks again: the first time at once, then after each delay.
+    fn until_decided(&mut self, world: &World, request: &Pending, post: bool) -> Result<Certificate, DeviceError> {
+        let mut message = request.first(world).map_err(|e| bad(e.to_string()))?;
+        for retry in 0..=self.payload.retries {
+            if retry > 1 {
+                (world.pause)(Duration::from_secs(self.payload.retry_delay_secs));
+            }
+            let nonce = client::sender_nonce(&message).unwrap_or_default();
+            let reply = self.operate(&message, post)?;
+            let read = client::read_reply(&reply, &request.ca, &request.signer, &request.signer_key, &nonce);
+            match read.map_err(|e| bad(e.to_string()))? {
+                Reply::Success(certificate) => return Ok(certificate),
+                Reply::Failure(info) => return Err(bad(format!("the server refused the request (failInfo {info})"))),
+                Reply::Pending => message = request.again(world)?,
+            }
+        }
+        Err(bad("the request is still pending after all retries"))
     }
 
     /// Apple's client leaves `+` and `/` as they are in a GET and escapes only `=`.

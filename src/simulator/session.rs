@@ -1,19 +1,17 @@
 //! The command conversation of one channel: connect, report, take a command, report its result, until the answer is empty.
 //!
 //! Called through [`Device::poll`] after a push, and by the fleet when a device connects by itself. The rules kept here are the
-//! protocol's: a result is repeated until a 2xx, a CommandUUID takes effect once, only a last `NotNow` makes the device come back.
+//! protocol's: a result is repeated until a 2xx, only a last `NotNow` makes the device come back. Commands themselves are in `intake`.
 
 use std::time::Duration;
 
-use super::answers::{Act, Reply, perform};
 use super::device::{Device, DeviceError};
 use super::link::Link;
 use super::messages::{self, REPORT};
 use super::network::WireError;
-use super::state::{Blob, Channel, Event, Executed, Outgoing, Standing};
+use super::state::{Channel, Event, Outgoing, Standing};
 use super::wire::{Answer, Delivery};
-use crate::pki::digest::sha256;
-use crate::plist::{Dict, parse, parse_dict};
+use crate::plist::parse;
 
 /// A server that hands out more than this in one session does not stop by itself.
 const MAX_COMMANDS: usize = 5_000;
@@ -21,7 +19,7 @@ const MAX_COMMANDS: usize = 5_000;
 const MAX_RETRY_MILLIS: u64 = 60_000;
 
 /// What the device does next.
-enum Next {
+pub(super) enum Next {
     Send(Outgoing),
     /// Send this, and then everything on the device is gone.
     SendAndVanish(Outgoing),
@@ -91,9 +89,7 @@ impl Device {
                 self.take_command(link, channel, &answer.body)
             }
             Sent::Answered(answer) if throws_out(&answer) => {
-                self.state.faults.push(format!("thrown out with HTTP status {}", answer.status));
-                self.managed = None;
-                self.state.forget_management(Standing::ThrownOut(answer.status));
+                self.thrown_out(answer.status);
                 Err(DeviceError::Refused { message: "report", status: answer.status })
             }
             Sent::Answered(answer) => {
@@ -109,6 +105,13 @@ impl Device {
                 Err(error.into())
             }
         }
+    }
+
+    /// Management ends by the server's word; remembered, because it should never happen by mistake.
+    pub(super) fn thrown_out(&mut self, status: u16) {
+        self.state.faults.push(format!("thrown out with HTTP status {status}"));
+        self.managed = None;
+        self.state.forget_management(Standing::ThrownOut(status));
     }
 
     /// Misbehaviour concerns results only; an `Idle` is always sent well.
@@ -192,121 +195,6 @@ impl Device {
             line.unsent = Some(report);
         }
     }
-
-    fn take_command(&mut self, link: &mut Link, channel: Channel, bytes: &[u8]) -> Result<Next, DeviceError> {
-        let command = match parse_dict(bytes) {
-            Ok(dict) => dict,
-            Err(error) => return self.unreadable(error.to_string()),
-        };
-        let uuid = match command.string("CommandUUID") {
-            Ok(uuid) if !uuid.is_empty() => uuid.to_owned(),
-            _ => return self.unreadable("there is no CommandUUID".to_owned()),
-        };
-        let body = command.dict("Command");
-        let request_type = body.as_ref().ok().and_then(|b| b.string("RequestType").ok()).unwrap_or_default().to_owned();
-        if let Some(done) = self.note_delivery(channel, &uuid, &request_type, bytes) {
-            let again = self.state.find_answer(&uuid).cloned();
-            return Ok(Next::Send(again.unwrap_or_else(|| messages::bare_result(&self.state, channel, &uuid, &done))));
-        }
-        if self.is_busy_for(&uuid, &request_type) {
-            return Ok(Next::Send(messages::not_now(&self.state, channel, &uuid)));
-        }
-        match body {
-            Ok(body) if !request_type.is_empty() => self.execute(link, channel, &uuid, &request_type, &body),
-            _ => Ok(self.finish(channel, &uuid, Reply::FormatError("the command has no RequestType".to_owned()))),
-        }
-    }
-
-    fn unreadable(&mut self, why: String) -> Result<Next, DeviceError> {
-        self.state.faults.push(format!("a command cannot be read: {why}"));
-        Err(DeviceError::UnreadableCommand(why))
-    }
-
-    /// Counts the delivery and compares the bytes with the first one. The final status, if this command is finished already.
-    fn note_delivery(&mut self, channel: Channel, uuid: &str, request_type: &str, bytes: &[u8]) -> Option<String> {
-        let digest = Blob(sha256(bytes).to_vec());
-        self.note(channel, Event::Command { command_uuid: uuid.to_owned(), request_type: request_type.to_owned() });
-        let Some(known) = self.state.find_executed_mut(uuid) else {
-            self.state.executed.push(Executed {
-                channel,
-                command_uuid: uuid.to_owned(),
-                request_type: request_type.to_owned(),
-                digest,
-                deliveries: 1,
-                not_now: 0,
-                executions: 0,
-                status: None,
-            });
-            return None;
-        };
-        known.deliveries += 1;
-        let (same, own_channel, done) = (known.digest == digest, known.channel == channel, known.status.clone());
-        if !same {
-            self.state.faults.push(format!("command {uuid} came again with different bytes"));
-        }
-        if !own_channel {
-            self.state.faults.push(format!("command {uuid} came on two channels"));
-        }
-        done
-    }
-
-    fn note_delivery_unread(&mut self, channel: Channel, bytes: &[u8]) {
-        if let Ok(command) = parse_dict(bytes)
-            && let Ok(uuid) = command.string("CommandUUID")
-        {
-            let request_type = command.dict("Command").ok().and_then(|b| b.string("RequestType").ok().map(str::to_owned));
-            self.note_delivery(channel, uuid, &request_type.unwrap_or_default(), bytes);
-        }
-    }
-
-    fn is_busy_for(&mut self, uuid: &str, request_type: &str) -> bool {
-        match self.state.behaviour.not_now.get_mut(request_type) {
-            Some(left) if *left > 0 => *left -= 1,
-            _ => return false,
-        }
-        if let Some(known) = self.state.find_executed_mut(uuid) {
-            known.not_now += 1;
-        }
-        true
-    }
-
-    fn execute(&mut self, link: &mut Link, channel: Channel, uuid: &str, request_type: &str, body: &Dict) -> Result<Next, DeviceError> {
-        let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
-        if let Some(known) = self.state.find_executed_mut(uuid) {
-            known.executions += 1;
-        }
-        match perform(&mut self.state, &managed.enrolling, channel, request_type, body) {
-            Act::Answer(reply) => Ok(self.finish(channel, uuid, reply)),
-            Act::Erase(keys) => match self.finish(channel, uuid, Reply::Acknowledged(keys)) {
-                Next::Send(report) => Ok(Next::SendAndVanish(report)),
-                other => Ok(other),
-            },
-            Act::Leave => {
-                self.remove_management();
-                Ok(Next::End)
-            }
-            Act::EnrollAgain(profile) => {
-                let reply = match self.enroll(&profile) {
-                    Ok(()) => Reply::Acknowledged(Default::default()),
-                    Err(DeviceError::Profile(refusal)) => Reply::Error(refusal),
-                    Err(error) => Reply::Error(super::profile::Refusal::installation(4001, error.to_string())),
-                };
-                // The result goes out under whichever identity holds now.
-                let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
-                *link = self.link_to(&managed)?;
-                Ok(self.finish(channel, uuid, reply))
-            }
-        }
-    }
-
-    fn finish(&mut self, channel: Channel, uuid: &str, reply: Reply) -> Next {
-        let report = messages::result(&self.state, channel, uuid, reply);
-        if let Some(known) = self.state.find_executed_mut(uuid) {
-            known.status = Some(report.status.clone());
-        }
-        self.state.keep_answer(uuid, report.clone());
-        Next::Send(report)
-    }
 }
 
 /// 401, or 403 whose body (JSON or property list) says that the server does not know the device.
@@ -325,5 +213,171 @@ fn throws_out(answer: &Answer) -> bool {
             }
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::spec::Kind;
+    use super::super::test_school::{command, enrolled, hand_out, reports, settings_profile, statuses, text};
+    use super::super::test_server::{Script, answer};
+    use super::*;
+    use crate::plist::Value;
+
+    fn info(uuid: &str) -> Vec<u8> {
+        command(uuid, "DeviceInformation", &[("Queries", Value::Array(vec![text("UDID"), text("IMEI")]))])
+    }
+
+    fn install(uuid: &str) -> Vec<u8> {
+        command(uuid, "InstallProfile", &[("Payload", Value::Data(settings_profile("school.camera", "U1")))])
+    }
+
+    fn nothing() -> Vec<u8> {
+        answer(200, "text/plain", b"")
+    }
+
+    #[test]
+    fn answers_commands_until_the_empty_body() {
+        let server = Script::start(vec![hand_out(&info("A")), hand_out(&install("B")), hand_out(&command("C", "Nonsense", &[])), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "Acknowledged", "Acknowledged", "Error"]);
+        let reports = reports(&server);
+        let udid = device.spec().udid.clone();
+        assert!(reports.iter().all(|r| r.string("UDID").unwrap() == udid && r.get("UserID").is_none()));
+        let facts = reports[1].dict("QueryResponses").unwrap().into_dictionary();
+        assert_eq!(facts.keys().collect::<Vec<_>>(), ["UDID"]); // an iPad without cellular has no IMEI and does not say so
+        assert_eq!(device.state().profiles.len(), 1);
+        let chain = reports[3].array("ErrorChain").unwrap();
+        assert_eq!(chain[0].as_dictionary().unwrap()["ErrorCode"], Value::Integer(12021.into()));
+        let seen = server.seen();
+        assert!(seen.iter().all(|s| s.connection == 0 && s.method == "PUT" && s.target == "/mdm/command"));
+        assert_eq!(seen[0].header("content-type"), Some("application/x-apple-aspen-mdm; charset=UTF-8"));
+        assert!(device.faults().is_empty() && device.find_due().is_none());
+    }
+
+    #[test]
+    fn comes_back_by_itself_only_after_a_last_not_now() {
+        let server = Script::start(vec![hand_out(&install("B")), nothing(), hand_out(&install("B")), nothing()]);
+        let (mut device, clock) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().not_now.insert("InstallProfile".to_owned(), 1);
+        device.poll(Channel::Device).unwrap();
+        let (at, channel) = device.find_due().unwrap();
+        clock.advance(2_000);
+        assert!(at <= device.world.clock.now());
+        device.poll(channel).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "NotNow", "Idle", "Acknowledged"]);
+        let done = &device.executed()[0];
+        assert_eq!((done.deliveries, done.not_now, done.executions, done.status.as_deref()), (2, 1, 1, Some("Acknowledged")));
+        assert!(device.faults().is_empty() && device.find_due().is_none());
+
+        let server = Script::start(vec![hand_out(&install("B")), hand_out(&info("C")), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().not_now.insert("InstallProfile".to_owned(), 1);
+        device.poll(Channel::Device).unwrap();
+        assert_eq!(statuses(&server), ["Idle", "NotNow", "Acknowledged"]);
+        assert_eq!(device.find_due(), None);
+    }
+
+    #[test]
+    fn a_result_is_repeated_until_the_server_takes_it() {
+        for status in [400, 404, 500, 503] {
+            let server = Script::start(vec![hand_out(&info("A")), answer(status, "text/plain", b"later"), nothing()]);
+            let (mut device, clock) = enrolled(Kind::Ipad, &server);
+            assert!(device.poll(Channel::Device).is_err());
+            assert_eq!(device.standing(), Standing::Enrolled, "{status}");
+            let (at, _) = device.find_due().unwrap();
+            assert_eq!(at, clock_now(&clock).plus(1_000));
+            // A restart in between loses nothing.
+            let mut device = Device::restore(std::sync::Arc::clone(&device.world), &device.save()).unwrap();
+            device.poll(Channel::Device).unwrap();
+            let seen = server.seen();
+            assert_eq!(seen[1].body, seen[2].body);
+            assert_eq!(seen.len(), 3);
+            assert_eq!(device.find_due(), None);
+            assert_eq!(device.executed()[0].executions, 1);
+        }
+    }
+
+    fn clock_now(clock: &crate::base::time::ManualClock) -> crate::base::time::Timestamp {
+        crate::base::time::Clock::now(clock)
+    }
+
+    #[test]
+    fn only_the_two_agreed_answers_end_management() {
+        let code = br#"{"code":"com.apple.unrecognized.device"}"#;
+        let plist = b"<plist><dict><key>code</key><string>com.apple.unrecognized.device</string></dict></plist>";
+        let other = br#"{"code":"com.apple.softwareupdate.required"}"#;
+        let table: [(u16, &str, &[u8], bool); 7] = [
+            (401, "text/plain", b"", true),
+            (403, "application/json", code, true),
+            (403, "application/xml", plist, true),
+            (403, "application/json", other, false),
+            (403, "text/html", b"<html>proxy</html>", false),
+            (410, "text/plain", b"", false),
+            (500, "application/json", code, false),
+        ];
+        for (status, kind, body, out) in table {
+            let server = Script::start(vec![answer(status, kind, body)]);
+            let (mut device, _) = enrolled(Kind::Ipad, &server);
+            assert!(device.poll(Channel::Device).is_err());
+            let wanted = if out { Standing::ThrownOut(status) } else { Standing::Enrolled };
+            assert_eq!(device.standing(), wanted, "{status} {kind}");
+            assert_eq!(device.faults().len(), usize::from(out));
+            assert_eq!(device.state().held.is_none(), out);
+        }
+    }
+
+    #[test]
+    fn leaves_and_cuts_when_told_and_makes_up_for_it() {
+        let server = Script::start(vec![hand_out(&info("A")), nothing(), nothing(), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().leaves_before_answer = 1;
+        device.behaviour_mut().cuts_body = 1;
+        device.poll(Channel::Device).unwrap(); // takes A, leaves
+        device.poll(Channel::Device).unwrap(); // cuts
+        device.poll(Channel::Device).unwrap(); // whole
+        let seen = server.wait_for(4);
+        assert_eq!(seen[1].body, seen[3].body);
+        assert_eq!(seen[2].body, seen[3].body[..seen[3].body.len() / 2]);
+        assert_eq!(device.executed()[0].executions, 1);
+    }
+
+    #[test]
+    fn sends_results_twice_when_told() {
+        let server = Script::start(vec![hand_out(&info("A")), hand_out(&info("B")), hand_out(&info("B")), nothing(), nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        device.behaviour_mut().duplicates = true;
+        device.poll(Channel::Device).unwrap();
+        let uuids: Vec<_> = reports(&server).iter().map(|r| r.find_string("CommandUUID").unwrap().unwrap_or("-").to_owned()).collect();
+        assert_eq!(uuids, ["-", "A", "A", "B", "B"]);
+        assert_eq!((device.executed()[1].deliveries, device.executed()[1].executions), (2, 1));
+        assert!(device.faults().is_empty());
+    }
+
+    #[test]
+    fn the_user_channel_names_its_person() {
+        let server = Script::start(vec![hand_out(&install("B")), nothing()]);
+        let (mut device, _) = enrolled(Kind::Mac, &server);
+        device.poll(Channel::User).unwrap();
+        let person = device.spec().person.clone().unwrap();
+        assert!(reports(&server).iter().all(|r| r.string("UserID").unwrap() == person.guid && r.get("UserShortName").is_some()));
+        assert_eq!(device.state().profiles[0].channel, Channel::User);
+    }
+
+    #[test]
+    fn asleep_it_keeps_the_push_for_later() {
+        let server = Script::start(vec![nothing()]);
+        let (mut device, _) = enrolled(Kind::Ipad, &server);
+        let line = device.state().device.clone().unwrap();
+        device.behaviour_mut().asleep = true;
+        assert_eq!(device.pushed(&line.token.0, &line.magic), None);
+        assert_eq!(device.wake(), [Channel::Device]);
+        assert_eq!(device.wake(), []);
+        assert_eq!(device.pushed(&line.token.0, &line.magic), Some(Channel::Device));
+        assert_eq!(device.pushed(b"another token", &line.magic), None);
+        assert!(device.faults().is_empty());
+        assert_eq!(device.pushed(&line.token.0, "wrong"), None);
+        assert_eq!(device.faults().len(), 1);
     }
 }

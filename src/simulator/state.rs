@@ -62,10 +62,10 @@ pub enum Standing {
 /// The shape of an `Mdm-Signature`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SignatureShape {
-    /// Old systems: SHA-1 over the body, no signed attributes.
-    BareSha1,
+    /// Over the body itself, as old systems do (theirs with SHA-1, which nothing here signs with any more).
+    Bare,
     #[default]
-    AttributesSha256,
+    WithAttributes,
 }
 
 /// What a device does that a well-mannered one does not.

@@ -4,6 +4,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+
 use super::device::{Device, Managed, World};
 use super::network::{Network, Via};
 use super::spec::{Kind, Spec};
@@ -12,6 +14,7 @@ use super::test_server::{Script, answer};
 use crate::base::time::{Clock, ManualClock, SystemClock};
 use crate::pki::SystemRandom;
 use crate::pki::keys::PrivateKey;
+use crate::pki::scep;
 use crate::pki::templates::{Authority, issue_device_identity, new_issuing_ca, new_root};
 use crate::plist::{Dict, Dictionary, Value, parse_dict, to_xml};
 
@@ -32,7 +35,7 @@ pub fn pki() -> &'static Pki {
         let root = new_root("Test", now, &SystemRandom);
         let issuing = new_issuing_ca(&root, "Test", now, &SystemRandom);
         let key = PrivateKey::generate_rsa(2048).unwrap();
-        let identity = issue_device_identity(&issuing, &key.spki_der(), "device", now, &SystemRandom).unwrap();
+        let identity = issue_device_identity(&issuing, &key.spki_der(), "device", "Test", now, 365, &SystemRandom).unwrap();
         Pki { root, issuing, key, identity: identity.der().to_vec() }
     })
 }
@@ -158,4 +161,46 @@ pub fn reports(server: &Script) -> Vec<Dict> {
 /// Their statuses, in order.
 pub fn statuses(server: &Script) -> Vec<String> {
     reports(server).iter().map(|r| r.find_string("Status").unwrap().or(r.find_string("MessageType").unwrap()).unwrap().to_owned()).collect()
+}
+
+/// A small honest server: SCEP (pending `pending` times), check-ins accepted, no commands. Refuses Authenticate with `refuse` if given.
+pub fn school(mut pending: u32, refuse: Option<u16>) -> Script {
+    let ca = &pki().issuing;
+    let now = SystemClock.now();
+    let mut known = None;
+    Script::answering(move |seen| match (seen.method.as_str(), seen.target.as_str()) {
+        ("GET", "/scep?operation=GetCACaps") => answer(200, "text/plain", scep::CAPABILITIES.as_bytes()),
+        ("GET", "/scep?operation=GetCACert") => answer(200, "application/x-x509-ca-cert", ca.certificate.der()),
+        (_, target) if target.starts_with("/scep?operation=PKIOperation") => {
+            let message = match target.split_once("&message=") {
+                Some((_, text)) => STANDARD.decode(text.replace("%3D", "=")).unwrap(),
+                None => seen.body.clone(),
+            };
+            let request = scep::Request::parse(&message, &ca.certificate, &ca.key).unwrap();
+            if let scep::Kind::PkcsReq(csr) = &request.kind {
+                assert_eq!(csr.challenge_password().unwrap().expose(), "secret");
+                known = Some((request.transaction_id.clone(), csr.spki_der().to_vec()));
+            }
+            let (transaction, spki) = known.clone().unwrap();
+            assert_eq!(transaction, request.transaction_id);
+            let reply = if pending > 0 {
+                pending -= 1;
+                request.pending(ca, &SystemRandom)
+            } else {
+                let leaf = issue_device_identity(ca, &spki, "device", "Test", now, 365, &SystemRandom).unwrap();
+                request.success(ca, &leaf, &[], &SystemRandom).unwrap()
+            };
+            answer(200, "application/x-pki-message", &reply)
+        }
+        (_, "/mdm/checkin") => {
+            let authenticate = seen.body.windows(12).any(|w| w == b"Authenticate");
+            answer(refuse.filter(|_| authenticate).unwrap_or(200), "text/plain", b"")
+        }
+        _ => answer(200, "text/plain", b""),
+    })
+}
+
+/// The check-in messages that a scripted server got.
+pub fn check_ins(server: &Script) -> Vec<Dict> {
+    server.seen().iter().filter(|s| s.target == "/mdm/checkin").map(|s| parse_dict(&s.body).unwrap()).collect()
 }

@@ -38,12 +38,14 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
+/// Names in lower case, values trimmed, in the order sent.
+pub type Headers = Vec<(String, String)>;
+
 /// One answer, its body whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     pub body: Vec<u8>,
 }
 
@@ -258,7 +260,7 @@ impl Connection {
         }
     }
 
-    fn read_head(&mut self) -> Result<(u16, bool, Vec<(String, String)>), WireError> {
+    fn read_head(&mut self) -> Result<(u16, bool, Headers), WireError> {
         let mut left = MAX_ANSWER_HEAD;
         let first = self.read_line(&mut left)?;
         let mut words = first.splitn(3, ' ');
