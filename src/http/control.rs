@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 mod client;
 
@@ -22,6 +22,8 @@ pub use client::Client;
 
 /// Requests answered at once; a verb that waits for a device holds one.
 const WORKERS: usize = 8;
+/// How long requests of an accept loop that has ended are still taken, and how soon a worker sees that it has.
+const REST: Duration = Duration::from_secs(2);
 /// Longest path of a Unix socket: `sun_path` without its final zero.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 /// The caller's user id, sent by [`Client`].
@@ -115,18 +117,38 @@ impl Inner {
         loop {
             let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let Some(server) = server else { return };
-            match server.recv() {
-                Ok(request) => answer(&*self.handler, request),
-                Err(error) => self.reopen(&server, &error),
+            match server.recv_timeout(REST) {
+                Ok(Some(request)) => answer(&*self.handler, request),
+                // The server may have been replaced meanwhile.
+                Ok(None) => {}
+                Err(error) => {
+                    if self.reopen(&server, &error) {
+                        self.serve_rest(&server);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A caller that was accepted before the end may still be sending its request.
+    fn serve_rest(&self, ended: &tiny_http::Server) {
+        let until = Instant::now() + REST;
+        while !self.stopping.load(Ordering::SeqCst) {
+            let left = until.saturating_duration_since(Instant::now());
+            match ended.recv_timeout(left) {
+                Ok(Some(request)) => answer(&*self.handler, request),
+                Ok(None) if !left.is_zero() => {}
+                _ => return,
             }
         }
     }
 
     /// tiny_http ends its accept loop for good on any accept error, such as no file being free for a moment.
-    fn reopen(&self, ended: &Arc<tiny_http::Server>, error: &io::Error) {
+    /// True for the one worker that opened it again.
+    fn reopen(&self, ended: &Arc<tiny_http::Server>, error: &io::Error) -> bool {
         let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
         if !server.as_ref().is_some_and(|now| Arc::ptr_eq(now, ended)) {
-            return;
+            return false;
         }
         tracing::warn!(%error, "the control socket stopped accepting; opening it again");
         while !self.stopping.load(Ordering::SeqCst) {
@@ -139,8 +161,7 @@ impl Inner {
                 Err(error) => tracing::error!(%error, "the control socket cannot be opened"),
             }
         }
-        // The other workers still wait at the old one.
-        (0..WORKERS).for_each(|_| ended.unblock());
+        true
     }
 }
 
@@ -280,7 +301,8 @@ mod tests {
         assert_eq!(said(answer), (201, format!("POST /a%20b Some(\"c=d\") Some({uid}) 5 false")));
         assert_eq!(client.request("POST", "/", &[], &[0; 11]).unwrap().0, 413);
         assert_eq!(client.request("POST", "/", &[], &[0; 3_000_000]).unwrap().0, 413);
-        assert_eq!(said(client.request("POST", "/tolerant", &[], &[0; 100]).unwrap()).1, format!("POST /tolerant None Some({uid}) 100 true"));
+        let (_, tolerated) = said(client.request("POST", "/tolerant", &[], &[0; 100]).unwrap());
+        assert_eq!(tolerated, format!("POST /tolerant None Some({uid}) 100 true"));
         assert_eq!(client.request("POST", "/tolerant", &[], &[0; 101]).unwrap().0, 413);
         assert_eq!(client.request("GET", "/panic", &[], b"").unwrap().0, 500);
         assert_eq!(client.request("GET", "/", &[], b"").unwrap().0, 201);

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
+use std::task::Poll;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -23,12 +24,13 @@ pub(super) struct Conn {
     /// Over the connection cap: every request is told 503.
     pub(super) crowded: bool,
     busy: AtomicBool,
+    between: AtomicBool,
     unread: AtomicBool,
     framing: AtomicU8,
 }
 
 impl Conn {
-    /// From a request's head until its answer exists.
+    /// From a request's head until hyper has all of its answer.
     pub(super) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire)
     }
@@ -37,24 +39,38 @@ impl Conn {
         self.busy.store(busy, Ordering::Release);
     }
 
+    /// One answer has left wholly and the next head has not been let through: hyper holds nothing.
+    pub(super) fn set_between(&self) {
+        self.between.store(true, Ordering::Release);
+    }
+
     /// The client is answered before it has sent everything.
     pub(super) fn leave_unread(&self) {
         self.unread.store(true, Ordering::Release);
     }
 
-    /// The gate's word on the head that it lets through. One slot is enough: hyper calls the service before it reads on.
+    /// The gate's word on the head that it lets through. One slot is enough: hyper has one head at a time.
     pub(super) fn note(&self, framing: Framing) {
+        self.between.store(false, Ordering::Release);
         self.framing.store(framing as u8, Ordering::Release);
     }
 
-    pub(super) fn framing(&self) -> Framing {
-        match self.framing.load(Ordering::Acquire) {
+    /// Whether hyper has a head for which it has not called the service yet. It may read one while it still answers the last.
+    pub(super) fn has_head_waiting(&self) -> bool {
+        self.framing.load(Ordering::Acquire) != TAKEN
+    }
+
+    pub(super) fn take_framing(&self) -> Framing {
+        match self.framing.swap(TAKEN, Ordering::AcqRel) {
             n if n == Framing::Measured as u8 => Framing::Measured,
             n if n == Framing::Last as u8 => Framing::Last,
             _ => Framing::Ambiguous,
         }
     }
 }
+
+/// No head is waiting for its service call.
+const TAKEN: u8 = u8::MAX;
 
 /// Serves `tcp` until either side ends it. When `drain` resolves, the running request is answered and no other taken.
 pub(super) async fn run(tcp: TcpStream, remote: SocketAddr, shared: Arc<Shared>, crowded: bool, drain: impl Future<Output = ()>) {
@@ -77,23 +93,45 @@ pub(super) async fn run(tcp: TcpStream, remote: SocketAddr, shared: Arc<Shared>,
             }
         }
     };
-    let (busy, unread, framing) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU8::new(Framing::Measured as u8));
-    let conn = Arc::new(Conn { shared, remote, certificate, crowded, busy, unread, framing });
+    let conn = Arc::new(Conn {
+        shared,
+        remote,
+        certificate,
+        crowded,
+        busy: AtomicBool::new(false),
+        between: AtomicBool::new(false),
+        unread: AtomicBool::new(false),
+        framing: AtomicU8::new(TAKEN),
+    });
     let mut gate = Gate::new(stream, Arc::clone(&conn));
     let mut drain = pin!(drain);
-
-    // hyper and its buffers come only with the first head.
-    match super::before(poll_fn(|cx| gate.poll_head(cx)), drain.as_mut()).await {
-        Some(Ok(())) if !gate.is_closed() => {}
-        Some(Err(_)) => return,
-        Some(Ok(())) | None => return gate.finish(false).await,
+    loop {
+        // hyper and its buffers come only with a head: most connections are idle most of the time.
+        match super::before(poll_fn(|cx| gate.poll_head(cx)), drain.as_mut()).await {
+            Some(Ok(())) if !gate.is_closed() => {}
+            Some(Err(_)) => return,
+            Some(Ok(())) | None => return gate.finish(false).await,
+        }
+        let end;
+        (gate, end) = requests(gate, &conn, drain.as_mut()).await;
+        match end {
+            End::Between => {}
+            End::Closed => return gate.finish(conn.unread.load(Ordering::Acquire)).await,
+            End::Failed => return gate.finish(true).await,
+        }
     }
-    let (gate, failed) = requests(gate, &conn, drain).await;
-    gate.finish(failed || conn.unread.load(Ordering::Acquire)).await;
 }
 
-/// Lets hyper serve the connection's requests; gives the gate back with whether it ended in an error.
-async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<Output = ()>>) -> (Gate, bool) {
+/// Why hyper is done.
+enum End {
+    /// Nothing is under way; it can be made anew for the next request.
+    Between,
+    Closed,
+    Failed,
+}
+
+/// Lets hyper serve what is there, and gives the gate back.
+async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<Output = ()>>) -> (Gate, End) {
     let service = hyper::service::service_fn(|request| Box::pin(serve::answer(conn, request)));
     let mut http = hyper::server::conn::http1::Builder::new()
         .max_header_size(MAX_HEAD)
@@ -102,16 +140,24 @@ async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<
         .header_read_timeout(None) // the gate's
         .serve_connection(gate, service);
     let mut draining = false;
-    let ended = poll_fn(|cx| {
+    let end = poll_fn(|cx| {
         if !draining && drain.as_mut().poll(cx).is_ready() {
             draining = true;
             Pin::new(&mut http).graceful_shutdown();
         }
-        http.poll_without_shutdown(cx)
+        match http.poll_without_shutdown(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
+            Poll::Ready(Err(error)) => {
+                tracing::debug!(remote = %conn.remote, %error, "connection ended early");
+                Poll::Ready(End::Failed)
+            }
+            Poll::Pending if conn.between.load(Ordering::Acquire) => Poll::Ready(End::Between),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await;
-    if let Err(error) = &ended {
-        tracing::debug!(remote = %conn.remote, %error, "connection ended early");
-    }
-    (http.into_parts().io, ended.is_err())
+    let parts = http.into_parts();
+    // The gate lets nothing past a request's end, so there is nothing that could be lost here.
+    debug_assert!(parts.read_buf.is_empty() || !matches!(end, End::Between));
+    (parts.io, end)
 }

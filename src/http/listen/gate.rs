@@ -87,6 +87,9 @@ impl Gate {
     /// Ready when a whole head waits for hyper, or none will come.
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
+            if let Phase::Pass { left: 0 } = self.phase {
+                self.phase = Phase::Head { scanned: 0 };
+            }
             let Phase::Head { scanned } = &mut self.phase else { return Poll::Ready(Ok(())) };
             if let Some(end) = head_end(&self.buffer, *scanned) {
                 self.open(end);
@@ -206,12 +209,8 @@ impl hyper::rt::Read for Gate {
                 return Poll::Ready(Ok(()));
             }
             let left = match gate.phase {
-                Phase::Head { .. } => {
+                Phase::Head { .. } | Phase::Pass { left: 0 } => {
                     ready!(gate.poll_head(cx))?;
-                    continue;
-                }
-                Phase::Pass { left: 0 } => {
-                    gate.phase = Phase::Head { scanned: 0 };
                     continue;
                 }
                 Phase::Pass { left } => usize::try_from(left).unwrap_or(usize::MAX),
@@ -268,10 +267,11 @@ impl hyper::rt::Write for Gate {
             done => {
                 gate.blocked_since = None;
                 gate.lagging_since = None;
-                // Behind an answer hyper does not read anew if its last read is still pending: the clock of the next head
-                // is wound here. Its end is dealt with by the read that it wakes.
-                if matches!(gate.phase, Phase::Head { .. } | Phase::Pass { left: 0 }) {
-                    let _ = gate.poll_head_deadline(cx);
+                // hyper flushes with its own buffer empty, and the answer's body is gone when the connection is no longer
+                // busy: all of it has left, and the next head has not begun to pass.
+                let boundary = matches!(gate.phase, Phase::Head { .. } | Phase::Pass { left: 0 });
+                if boundary && !gate.conn.is_busy() && !gate.conn.has_head_waiting() {
+                    gate.conn.set_between();
                 }
                 done
             }
@@ -313,7 +313,8 @@ fn head_end(bytes: &[u8], scanned: usize) -> Option<usize> {
     None
 }
 
-/// Reads the two headers that say where the body ends, and the body's length if it is known. Anything malformed is left to hyper, which refuses it.
+/// Reads the two headers that say where the body ends, and the body's length if it is known.
+/// Anything malformed is left to hyper, which refuses it.
 fn framing(head: &[u8]) -> (Framing, u64) {
     let (mut lengths, mut encodings, mut length) = (0, 0, Some(0));
     for line in head.split(|b| *b == b'\n') {

@@ -9,9 +9,11 @@ use crate::http::message::{Body, BodyLimit, Head, Remote, Request, Response, nex
 use ::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
@@ -24,8 +26,8 @@ const BUDGET_STEP: usize = 64 * 1024;
 pub(super) fn answer(
     conn: &Arc<Conn>,
     request: hyper::Request<Incoming>,
-) -> impl Future<Output = Result<hyper::Response<Full<Bytes>>, Infallible>> + use<> {
-    let framing = conn.framing();
+) -> impl Future<Output = Result<hyper::Response<Answer>, Infallible>> + use<> {
+    let framing = conn.take_framing();
     conn.set_busy(true);
     respond(Busy(Arc::clone(conn)), framing, request)
 }
@@ -34,7 +36,7 @@ async fn respond(
     busy: Busy,
     framing: Framing,
     request: hyper::Request<Incoming>,
-) -> Result<hyper::Response<Full<Bytes>>, Infallible> {
+) -> Result<hyper::Response<Answer>, Infallible> {
     let conn = &busy.0;
     let mut last = framing != Framing::Measured;
     let response = match receive(conn, framing, request).await {
@@ -45,15 +47,38 @@ async fn respond(
             refusal.response()
         }
     };
-    Ok(to_hyper(response, last))
+    Ok(to_hyper(response, last, busy))
 }
 
-/// The connection counts as busy until the answer exists.
+/// While it lives, its connection is at work on a request.
 struct Busy(Arc<Conn>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.set_busy(false);
+    }
+}
+
+/// The body of an answer. hyper drops it when it has taken all of it, and with that the connection is no longer busy.
+pub(super) struct Answer {
+    bytes: Full<Bytes>,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.get_mut().bytes).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.bytes.size_hint()
     }
 }
 
@@ -73,7 +98,7 @@ enum Refusal {
 impl Refusal {
     fn response(self) -> Response {
         match self {
-            Refusal::Ambiguous => Response::text(400, "Content-Length and Transfer-Encoding must not be given more than once or together\n"),
+            Refusal::Ambiguous => Response::text(400, "the head says in two ways where the body ends\n"),
             Refusal::Tunnel => Response::text(405, "not a proxy\n"),
             Refusal::TooLarge => Response::text(413, "the body is too large\n"),
             Refusal::Slow => Response::text(408, "the body came too slowly\n"),
@@ -217,8 +242,8 @@ async fn run(conn: &Conn, request: Request, memory: Memory) -> Response {
     }
 }
 
-fn to_hyper(response: Response, last: bool) -> hyper::Response<Full<Bytes>> {
-    let mut out = hyper::Response::new(Full::new(Bytes::from(response.body)));
+fn to_hyper(response: Response, last: bool, busy: Busy) -> hyper::Response<Answer> {
+    let mut out = hyper::Response::new(Answer { bytes: Full::new(Bytes::from(response.body)), _busy: busy });
     *out.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {

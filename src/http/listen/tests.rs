@@ -250,7 +250,8 @@ fn between_soft_and_hard_a_body_is_handed_over_as_oversized() {
     let site = plain();
     for (size, wanted) in [(1_000, "1000 false"), (1_001, "1001 true"), (2_000_000, "2000000 true")] {
         let mut tcp = site.dial();
-        tcp.write_all(format!("POST /tolerant HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n").as_bytes()).unwrap();
+        let head = format!("POST /tolerant HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n");
+        tcp.write_all(head.as_bytes()).unwrap();
         assert!(say(&mut tcp, &vec![0; size]).ends_with(wanted));
     }
 }
