@@ -6,11 +6,11 @@
 
 use super::message::{Door, Head, Remote, Request, Response};
 use super::routes::CHECKIN;
-use crate::base::limits::{MAX_CHECKIN_BODY, MAX_SIGNATURE};
+use crate::base::limits::MAX_SIGNATURE;
 use crate::pki::cms;
 use crate::pki::digest::sha256;
 use crate::pki::x509::Certificate;
-use crate::protocol::inbound::{self, Inbound};
+use crate::protocol::inbound::{self, Inbound, InboundError};
 use crate::protocol::report::scan_command_uuid;
 use crate::protocol::status::{self, Outcome, RefusalStatus};
 use crate::service::identity::Peer;
@@ -61,9 +61,9 @@ fn receive(cx: &Context, request: &Request, peer: &Peer) -> Outcome {
         return or_fault(request, polling::receive_oversized(cx, peer, &uuid, body.bytes.len()));
     }
     match inbound::parse(&body.bytes) {
-        Ok(Inbound::Checkin(_)) if body.bytes.len() > MAX_CHECKIN_BODY => Outcome::refuse(RefusalStatus::TooLarge, "the check-in is too large"),
         Ok(Inbound::Checkin(message)) => or_fault(request, checkin::receive(cx, peer, &message)),
         Ok(Inbound::Report(report)) => or_fault(request, polling::receive(cx, peer, &report)),
+        Err(InboundError::CheckinTooLarge) => Outcome::refuse(RefusalStatus::TooLarge, "the check-in is too large"),
         Err(e) => {
             // The body itself is never logged: it may hold an unlock token.
             let kind = if request.path == CHECKIN { "check-in" } else { "report" };

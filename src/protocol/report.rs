@@ -69,6 +69,18 @@ pub struct ErrorItem {
     pub english: Option<String>,
 }
 
+impl ErrorItem {
+    /// With Apple's own keys, for the API and the history.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "ErrorCode": self.code,
+            "ErrorDomain": self.domain,
+            "LocalizedDescription": self.localized,
+            "USEnglishDescription": self.english,
+        })
+    }
+}
+
 /// Why a body is not a report. Answered 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReportError {

@@ -54,15 +54,15 @@ pub fn answer(cx: &Context, message: &[u8], origin: &str) -> Result<Answer, Erro
         Kind::RenewalReq(csr) => renew(cx, &request, csr)?,
         Kind::CertPoll { .. } => poll(cx, &request)?,
         Kind::Bad(info) => Err((*info, "the request inside cannot be read")),
-        Kind::Other(_) => Err((FailInfo::BadRequest, "this kind of message is not offered")),
+        Kind::GetCert { .. } | Kind::Other(_) => Err((FailInfo::BadRequest, "this kind of message is not offered")),
     };
     let reply = match decided {
         Ok(leaf) => request
             .success(issuing, &leaf, std::slice::from_ref(&issuing.certificate), &*cx.random)
             .map_err(Error::internal)?,
         Err((info, why)) => {
-            tracing::warn!(origin, transaction = request.transaction_id(), why, "SCEP request refused");
-            request.failure(issuing, info, &*cx.random).map_err(Error::internal)?
+            tracing::warn!(origin, transaction = request.transaction_id, why, "SCEP request refused");
+            request.failure(issuing, info, &*cx.random)
         }
     };
     Ok(Answer::Message(reply))
@@ -91,7 +91,7 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
         Err(refused) => return Ok(Err(refused)),
     };
     let consumption = Consumption {
-        transaction_id: request.transaction_id().to_owned(),
+        transaction_id: request.transaction_id.clone(),
         key_hash: csr.public_key_hash(),
         certificate: leaf.fingerprint(),
     };
@@ -128,7 +128,7 @@ impl From<crate::store::StoreError> for Race {
 fn repeat(cx: &Context, request: &Request, csr: &Csr, challenge: &ChallengeRow, now: Timestamp) -> Result<Decided, Error> {
     let refused = Ok(Err((FailInfo::BadRequest, "the challenge was used before")));
     let Some(used) = &challenge.consumed else { return refused };
-    let same = used.transaction_id == request.transaction_id() && used.key_hash == csr.public_key_hash();
+    let same = used.transaction_id == request.transaction_id.as_str() && used.key_hash == csr.public_key_hash();
     if !same || now > challenge.expires_at.plus(RETRY_WINDOW) {
         return refused;
     }
@@ -171,7 +171,7 @@ fn renew(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> {
 
 /// CertPoll: everything is decided at once here, so a poll either finds its certificate or there is none.
 fn poll(cx: &Context, request: &Request) -> Result<Decided, Error> {
-    match cx.store.read(|db| db.find_issued_by_transaction(request.transaction_id()))? {
+    match cx.store.read(|db| db.find_issued_by_transaction(request.transaction_id.as_str()))? {
         Some(fingerprint) => stored(cx, &fingerprint),
         None => Ok(Err((FailInfo::BadCertId, "no such transaction"))),
     }
@@ -185,6 +185,6 @@ fn issue(cx: &Context, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
         templates::issue_device_identity(&cx.authorities.issuing, csr.spki_der(), &name, &organization, now, IDENTITY_DAYS, &*cx.random);
     Ok(issued.map_err(|e| {
         tracing::warn!(error = %e, "no identity can be issued for this key");
-        (FailInfo::BadAlgorithm, "the key is of a kind or size that is not accepted")
+        (FailInfo::BadAlg, "the key is of a kind or size that is not accepted")
     }))
 }

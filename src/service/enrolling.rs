@@ -9,7 +9,7 @@ use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
 use crate::pki::cms;
 use crate::pki::digest::sha256;
-use crate::protocol::profile::{CertificatePayload, EnrollmentProfile, Identity, MdmPayload, ScepPayload, enrollment_profile};
+use crate::protocol::profile::{AccessRights, Capabilities, EnrollmentProfile, Identity, MdmPayload, ProfileError, enrollment_profile};
 use crate::store::IssuedProfile;
 use serde_json::json;
 
@@ -102,34 +102,33 @@ fn render(
     people_url: &str,
     challenge: &Secret<String>,
 ) -> Result<Vec<u8>, Error> {
-    let certificate = |name: &str, der: &[u8]| CertificatePayload { name: name.to_owned(), der: der.to_vec() };
+    let wrong = |e: ProfileError| Error::invalid(Text::BadArgument { key: String::from("profile"), why: e.to_string() });
+    let issuing = &cx.authorities.issuing.certificate;
     let profile = EnrollmentProfile {
         payload_identifier: record.payload_identifier.clone(),
         organization: organization.to_owned(),
         display_name: format!("{organization}: device management"),
-        anchors: vec![certificate(&format!("{organization}: root certificate"), cx.authorities.root.der())],
-        intermediates: vec![certificate(&format!("{organization}: issuing certificate"), cx.authorities.issuing.certificate.der())],
-        identity: Identity::Scep(ScepPayload {
+        anchors: vec![(format!("{organization}: root certificate"), cx.authorities.root.der().to_vec())],
+        intermediates: vec![(format!("{organization}: issuing certificate"), issuing.der().to_vec())],
+        identity: Identity::Scep {
             url: format!("{people_url}/scep"),
             name: String::from("cordon"),
             challenge: challenge.clone(),
             ca_fingerprint: certifying::ca_fingerprint(cx).to_vec(),
-            subject_common_name: String::from("Cordon device"),
+            subject_cn: String::from("Cordon device"),
             organization: organization.to_owned(),
-        }),
+        },
         mdm: MdmPayload {
             server_url: record.server_url.clone(),
             check_in_url: record.check_in_url.clone(),
             topic,
-            access_rights: record.access_rights,
+            access_rights: AccessRights::new(record.access_rights).map_err(wrong)?,
             sign_message: record.sign_message,
-            per_user_connections: record.per_user,
-            bootstrap_token: true,
+            capabilities: Capabilities { per_user_connections: record.per_user, ..Capabilities::default() },
         },
     };
     let mut new_uuid = || upper_uuid(cx.random_bytes());
-    enrollment_profile(&profile, &mut new_uuid)
-        .map_err(|e| Error::invalid(Text::BadArgument { key: String::from("profile"), why: e.to_string() }))
+    enrollment_profile(&profile, &mut new_uuid).map_err(wrong)
 }
 
 fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {

@@ -143,9 +143,12 @@ fn load_authorities(store: &Store, keyring: &DataKey) -> Result<Option<Authoriti
 
 /// Makes root, issuing CA and profile signer, in one transaction. The root's key stays sealed and is not kept in memory.
 fn found(store: &Store, keyring: &DataKey, random: &dyn Random, now: Timestamp) -> Result<Authorities, Error> {
-    let root = templates::new_root(FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
-    let issuing = templates::new_issuing_ca(&root, FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
-    let signer = templates::new_profile_signer(&issuing, FIRST_ORGANIZATION, now, random).map_err(Error::internal)?;
+    let root = templates::new_root(FIRST_ORGANIZATION, now, random);
+    let issuing = templates::new_issuing_ca(&root, FIRST_ORGANIZATION, now, random);
+    let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
+    let name = "Cordon profiles";
+    let certificate = templates::issue_profile_signer(&issuing, &key.spki_der(), name, FIRST_ORGANIZATION, now, SIGNER_DAYS, random);
+    let signer = Authority { certificate: certificate.map_err(Error::internal)?, key };
     let school_id = crate::base::ids::short_code(&crate::base::random::bytes::<12>(random));
     store.write(|tx| -> Result<(), StoreError> {
         for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
@@ -170,6 +173,9 @@ fn put_authority(
     tx.insert_certificate(&certificate_row(&authority.certificate, None), purpose, now)?;
     tx.insert_authority(purpose, &fingerprint, &sealed, now)
 }
+
+/// Life of the profile signer: ten years. Replacing it is easy over MDM, but a user who looks at an expired one is alarmed.
+const SIGNER_DAYS: i64 = 3650;
 
 /// How long a TLS certificate of our own CA is valid. Apple refuses more than 825 days even from private roots.
 const TLS_DAYS: i64 = 397;

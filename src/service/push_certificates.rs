@@ -7,9 +7,9 @@ use crate::base::push::Topic;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::pki::digest::sha256;
+use crate::pki::csr;
 use crate::pki::keys::PrivateKey;
 use crate::pki::x509::{Certificate, pem_to_ders};
-use crate::pki::csr;
 use crate::store::{NewPushCertificate, PushCertificateRow};
 use base64::Engine;
 use serde_json::json;
@@ -37,7 +37,7 @@ pub fn request(cx: &Context, actor: &Actor, email: Option<&str>) -> Result<Strin
     if let Some(email) = email {
         subject.push(("emailAddress", email));
     }
-    let der = csr::create(&key, &subject, None).map_err(Error::internal)?;
+    let der = csr::create(&key, &subject, None);
     let pem = pem("CERTIFICATE REQUEST", &der);
     let hash = sha256(&key.spki_der());
     let sealed = cx.seal(&request_place(&hash), key.to_pkcs8_der().expose());
@@ -56,7 +56,7 @@ pub fn request(cx: &Context, actor: &Actor, email: Option<&str>) -> Result<Strin
 pub fn import(cx: &Context, actor: &Actor, certificate_pem: &str, key_pem: Option<&str>, additional: bool) -> Result<Imported, Error> {
     actor.require(Permission::Administer)?;
     let unreadable = |why: String| Error::invalid(Text::PushCertificateUnreadable { why });
-    let ders = pem_to_ders(certificate_pem).map_err(|e| unreadable(e.to_string()))?;
+    let ders = pem_to_ders(certificate_pem);
     let first = ders.first().ok_or_else(|| unreadable(String::from("it holds no certificate")))?;
     let certificate = Certificate::parse(first).map_err(|e| unreadable(e.to_string()))?;
     let topic = certificate.subject_uid().and_then(|uid| Topic::new(&uid).ok());
@@ -108,7 +108,7 @@ pub fn load(cx: &Context, sender: &dyn PushSender) -> Result<(), Error> {
     for row in cx.store.read(|db| db.list_push_certificates())? {
         let topic = Topic::new(&row.topic).map_err(Error::internal)?;
         let key_pkcs8 = cx.open(&key_place(&topic), &row.sealed_key)?;
-        let chain_der = pem_to_ders(&row.chain_pem).map_err(Error::internal)?;
+        let chain_der = pem_to_ders(&row.chain_pem);
         sender.set_credential(&topic, PushCredential { chain_der, key_pkcs8 });
     }
     Ok(())

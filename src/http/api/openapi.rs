@@ -6,7 +6,7 @@ use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificat
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, RefOr};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
 /// One operation: method, path, what it does, shape of the request and of the answer with its status.
 pub(super) struct Operation {

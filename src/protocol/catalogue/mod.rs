@@ -10,7 +10,7 @@ mod schema;
 mod secrets;
 
 pub use args::build;
-pub use check::{Certainty, Finding, check};
+pub use check::{Certainty, Finding, Problem, check};
 pub use json::{from_json, to_json};
 pub use secrets::secret_kind;
 
