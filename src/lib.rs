@@ -14,7 +14,8 @@
 //! | 3 | [`http`] | listeners and the edges behind them |
 //! | 3 | [`simulator`] | devices and stand-ins that speak the real protocol |
 //! | 3 | [`jobs`] | the one scheduler thread: which upkeep verb runs when |
-//! | 4 | [`cli`] | subcommands |
+//! | 4 | [`server`] | the running server, put together |
+//! | 5 | [`cli`] | subcommands |
 //!
 //! Invariants:
 //! - Only `store` knows SQL.
@@ -35,6 +36,7 @@ pub mod jobs;
 pub mod pki;
 pub mod plist;
 pub mod protocol;
+pub mod server;
 pub mod service;
 pub mod simulator;
 pub mod store;

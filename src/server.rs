@@ -1,0 +1,203 @@
+//! The running server: database, listeners, push sender, jobs and control socket, put together in one place for `serve`, `demo`
+//! and the tests. Knows no arguments and prints nothing; what it was told is in [`Options`].
+
+use crate::apple::apns::{APPLE_URL, Config, Sender};
+use crate::base::random::Random;
+use crate::base::time::Clock;
+use crate::http::control::{Control, socket_path};
+use crate::http::listen::{self, Listener, Runtime, Sizes, Timeouts};
+use crate::http::message::{Door, Handler};
+use crate::http::routes::Front;
+use crate::http::tls::{ClientAuth, TlsHolder, server_config};
+use crate::jobs::Jobs;
+use crate::service::founding::{self, Place};
+use crate::service::ports::PushSender;
+use crate::service::{Context, Error, Urls, push_certificates, school};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long running requests may take to end on a clean stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything a server is told.
+pub struct Options {
+    pub place: Place,
+    /// Used at first start; afterwards the database knows it.
+    pub hostname: String,
+    /// `host:port`, or `off`.
+    pub listen_people: String,
+    pub listen_devices: String,
+    pub listen_proxied: String,
+    /// As seen from outside, where that differs from host name and port.
+    pub people_url: Option<String>,
+    pub devices_url: Option<String>,
+    pub trusted_proxies: Vec<IpAddr>,
+    pub apns_url: String,
+    /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
+    pub apple_ca_pem: Option<Vec<u8>>,
+    pub timeouts: Timeouts,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+impl Options {
+    /// The defaults of a server on `place`.
+    pub fn new(place: Place, hostname: &str, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Self {
+        Self {
+            place,
+            hostname: hostname.to_owned(),
+            listen_people: String::from("[::]:443"),
+            listen_devices: String::from("[::]:8443"),
+            listen_proxied: String::from("off"),
+            people_url: None,
+            devices_url: None,
+            trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
+            apns_url: String::from(APPLE_URL),
+            apple_ca_pem: None,
+            timeouts: Timeouts::default(),
+            clock,
+            random,
+        }
+    }
+}
+
+/// A server that answers. Dropping it without [`Server::stop`] is what a crash looks like.
+pub struct Server {
+    cx: Arc<Context>,
+    listeners: Vec<Listener>,
+    people: Option<SocketAddr>,
+    devices: Option<SocketAddr>,
+    proxied: Option<SocketAddr>,
+    control: Control,
+    socket: PathBuf,
+    socket_moved: bool,
+    jobs: Jobs,
+    sender: Arc<Sender>,
+    _runtime: Runtime,
+}
+
+impl Server {
+    /// Opens the database, binds every listener, and returns when requests are answered.
+    ///
+    /// # Errors
+    /// `Conflict` when the addresses would strand enrolled devices; `Internal` with the plain reason for everything else
+    /// (a port that is taken, a key that does not fit).
+    pub fn start(options: Options) -> Result<Server, Error> {
+        let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        let hostname = school::settle_hostname(&cx, &options.hostname)?;
+        let (chain, key) = founding::tls_identity(&cx, &names(&hostname))?;
+        let config = |auth| server_config(chain.clone(), key.expose(), auth).map_err(Error::internal);
+        let people_tls = Arc::new(TlsHolder::new(config(ClientAuth::None)?));
+        let devices_tls = Arc::new(TlsHolder::new(config(ClientAuth::Optional)?));
+
+        let mut apns = Config::new(&options.apns_url, Arc::clone(&options.random));
+        apns.extra_ca_pem = options.apple_ca_pem.clone();
+        let sender = Arc::new(Sender::start(apns).map_err(Error::internal)?);
+        push_certificates::load(&cx, &*sender)?;
+
+        let port_sender: Arc<dyn PushSender> = Arc::clone(&sender) as Arc<dyn PushSender>;
+        let front: Arc<dyn Handler> =
+            Arc::new(Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender))));
+        let runtime = Runtime::start(&Sizes::default()).map_err(Error::internal)?;
+        let mut listeners = Vec::new();
+        let mut bind = |address: &str, door: Door, tls: Option<Arc<TlsHolder>>| -> Result<Option<SocketAddr>, Error> {
+            if address == "off" {
+                return Ok(None);
+            }
+            let told = listen::Options { address: address.to_owned(), door, tls, handler: Arc::clone(&front), timeouts: options.timeouts.clone() };
+            let listener = Listener::start(told, &runtime).map_err(|e| Error::internal(format!("cannot listen on {address}: {e}")))?;
+            let bound = listener.local_addr();
+            listeners.push(listener);
+            Ok(Some(bound))
+        };
+        let people = bind(&options.listen_people, Door::People, Some(people_tls))?;
+        let devices = bind(&options.listen_devices, Door::Devices, Some(devices_tls))?;
+        let proxied = bind(&options.listen_proxied, Door::Proxied, None)?;
+        let at = |bound: Option<SocketAddr>| public_url(&hostname, bound, proxied.is_some());
+        let urls = Urls {
+            people: options.people_url.clone().unwrap_or_else(|| at(people)),
+            devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
+        };
+        school::settle_urls(&cx, urls)?;
+
+        let (socket, socket_moved) = socket_path(&options.place.directory);
+        let control = Control::start(&socket, front).map_err(Error::internal)?;
+        let jobs = Jobs::start(Arc::clone(&cx), port_sender).map_err(Error::internal)?;
+        Ok(Server { cx, listeners, people, devices, proxied, control, socket, socket_moved, jobs, sender, _runtime: runtime })
+    }
+
+    pub fn context(&self) -> &Arc<Context> {
+        &self.cx
+    }
+
+    /// Where the listeners really are.
+    pub fn people(&self) -> Option<SocketAddr> {
+        self.people
+    }
+
+    pub fn devices(&self) -> Option<SocketAddr> {
+        self.devices
+    }
+
+    pub fn proxied(&self) -> Option<SocketAddr> {
+        self.proxied
+    }
+
+    /// The control socket, and whether it had to be put elsewhere because the data directory's path is too long.
+    pub fn socket(&self) -> (&std::path::Path, bool) {
+        (&self.socket, self.socket_moved)
+    }
+
+    /// Ends running requests, stops the threads, and leaves one complete database file.
+    ///
+    /// # Errors
+    /// When the last checkpoint could not finish; everything is safe, but the `-wal` file belongs to a copy.
+    pub fn stop(self) -> Result<(), Error> {
+        for listener in self.listeners {
+            listener.stop(GRACE);
+        }
+        self.control.stop();
+        drop(self.jobs);
+        drop(self.sender);
+        drop(self._runtime);
+        match Arc::try_unwrap(self.cx) {
+            Ok(cx) => Ok(cx.store.close()?),
+            // Somebody still looks at it; the file is safe as after a crash.
+            Err(_) => Err(Error::internal("the database is still in use and was not closed")),
+        }
+    }
+}
+
+/// Names on the TLS certificate. `localhost` also means its addresses.
+fn names(hostname: &str) -> Vec<String> {
+    let mut names = vec![hostname.to_owned()];
+    if hostname == "localhost" {
+        names.extend([String::from("127.0.0.1"), String::from("::1")]);
+    }
+    names
+}
+
+/// `https://HOSTNAME[:port]`; behind a proxy the port is the proxy's, 443.
+fn public_url(hostname: &str, bound: Option<SocketAddr>, proxied: bool) -> String {
+    let host = if hostname.contains(':') { format!("[{hostname}]") } else { hostname.to_owned() };
+    match bound {
+        Some(address) if !proxied && address.port() != 443 => format!("https://{host}:{}", address.port()),
+        _ => format!("https://{host}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn public_addresses() {
+        let on = |port| Some(SocketAddr::from(([0, 0, 0, 0], port)));
+        assert_eq!(public_url("mdm.example.org", on(443), false), "https://mdm.example.org");
+        assert_eq!(public_url("mdm.example.org", on(8443), false), "https://mdm.example.org:8443");
+        assert_eq!(public_url("mdm.example.org", on(8443), true), "https://mdm.example.org");
+        assert_eq!(public_url("::1", on(8443), false), "https://[::1]:8443");
+    }
+}
