@@ -151,7 +151,8 @@ async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<
                 tracing::debug!(remote = %conn.remote, %error, "connection ended early");
                 Poll::Ready(End::Failed)
             }
-            Poll::Pending if conn.between.load(Ordering::Acquire) => Poll::Ready(End::Between),
+            // While draining hyper ends by itself, and `drain` must not be polled again.
+            Poll::Pending if !draining && conn.between.load(Ordering::Acquire) => Poll::Ready(End::Between),
             Poll::Pending => Poll::Pending,
         }
     })
