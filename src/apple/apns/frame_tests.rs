@@ -217,7 +217,7 @@ fn a_connection_that_does_not_answer_the_probe_is_replaced() {
     let server = Server::start();
     let sender = server.sender(|c| {
         c.ping_after = Duration::from_millis(50);
-        c.response_timeout = Duration::from_millis(200);
+        c.response_timeout = Duration::from_millis(500);
     });
     let results = flood(&sender, 1);
     let mut first = server.accept();

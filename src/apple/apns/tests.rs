@@ -288,10 +288,10 @@ fn a_reset_push_is_sent_again_but_not_for_ever() {
 fn a_server_that_falls_silent_is_left() {
     let stand_in = StandIn::start().unwrap();
     stand_in.on_unknown(UnknownTokens::Accept);
-    let sender = sender(&stand_in, |c| c.response_timeout = Duration::from_millis(100));
+    let sender = sender(&stand_in, |c| c.response_timeout = Duration::from_millis(300));
     assert_eq!(send(&sender, &[1]), accepted());
     stand_in.set_delay(LONG * 10);
-    assert!(unreached(send(&sender, &[1])).contains("no answer within 0.1 s"));
+    assert!(unreached(send(&sender, &[1])).contains("no answer within 0.3 s"));
     stand_in.set_delay(Duration::ZERO);
     assert_eq!(send(&sender, &[1]), accepted());
     assert!(stand_in.counts().connections >= 3);
@@ -334,7 +334,7 @@ fn a_new_certificate_replaces_connection_and_keeps_pushes() {
 #[test]
 fn an_unusable_or_untrusted_certificate_is_told() {
     let stand_in = StandIn::start().unwrap();
-    let sender = sender(&stand_in, |c| c.patience = Duration::from_millis(100));
+    let sender = sender(&stand_in, |c| c.patience = Duration::from_millis(500));
     let broken = PushCredential { chain_der: vec![vec![1, 2, 3]], key_pkcs8: Secret::new(vec![4]) };
     sender.set_credential(&topic(), broken);
     assert!(unreached(send(&sender, &[1])).contains("unusable"));
@@ -345,7 +345,7 @@ fn an_unusable_or_untrusted_certificate_is_told() {
     wait_until(|| stand_in.counts().failed_handshakes > 0);
     // Someone who is not Apple: the server's certificate is of another CA.
     let other =
-        Sender::start(Config { patience: Duration::from_millis(100), ..config(&stand_in.url(), stranger.ca_pem()) })
+        Sender::start(Config { patience: Duration::from_millis(500), ..config(&stand_in.url(), stranger.ca_pem()) })
             .unwrap();
     other.set_credential(&topic(), credential(&stand_in, TOPIC));
     assert!(unreached(send(&other, &[1])).contains("TLS"));
@@ -356,7 +356,7 @@ fn a_server_that_is_down_is_tried_with_patience() {
     let stand_in = StandIn::start().unwrap();
     stand_in.on_unknown(UnknownTokens::Accept);
     stand_in.set_down(true).unwrap();
-    let impatient = sender(&stand_in, |c| c.patience = Duration::from_millis(60));
+    let impatient = sender(&stand_in, |c| c.patience = Duration::from_millis(500));
     let why = unreached(send(&impatient, &[1]));
     assert!(why.contains("refused"), "{why}");
     let patient = sender(&stand_in, |_| ());
