@@ -70,7 +70,7 @@ pub struct Enrolling {
     pub mdm: MdmPayload,
 }
 
-/// `com.apple.security.scep`, sheet defaults filled in.
+/// `com.apple.security.scep`, Apple's defaults filled in.
 #[derive(Debug, Clone)]
 pub struct ScepPayload {
     pub url: Url,
@@ -174,7 +174,7 @@ pub fn read_enrollment(bytes: &[u8]) -> Result<Enrolling, Refusal> {
     Ok(Enrolling { certificates, scep, mdm, profile })
 }
 
-/// Whether `new` may take the place of `old` (sheet: immutable URLs, topic, user channel; rights may shrink, never grow).
+/// Whether `new` may take the place of `old` (immutable URLs, topic, user channel; rights may shrink, never grow).
 ///
 /// # Errors
 /// [`Refusal`] naming the first key that may not change.
