@@ -197,7 +197,9 @@ fn install_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, c
     let ours = new.identifier == enrolling.profile.identifier;
     match (ours, new.is_enrollment()) {
         (true, true) if channel == Channel::Device => return Ok(Act::EnrollAgain(bytes.to_vec())),
-        (true, _) => return Err(Refusal::installation(4015, "the replacement of the MDM profile holds no MDM payload").into()),
+        (true, _) => {
+            return Err(Refusal::installation(4015, "the replacement of the MDM profile holds no MDM payload").into());
+        }
         (false, true) => return Err(Refusal::mdm(12001, "the device is managed already").into()),
         (false, false) => {}
     }
@@ -246,7 +248,9 @@ fn installed_applications(state: &State, command: &Dict) -> Result<Act, Trouble>
     }
     let mut list = apps(&state.spec, state.behaviour.apps);
     if let Some(wanted) = wanted {
-        list.retain(|app| app.get("Identifier").and_then(Value::as_string).is_some_and(|id| wanted.iter().any(|w| w == id)));
+        list.retain(|app| {
+            app.get("Identifier").and_then(Value::as_string).is_some_and(|id| wanted.iter().any(|w| w == id))
+        });
     }
     if let Some(items) = items {
         for app in &mut list {
@@ -391,7 +395,12 @@ mod tests {
         };
         assert_eq!((install("a", "U1"), install("b", "U2"), install("a", "U3")), (0, 0, 0));
         let list = keys(ask(&mut state, 8191, Channel::Device, "ProfileList", &[]));
-        let names: Vec<_> = list["ProfileList"].as_array().unwrap().iter().map(|p| p.as_dictionary().unwrap()["PayloadIdentifier"].clone()).collect();
+        let names: Vec<_> = list["ProfileList"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p.as_dictionary().unwrap()["PayloadIdentifier"].clone())
+            .collect();
         assert_eq!(names, [text("cordon.test.mdm"), text("b"), text("a")]);
         assert_eq!(code(&ask(&mut state, 8191, Channel::Device, "RemoveProfile", &[("Identifier", text("a"))])), 0);
         assert_eq!(state.profiles.len(), 1);
@@ -400,7 +409,9 @@ mod tests {
     #[test]
     fn the_mdm_profile_is_special() {
         let mut state = State::new(Spec::new(Kind::Ipad, 1));
-        let mut install = |bytes: Vec<u8>| ask(&mut state, 8191, Channel::Device, "InstallProfile", &[("Payload", Value::Data(bytes))]);
+        let mut install = |bytes: Vec<u8>| {
+            ask(&mut state, 8191, Channel::Device, "InstallProfile", &[("Payload", Value::Data(bytes))])
+        };
         assert!(matches!(install(parts().bytes()), Act::EnrollAgain(_)));
         assert_eq!(code(&install(settings_profile("cordon.test.mdm", "U"))), 4015);
         let mut foreign = parts();
@@ -415,14 +426,23 @@ mod tests {
     fn passcode_settings_and_apps() {
         let mut state = State::new(Spec::new(Kind::Ipad, 1));
         state.unlock_token = Some(Blob(vec![7]));
-        assert_eq!(code(&ask(&mut state, 8191, Channel::Device, "ClearPasscode", &[("UnlockToken", Value::Data(vec![7]))])), 0);
+        assert_eq!(
+            code(&ask(&mut state, 8191, Channel::Device, "ClearPasscode", &[("UnlockToken", Value::Data(vec![7]))])),
+            0
+        );
         assert!(!state.passcode);
         let item = dict(&[("Item", text("DeviceName")), ("DeviceName", text("Cart 7"))]);
         let settings = [("Settings", Value::Array(vec![Value::Dictionary(item)]))];
-        assert_eq!(keys(ask(&mut state, 8191, Channel::Device, "Settings", &settings))["Settings"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            keys(ask(&mut state, 8191, Channel::Device, "Settings", &settings))["Settings"].as_array().unwrap().len(),
+            1
+        );
         assert_eq!(state.spec.name, "Cart 7");
         state.behaviour.apps = 500;
-        let only = [("Items", Value::Array(vec![text("Identifier")])), ("Identifiers", Value::Array(vec![text("com.apple.Pages")]))];
+        let only = [
+            ("Items", Value::Array(vec![text("Identifier")])),
+            ("Identifiers", Value::Array(vec![text("com.apple.Pages")])),
+        ];
         let list = keys(ask(&mut state, 8191, Channel::Device, "InstalledApplicationList", &only));
         let apps = list["InstalledApplicationList"].as_array().unwrap();
         assert_eq!((apps.len(), apps[0].as_dictionary().unwrap().len()), (1, 1));

@@ -31,7 +31,8 @@ pub enum Milestone {
 }
 
 impl Milestone {
-    pub const ALL: [Milestone; 4] = [Milestone::Enrolled, Milestone::Informed, Milestone::ProfileInstalled, Milestone::Locked];
+    pub const ALL: [Milestone; 4] =
+        [Milestone::Enrolled, Milestone::Informed, Milestone::ProfileInstalled, Milestone::Locked];
 
     /// The name in JSON output: `enrolled`, or Apple's RequestType.
     pub fn name(self) -> &'static str {
@@ -95,7 +96,10 @@ impl Plan {
         let mut behaviours = BTreeMap::new();
         let (busy, sleeper) = if devices >= 3 { (Some(1), Some(devices - 1)) } else { (None, None) };
         if let Some(k) = busy {
-            behaviours.insert(k, Behaviour { not_now: BTreeMap::from([("InstallProfile".to_owned(), 1)]), ..Behaviour::default() });
+            behaviours.insert(
+                k,
+                Behaviour { not_now: BTreeMap::from([("InstallProfile".to_owned(), 1)]), ..Behaviour::default() },
+            );
         }
         Self { specs: Spec::classroom(devices), behaviours, sleeper, busy }
     }
@@ -146,7 +150,10 @@ impl Progress {
 
     /// Every device has every milestone behind it, and nothing went wrong.
     pub fn is_complete(&self) -> bool {
-        self.stages.iter().all(Stage::is_complete) && self.ran_twice == 0 && self.thrown_out == 0 && self.faults.is_empty()
+        self.stages.iter().all(Stage::is_complete)
+            && self.ran_twice == 0
+            && self.thrown_out == 0
+            && self.faults.is_empty()
     }
 }
 
@@ -170,7 +177,10 @@ mod tests {
         let stage = progress.find_stage(Milestone::Enrolled).unwrap();
         assert_eq!((stage.done, stage.expected, stage.last_at), (3, 3, Some(Timestamp(12))));
         assert_eq!(progress.find_stage(Milestone::Locked).unwrap().done, 1);
-        assert_eq!(progress.stages.iter().map(|s| s.milestone.name()).collect::<Vec<_>>(), ["enrolled", "DeviceInformation", "InstallProfile", "DeviceLock"]);
+        assert_eq!(
+            progress.stages.iter().map(|s| s.milestone.name()).collect::<Vec<_>>(),
+            ["enrolled", "DeviceInformation", "InstallProfile", "DeviceLock"]
+        );
         assert!(!progress.is_complete());
         for state in &mut states {
             for request_type in ["DeviceInformation", "InstallProfile", "DeviceLock"] {

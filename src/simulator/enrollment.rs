@@ -57,7 +57,11 @@ impl Device {
         let unlock_token = self.new_unlock_token(mdm.access_rights);
         let body = messages::token_update(&self.state, mdm, Channel::Device, &line, unlock_token.as_ref());
         self.send_check_in(link, enrolling, Channel::Device, "TokenUpdate", &body)?;
-        let user = if self.state.spec.person.is_some() && mdm.per_user_connections { self.check_user_in(link, enrolling)? } else { None };
+        let user = if self.state.spec.person.is_some() && mdm.per_user_connections {
+            self.check_user_in(link, enrolling)?
+        } else {
+            None
+        };
         // What waited on the old line (a result that the server has not taken) still waits.
         let carried = |new: Line, old: Option<Line>| Line { unsent: old.and_then(|l| l.unsent), ..new };
         self.state.device = Some(carried(line, self.state.device.take()));
@@ -120,7 +124,9 @@ mod tests {
     use super::super::network::{Network, tls_config};
     use super::super::spec::Spec;
     use super::super::state::SignatureShape;
-    use super::super::test_school::{check_ins, command, enrolled_with, hand_out, number, parts, pki, school, text, world};
+    use super::super::test_school::{
+        check_ins, command, enrolled_with, hand_out, number, parts, pki, school, text, world,
+    };
     use super::super::test_server::{Script, answer};
     use super::*;
     use crate::base::time::{Clock, ManualClock, SystemClock};
@@ -149,7 +155,8 @@ mod tests {
         let line = device.state().device.as_ref().unwrap();
         assert_eq!(said[1].data("Token").unwrap(), line.token.0);
         assert_eq!(said[1].data("UnlockToken").unwrap(), device.state().unlock_token.as_ref().unwrap().0);
-        let scep: Vec<_> = server.seen().iter().filter(|s| s.target.contains("PKIOperation")).map(|s| s.method.clone()).collect();
+        let scep: Vec<_> =
+            server.seen().iter().filter(|s| s.target.contains("PKIOperation")).map(|s| s.method.clone()).collect();
         assert_eq!(scep, ["POST"]);
         assert_eq!(device.standing(), Standing::Enrolled);
         let restored = Device::restore(Arc::clone(&device.world), &device.save()).unwrap();
@@ -166,7 +173,9 @@ mod tests {
         assert_eq!(messages(&server), ["Authenticate", "TokenUpdate", "TokenUpdate"]);
         let said = check_ins(&server);
         assert_eq!(said[2].string("UserID").unwrap(), device.spec().person.as_ref().unwrap().guid);
-        assert!(said[1].get("UnlockToken").is_none() && said[1].data("Token").unwrap() != said[2].data("Token").unwrap());
+        assert!(
+            said[1].get("UnlockToken").is_none() && said[1].data("Token").unwrap() != said[2].data("Token").unwrap()
+        );
         let mut without = parts();
         without.mdm.remove("ServerCapabilities");
         let server = school(0, None);
@@ -191,7 +200,12 @@ mod tests {
     #[test]
     fn checks_the_fingerprint_of_the_authority() {
         let der = pki().issuing.certificate.der();
-        let table = [(pki::digest::sha1(der).to_vec(), true), (pki::digest::sha256(der).to_vec(), true), (vec![0; 32], false), (vec![0; 16], false)];
+        let table = [
+            (pki::digest::sha1(der).to_vec(), true),
+            (pki::digest::sha256(der).to_vec(), true),
+            (vec![0; 32], false),
+            (vec![0; 16], false),
+        ];
         for (fingerprint, good) in table {
             let mut parts = parts();
             let Some(Value::Dictionary(inner)) = parts.scep.get_mut("PayloadContent") else { panic!() };
@@ -208,7 +222,9 @@ mod tests {
             let world = world(&server, Arc::new(ManualClock::at(SystemClock.now())));
             let mut device = enrolled_with(Kind::Ipad, 1, &world, parts().bytes());
             let before = device.state().held.clone();
-            assert!(matches!(device.enroll(&parts().bytes()), Err(DeviceError::Refused { status, .. }) if status == refuse));
+            assert!(
+                matches!(device.enroll(&parts().bytes()), Err(DeviceError::Refused { status, .. }) if status == refuse)
+            );
             assert_eq!((device.standing(), &device.state().held), (Standing::Enrolled, &before));
             let sent = messages(&server).len();
             assert_eq!(sent, if refuse == 401 { 1 } else { 3 });
@@ -238,12 +254,17 @@ mod tests {
     }
 
     /// Check-ins and SCEP to one server, commands to the other.
-    fn relay(school: std::net::SocketAddr, commands: std::net::SocketAddr) -> impl FnMut(&super::super::test_server::Seen) -> Vec<u8> + Send {
+    fn relay(
+        school: std::net::SocketAddr,
+        commands: std::net::SocketAddr,
+    ) -> impl FnMut(&super::super::test_server::Seen) -> Vec<u8> + Send {
         move |seen| {
             let to = if seen.target == "/mdm/command" { commands } else { school };
             let url = format!("http://{to}{}", seen.target).parse().unwrap();
-            let mut client = super::super::wire::Client::new(Arc::new(Network::default()), tls_config(&[], None).unwrap());
-            let request = super::super::wire::Request { method: &seen.method, url: &url, headers: &[], body: &seen.body };
+            let mut client =
+                super::super::wire::Client::new(Arc::new(Network::default()), tls_config(&[], None).unwrap());
+            let request =
+                super::super::wire::Request { method: &seen.method, url: &url, headers: &[], body: &seen.body };
             let got = client.send(&request).unwrap();
             answer(got.status, got.find_header("content-type").unwrap_or_default(), &got.body)
         }

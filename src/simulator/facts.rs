@@ -28,7 +28,9 @@ pub fn find_fact(state: &State, channel: Channel, query: &str) -> Option<(u32, V
         "Model" | "ModelNumber" => (DEVICE, text(&spec.model_number)),
         "ProductName" => (DEVICE, text(&spec.product)),
         "SerialNumber" => (DEVICE, text(&spec.serial)),
-        "IsAppleSilicon" | "HasBattery" | "SupportsiOSAppInstalls" | "SystemIntegrityProtectionEnabled" if mac => (DEVICE, flag(true)),
+        "IsAppleSilicon" | "HasBattery" | "SupportsiOSAppInstalls" | "SystemIntegrityProtectionEnabled" if mac => {
+            (DEVICE, flag(true))
+        }
         "SupportsLOMDevice" | "PINRequiredForEraseDevice" | "PINRequiredForDeviceLock" if mac => (DEVICE, flag(false)),
         "LocalHostName" | "HostName" if mac => (DEVICE, text(&spec.name.replace(' ', "-"))),
         "ActiveManagedUsers" if mac => {
@@ -66,7 +68,12 @@ pub fn security_info(state: &State) -> Dictionary {
         for key in ["FDE_Enabled", "SystemIntegrityProtectionEnabled", "AuthenticatedRootVolumeEnabled"] {
             put(key, Value::Boolean(true));
         }
-        for key in ["FDE_HasPersonalRecoveryKey", "FDE_HasInstitutionalRecoveryKey", "RemoteDesktopEnabled", "IsRecoveryLockEnabled"] {
+        for key in [
+            "FDE_HasPersonalRecoveryKey",
+            "FDE_HasInstitutionalRecoveryKey",
+            "RemoteDesktopEnabled",
+            "IsRecoveryLockEnabled",
+        ] {
             put(key, Value::Boolean(false));
         }
         let mut firewall = Dictionary::new();
@@ -132,5 +139,8 @@ fn mac_address(spec: &Spec, label: &str) -> String {
 
 fn imei(spec: &Spec) -> String {
     let digits: String = derive(spec.seed, "imei")[..12].iter().map(|b| char::from(b'0' + b % 10)).collect();
-    format!("35{}", digits.as_bytes().chunks(6).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>().join(" "))
+    format!(
+        "35{}",
+        digits.as_bytes().chunks(6).map(|c| String::from_utf8_lossy(c).into_owned()).collect::<Vec<_>>().join(" ")
+    )
 }

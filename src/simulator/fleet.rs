@@ -292,8 +292,8 @@ mod tests {
     use super::super::test_school::{command, enrolled_with, hand_out, parts, school, world};
     use super::super::test_server::{Script, answer};
     use super::*;
-    use crate::base::time::{ManualClock, SystemClock};
     use crate::base::time::Clock;
+    use crate::base::time::{ManualClock, SystemClock};
 
     const LONG: Duration = Duration::from_secs(20);
 
@@ -301,8 +301,13 @@ mod tests {
     fn locking_server() -> Script {
         Script::answering(|seen| {
             let body = String::from_utf8_lossy(&seen.body).into_owned();
-            let udid = body.split("<key>UDID</key>").nth(1).and_then(|s| s.split(['<', '>']).nth(2)).unwrap().to_owned();
-            if body.contains("Idle") { hand_out(&command(&udid, "DeviceLock", &[])) } else { answer(200, "text/plain", b"") }
+            let udid =
+                body.split("<key>UDID</key>").nth(1).and_then(|s| s.split(['<', '>']).nth(2)).unwrap().to_owned();
+            if body.contains("Idle") {
+                hand_out(&command(&udid, "DeviceLock", &[]))
+            } else {
+                answer(200, "text/plain", b"")
+            }
         })
     }
 

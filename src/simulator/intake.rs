@@ -14,7 +14,12 @@ use crate::plist::{Dict, Dictionary, parse_dict};
 
 impl Device {
     /// Reads a command, carries it out unless that was done before, and says what goes back.
-    pub(super) fn take_command(&mut self, link: &mut Link, channel: Channel, bytes: &[u8]) -> Result<Next, DeviceError> {
+    pub(super) fn take_command(
+        &mut self,
+        link: &mut Link,
+        channel: Channel,
+        bytes: &[u8],
+    ) -> Result<Next, DeviceError> {
         let command = match parse_dict(bytes) {
             Ok(dict) => dict,
             Err(error) => return self.unreadable(error.to_string()),
@@ -76,7 +81,8 @@ impl Device {
         if let Ok(command) = parse_dict(bytes)
             && let Ok(uuid) = command.string("CommandUUID")
         {
-            let request_type = command.dict("Command").ok().and_then(|b| b.string("RequestType").ok().map(str::to_owned));
+            let request_type =
+                command.dict("Command").ok().and_then(|b| b.string("RequestType").ok().map(str::to_owned));
             self.note_delivery(channel, uuid, &request_type.unwrap_or_default(), bytes);
         }
     }
@@ -92,7 +98,14 @@ impl Device {
         true
     }
 
-    fn execute(&mut self, link: &mut Link, channel: Channel, uuid: &str, request_type: &str, body: &Dict) -> Result<Next, DeviceError> {
+    fn execute(
+        &mut self,
+        link: &mut Link,
+        channel: Channel,
+        uuid: &str,
+        request_type: &str,
+        body: &Dict,
+    ) -> Result<Next, DeviceError> {
         let managed = self.managed.clone().ok_or(DeviceError::NotEnrolled)?;
         if let Some(known) = self.state.find_executed_mut(uuid) {
             known.executions += 1;
@@ -167,7 +180,10 @@ mod tests {
 
     #[test]
     fn erase_answers_and_then_nothing_is_left() {
-        let server = Script::start(vec![hand_out(&command("E", "EraseDevice", &[("PIN", text("123456"))])), hand_out(&command("A", "ProfileList", &[]))]);
+        let server = Script::start(vec![
+            hand_out(&command("E", "EraseDevice", &[("PIN", text("123456"))])),
+            hand_out(&command("A", "ProfileList", &[])),
+        ]);
         let (mut device, _) = enrolled(Kind::Mac, &server);
         device.poll(Channel::Device).unwrap();
         assert_eq!(statuses(&server), ["Idle", "Acknowledged"]);
@@ -178,7 +194,8 @@ mod tests {
     #[test]
     fn unreadable_commands() {
         let no_uuid = b"<plist><dict/></plist>".to_vec();
-        let no_type = b"<plist><dict><key>CommandUUID</key><string>X</string><key>Command</key><dict/></dict></plist>".to_vec();
+        let no_type =
+            b"<plist><dict><key>CommandUUID</key><string>X</string><key>Command</key><dict/></dict></plist>".to_vec();
         let server = Script::start(vec![hand_out(&no_type), hand_out(&no_uuid)]);
         let (mut device, _) = enrolled(Kind::Ipad, &server);
         assert!(matches!(device.poll(Channel::Device), Err(DeviceError::UnreadableCommand(_))));

@@ -41,7 +41,9 @@ impl KeyPool {
                     })
                 })
                 .collect();
-            running.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("the key generator panicked".to_owned())))
+            running
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|_| Err("the key generator panicked".to_owned())))
         })
     }
 

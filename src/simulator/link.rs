@@ -28,7 +28,12 @@ struct Signer {
 }
 
 impl Link {
-    pub(super) fn open(world: &World, managed: &Managed, held: &Held, behaviour: &Behaviour) -> Result<Self, DeviceError> {
+    pub(super) fn open(
+        world: &World,
+        managed: &Managed,
+        held: &Held,
+        behaviour: &Behaviour,
+    ) -> Result<Self, DeviceError> {
         let broken = |what: &str| DeviceError::Saved(format!("the identity's {what} cannot be read"));
         let signer = if managed.enrolling.mdm.sign_message {
             let leaf = held.chain.first().ok_or_else(|| broken("certificate"))?;
@@ -50,9 +55,18 @@ impl Link {
     }
 
     /// PUTs a body and is gone, as told.
-    pub(super) fn put_and_leave(&mut self, url: &Url, content_type: &str, body: &[u8], delivery: Delivery) -> Result<(), WireError> {
+    pub(super) fn put_and_leave(
+        &mut self,
+        url: &Url,
+        content_type: &str,
+        body: &[u8],
+        delivery: Delivery,
+    ) -> Result<(), WireError> {
         let signature = self.signature(body)?;
-        self.client.send_and_leave(&Request { method: "PUT", url, headers: &headers(content_type, &signature), body }, delivery)
+        self.client.send_and_leave(
+            &Request { method: "PUT", url, headers: &headers(content_type, &signature), body },
+            delivery,
+        )
     }
 
     fn signature(&self, body: &[u8]) -> Result<Option<String>, WireError> {
@@ -93,11 +107,13 @@ mod tests {
         let pki = pki();
         let names = [name.to_owned()];
         let now = SystemClock.now();
-        let leaf = issue_tls_server(&pki.issuing, &names, &pki.key.spki_der(), now, 30, &crate::pki::SystemRandom).unwrap();
+        let leaf =
+            issue_tls_server(&pki.issuing, &names, &pki.key.spki_der(), now, 30, &crate::pki::SystemRandom).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(pki.root.certificate.der().to_vec())).unwrap();
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
         let chain = [leaf.der(), pki.issuing.certificate.der()].map(|der| CertificateDer::from(der.to_vec())).to_vec();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pki.key.to_pkcs8_der().expose().clone()));
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -108,7 +124,8 @@ mod tests {
     fn serve(listener: TcpListener, config: Arc<ServerConfig>) {
         std::thread::spawn(move || {
             for tcp in listener.incoming() {
-                let mut stream = BufReader::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp.unwrap()));
+                let mut stream =
+                    BufReader::new(StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), tcp.unwrap()));
                 let mut length = 0;
                 let mut line = String::new();
                 while stream.read_line(&mut line).is_ok_and(|n| n > 2) {
@@ -124,7 +141,8 @@ mod tests {
                 let tls = stream.get_mut();
                 let peer = tls.conn.peer_certificates().unwrap()[0].to_vec();
                 let text = format!("{:?} {}", tls.conn.handshake_kind().unwrap(), peer == pki().identity);
-                tls.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).as_bytes()).unwrap();
+                tls.write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).as_bytes())
+                    .unwrap();
                 tls.flush().unwrap();
             }
         });

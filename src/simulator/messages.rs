@@ -34,7 +34,13 @@ pub fn authenticate(state: &State, mdm: &MdmPayload) -> Vec<u8> {
 }
 
 /// Where to push; for the device channel with the unlock token, if there is one.
-pub fn token_update(state: &State, mdm: &MdmPayload, channel: Channel, line: &Line, unlock_token: Option<&Blob>) -> Vec<u8> {
+pub fn token_update(
+    state: &State,
+    mdm: &MdmPayload,
+    channel: Channel,
+    line: &Line,
+    unlock_token: Option<&Blob>,
+) -> Vec<u8> {
     let mut message = check_in("TokenUpdate", state, channel);
     put(&mut message, "Topic", &mdm.topic);
     put(&mut message, "PushMagic", &line.magic);
@@ -110,7 +116,13 @@ fn check_in(message_type: &str, state: &State, channel: Channel) -> Dictionary {
     message
 }
 
-fn outgoing(mut report: Dictionary, status: &str, command_uuid: Option<&str>, state: &State, channel: Channel) -> Outgoing {
+fn outgoing(
+    mut report: Dictionary,
+    status: &str,
+    command_uuid: Option<&str>,
+    state: &State,
+    channel: Channel,
+) -> Outgoing {
     if let Some(uuid) = command_uuid {
         put(&mut report, "CommandUUID", uuid);
     }

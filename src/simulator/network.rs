@@ -98,7 +98,13 @@ impl FromStr for Url {
             return Err(bad());
         }
         let port = match port {
-            "" => if secure { 443 } else { 80 },
+            "" => {
+                if secure {
+                    443
+                } else {
+                    80
+                }
+            }
             digits => digits.parse().map_err(|_| bad())?,
         };
         let target = match target.as_bytes().first() {
@@ -222,7 +228,17 @@ mod tests {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.host.as_str(), url.port, url.target.as_str()), (host, port, target), "{text}");
         }
-        for bad in ["", "mdm.test", "ftp://a/", "https://", "https://u@h/", "https://h:x/", "https://h:70000/", "https://a b/", "https://h/#f"] {
+        for bad in [
+            "",
+            "mdm.test",
+            "ftp://a/",
+            "https://",
+            "https://u@h/",
+            "https://h:x/",
+            "https://h:70000/",
+            "https://a b/",
+            "https://h/#f",
+        ] {
             assert!(bad.parse::<Url>().is_err(), "{bad}");
         }
         let url: Url = "https://h/scep?a=1".parse().unwrap();
@@ -234,7 +250,13 @@ mod tests {
     fn nothing_leaves_this_machine() {
         let network = Network::default();
         let find = |url: &str| network.find(&url.parse().unwrap());
-        for away in ["https://example.com/", "https://10.0.0.1/", "https://192.168.1.2:8443/", "https://[2001:db8::1]/", "https://0.0.0.0/"] {
+        for away in [
+            "https://example.com/",
+            "https://10.0.0.1/",
+            "https://192.168.1.2:8443/",
+            "https://[2001:db8::1]/",
+            "https://0.0.0.0/",
+        ] {
             assert!(matches!(find(away), Err(WireError::NotLoopback(_))), "{away}");
         }
         assert!(network.route("example.com", "93.184.216.34:443".parse().unwrap(), Via::Tls).is_err());

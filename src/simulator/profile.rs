@@ -70,7 +70,7 @@ pub struct Enrolling {
     pub mdm: MdmPayload,
 }
 
-/// `com.apple.security.scep`, sheet defaults filled in.
+/// `com.apple.security.scep`, Apple's defaults filled in.
 #[derive(Debug, Clone)]
 pub struct ScepPayload {
     pub url: Url,
@@ -152,12 +152,18 @@ impl Profile {
 /// [`Refusal`] for every rule of the MDM payload that is broken.
 pub fn read_enrollment(bytes: &[u8]) -> Result<Enrolling, Refusal> {
     let profile = read(bytes)?;
-    let mdm = profile.find_single("com.apple.mdm").ok_or_else(|| Refusal::mdm(12001, "the profile does not hold exactly one com.apple.mdm payload"))?;
+    let mdm = profile
+        .find_single("com.apple.mdm")
+        .ok_or_else(|| Refusal::mdm(12001, "the profile does not hold exactly one com.apple.mdm payload"))?;
     let wanted = filled(&mdm.dict, "IdentityCertificateUUID")?;
     let identity = profile.payloads.iter().find(|p| p.uuid == wanted);
-    let identity = identity.ok_or_else(|| Refusal::mdm(12004, "IdentityCertificateUUID names no payload of this profile"))?;
+    let identity =
+        identity.ok_or_else(|| Refusal::mdm(12004, "IdentityCertificateUUID names no payload of this profile"))?;
     if identity.kind != "com.apple.security.scep" {
-        let text = format!("the identity is a {} payload; this simulated device gets its identity by SCEP only", identity.kind);
+        let text = format!(
+            "the identity is a {} payload; this simulated device gets its identity by SCEP only",
+            identity.kind
+        );
         return Err(Refusal::mdm(12004, text));
     }
     let (scep, mdm) = (read_scep(&identity.dict)?, read_mdm(&mdm.dict)?);
@@ -168,7 +174,7 @@ pub fn read_enrollment(bytes: &[u8]) -> Result<Enrolling, Refusal> {
     Ok(Enrolling { certificates, scep, mdm, profile })
 }
 
-/// Whether `new` may take the place of `old` (sheet: immutable URLs, topic, user channel; rights may shrink, never grow).
+/// Whether `new` may take the place of `old` (immutable URLs, topic, user channel; rights may shrink, never grow).
 ///
 /// # Errors
 /// [`Refusal`] naming the first key that may not change.
@@ -195,7 +201,8 @@ fn unwrap_signature(bytes: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), Refusal> {
     if bytes.first() != Some(&0x30) {
         return Ok((bytes.to_vec(), Vec::new()));
     }
-    let signed = pki::cms::verify_attached(bytes).map_err(|e| Refusal::profile(1003, format!("the profile's signature is broken: {e}")))?;
+    let signed = pki::cms::verify_attached(bytes)
+        .map_err(|e| Refusal::profile(1003, format!("the profile's signature is broken: {e}")))?;
     let others = signed.certificates.iter().filter(|c| **c != signed.signer);
     let signers = std::iter::once(&signed.signer).chain(others).map(|c| c.der().to_vec()).collect();
     Ok((signed.content, signers))
@@ -223,7 +230,10 @@ fn read_payloads(values: &[Value]) -> Result<Vec<Payload>, Refusal> {
             return Err(Refusal::profile(1007, format!("two payloads share the PayloadUUID {}", payload.uuid)));
         }
         if !identifiers.insert(payload.identifier.clone()) {
-            return Err(Refusal::profile(1008, format!("two payloads share the PayloadIdentifier {}", payload.identifier)));
+            return Err(Refusal::profile(
+                1008,
+                format!("two payloads share the PayloadIdentifier {}", payload.identifier),
+            ));
         }
         payloads.push(payload);
     }
@@ -250,7 +260,10 @@ fn read_mdm(dict: &Dict) -> Result<MdmPayload, Refusal> {
     let check_in_url = dict.find_string("CheckInURL")?.map(|text| secure("CheckInURL", text)).transpose()?;
     let capabilities = read_capabilities(dict)?;
     if dict.flag("UseDevelopmentAPNS")? {
-        return Err(Refusal::mdm(12022, "UseDevelopmentAPNS is set, but push certificates from Apple's portal are production only"));
+        return Err(Refusal::mdm(
+            12022,
+            "UseDevelopmentAPNS is set, but push certificates from Apple's portal are production only",
+        ));
     }
     Ok(MdmPayload {
         topic,
@@ -297,17 +310,22 @@ fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
     let key_size = match dict.find_integer("Keysize")? {
         Some(2048) => 2048,
         Some(4096) => 4096,
-        other => return Err(bad(format!("Keysize is {} (1024 when absent); 2048 or 4096 is wanted", other.unwrap_or(1024)))),
+        other => {
+            return Err(bad(format!("Keysize is {} (1024 when absent); 2048 or 4096 is wanted", other.unwrap_or(1024))));
+        }
     };
     Ok(ScepPayload {
         url,
         name: dict.find_string("Name")?.map(str::to_owned),
-        subject: read_subject(dict.find_array("Subject")?.unwrap_or_default()).ok_or_else(|| bad("Subject is not a list of RDNs".to_owned()))?,
+        subject: read_subject(dict.find_array("Subject")?.unwrap_or_default())
+            .ok_or_else(|| bad("Subject is not a list of RDNs".to_owned()))?,
         challenge: dict.find_string("Challenge")?.map(str::to_owned),
         key_size,
         fingerprint: dict.find_data("CAFingerprint")?.map(<[u8]>::to_vec),
         retries: dict.find_integer("Retries")?.map_or(3, |n| u32::try_from(n.clamp(0, 100)).unwrap_or(3)),
-        retry_delay_secs: dict.find_integer("RetryDelay")?.map_or(10, |n| u64::try_from(n.clamp(0, 3600)).unwrap_or(10)),
+        retry_delay_secs: dict
+            .find_integer("RetryDelay")?
+            .map_or(10, |n| u64::try_from(n.clamp(0, 3600)).unwrap_or(10)),
     })
 }
 
@@ -321,7 +339,11 @@ fn read_subject(rdns: &[Value]) -> Option<Vec<Vec<(String, String)>>> {
 }
 
 fn read_certificates(payload: &Payload) -> Result<Vec<Vec<u8>>, Refusal> {
-    let bad = |text: &str| Refusal { domain: "MCCertificateErrorDomain", code: 9000, text: format!("{}: {text}", payload.identifier) };
+    let bad = |text: &str| Refusal {
+        domain: "MCCertificateErrorDomain",
+        code: 9000,
+        text: format!("{}: {text}", payload.identifier),
+    };
     match payload.kind.as_str() {
         "com.apple.security.root" | "com.apple.security.pkcs1" => {
             let der = payload.dict.data("PayloadContent")?;
@@ -369,25 +391,40 @@ mod tests {
             ("profile version", 1002, |p| p.top.insert("PayloadVersion".into(), number(2)).map_or((), drop)),
             ("no identifier", 1000, |p| p.top.remove("PayloadIdentifier").map_or((), drop)),
             ("same uuid twice", 1007, |p| p.root.insert("PayloadUUID".into(), text("MDM")).map_or((), drop)),
-            ("same identifier twice", 1008, |p| p.root.insert("PayloadIdentifier".into(), p.mdm["PayloadIdentifier"].clone()).map_or((), drop)),
+            ("same identifier twice", 1008, |p| {
+                p.root.insert("PayloadIdentifier".into(), p.mdm["PayloadIdentifier"].clone()).map_or((), drop)
+            }),
             ("no mdm payload", 12001, |p| p.mdm.insert("PayloadType".into(), text("com.apple.other")).map_or((), drop)),
-            ("identity not found", 12004, |p| p.mdm.insert("IdentityCertificateUUID".into(), text("X")).map_or((), drop)),
-            ("identity is a root", 12004, |p| p.mdm.insert("IdentityCertificateUUID".into(), text("ROOT")).map_or((), drop)),
+            ("identity not found", 12004, |p| {
+                p.mdm.insert("IdentityCertificateUUID".into(), text("X")).map_or((), drop)
+            }),
+            ("identity is a root", 12004, |p| {
+                p.mdm.insert("IdentityCertificateUUID".into(), text("ROOT")).map_or((), drop)
+            }),
             ("topic", 12022, |p| p.mdm.insert("Topic".into(), text("com.example")).map_or((), drop)),
             ("plain http", 12004, |p| p.mdm.insert("ServerURL".into(), text("http://mdm.test/")).map_or((), drop)),
-            ("plain http check-in", 12004, |p| p.mdm.insert("CheckInURL".into(), text("http://mdm.test/")).map_or((), drop)),
+            ("plain http check-in", 12004, |p| {
+                p.mdm.insert("CheckInURL".into(), text("http://mdm.test/")).map_or((), drop)
+            }),
             ("no rights", 12000, |p| p.mdm.remove("AccessRights").map_or((), drop)),
             ("rights zero", 12000, |p| p.mdm.insert("AccessRights".into(), number(0)).map_or((), drop)),
             ("rights too many", 12000, |p| p.mdm.insert("AccessRights".into(), number(8192)).map_or((), drop)),
             ("right 2 without 1", 12000, |p| p.mdm.insert("AccessRights".into(), number(2)).map_or((), drop)),
             ("right 128 without 64", 12000, |p| p.mdm.insert("AccessRights".into(), number(128)).map_or((), drop)),
-            ("development push", 12022, |p| p.mdm.insert("UseDevelopmentAPNS".into(), Value::Boolean(true)).map_or((), drop)),
+            ("development push", 12022, |p| {
+                p.mdm.insert("UseDevelopmentAPNS".into(), Value::Boolean(true)).map_or((), drop)
+            }),
             ("capability twice", 12004, |p| {
                 p.mdm.insert("ServerCapabilities".into(), Value::Array(vec![text("a"), text("a")]));
             }),
-            ("root is no certificate", 9000, |p| p.root.insert("PayloadContent".into(), Value::Data(vec![1, 2])).map_or((), drop)),
+            ("root is no certificate", 9000, |p| {
+                p.root.insert("PayloadContent".into(), Value::Data(vec![1, 2])).map_or((), drop)
+            }),
             ("weak key", 22000, |p| {
-                p.scep.insert("PayloadContent".into(), Value::Dictionary(dict(&[("URL", text("https://mdm.test/scep"))])));
+                p.scep.insert(
+                    "PayloadContent".into(),
+                    Value::Dictionary(dict(&[("URL", text("https://mdm.test/scep"))])),
+                );
             }),
             ("no payloads", 1000, |p| p.top.insert("PayloadContent".into(), text("x")).map_or((), drop)),
         ];
@@ -411,8 +448,14 @@ mod tests {
         };
         assert_eq!(against(|_| {}), Ok(()));
         assert_eq!(against(|p| p.mdm.insert("AccessRights".into(), number(1)).map_or((), drop)), Ok(()));
-        assert_eq!(against(|p| p.mdm.insert("Topic".into(), text("com.apple.mgmt.other")).map_or((), drop)), Err(12012));
-        assert_eq!(against(|p| p.mdm.insert("ServerURL".into(), text("https://other.test/")).map_or((), drop)), Err(12012));
+        assert_eq!(
+            against(|p| p.mdm.insert("Topic".into(), text("com.apple.mgmt.other")).map_or((), drop)),
+            Err(12012)
+        );
+        assert_eq!(
+            against(|p| p.mdm.insert("ServerURL".into(), text("https://other.test/")).map_or((), drop)),
+            Err(12012)
+        );
         assert_eq!(against(|p| p.mdm.remove("CheckInURL").map_or((), drop)), Err(12012));
         assert_eq!(against(|p| p.mdm.remove("ServerCapabilities").map_or((), drop)), Err(12012));
         assert_eq!(against(|p| p.top.insert("PayloadIdentifier".into(), text("another")).map_or((), drop)), Err(12012));

@@ -32,7 +32,12 @@ pub(super) struct Identity {
 ///
 /// # Errors
 /// [`DeviceError::Scep`] in plain words, or what the network said.
-pub(super) fn obtain(world: &World, anchors: &[Vec<u8>], enrolling: &Enrolling, behaviour: &Behaviour) -> Result<Identity, DeviceError> {
+pub(super) fn obtain(
+    world: &World,
+    anchors: &[Vec<u8>],
+    enrolling: &Enrolling,
+    behaviour: &Behaviour,
+) -> Result<Identity, DeviceError> {
     let payload = &enrolling.scep;
     let client = Client::new(Arc::clone(&world.network), tls_config(anchors, None)?);
     let mut talk = Talk { client, payload };
@@ -68,18 +73,40 @@ impl Pending {
         let (signer, signer_key) = world.keys.signer(world.clock.now(), &*world.random).map_err(bad)?;
         // Opaque to the server; Apple's client takes a digest of the key, so that a repeated request is the same transaction.
         let transaction_id = hex::encode_upper(sha1(&key.spki_der()));
-        Ok(Self { signer, signer_key, ca, transaction_id, csr: pki::csr::create(key, &subject, payload.challenge.as_deref()) })
+        Ok(Self {
+            signer,
+            signer_key,
+            ca,
+            transaction_id,
+            csr: pki::csr::create(key, &subject, payload.challenge.as_deref()),
+        })
     }
 
     fn first(&self, world: &World) -> Result<Vec<u8>, ScepError> {
         let (cipher, digest) = (ContentCipher::Aes128Cbc, DigestKind::Sha256);
-        client::build_request(&self.csr, &self.signer, &self.signer_key, &self.ca, &self.transaction_id, cipher, digest, &*world.random)
+        client::build_request(
+            &self.csr,
+            &self.signer,
+            &self.signer_key,
+            &self.ca,
+            &self.transaction_id,
+            cipher,
+            digest,
+            &*world.random,
+        )
     }
 
     fn again(&self, world: &World) -> Result<Vec<u8>, DeviceError> {
         let csr = pki::csr::Csr::parse(&self.csr).map_err(|e| bad(e.to_string()))?;
-        client::build_poll(csr.subject_der(), &self.signer, &self.signer_key, &self.ca, &self.transaction_id, &*world.random)
-            .map_err(|e| bad(e.to_string()))
+        client::build_poll(
+            csr.subject_der(),
+            &self.signer,
+            &self.signer_key,
+            &self.ca,
+            &self.transaction_id,
+            &*world.random,
+        )
+        .map_err(|e| bad(e.to_string()))
     }
 }
 
@@ -161,7 +188,12 @@ impl Talk<'_> {
         let url: Url;
         let sent = if post {
             url = self.payload.url.with_query("operation=PKIOperation");
-            Request { method: "POST", url: &url, headers: &[("Content-Type", "application/x-pki-message")], body: request }
+            Request {
+                method: "POST",
+                url: &url,
+                headers: &[("Content-Type", "application/x-pki-message")],
+                body: request,
+            }
         } else {
             let message = STANDARD.encode(request).replace('=', "%3D");
             url = self.payload.url.with_query(&format!("operation=PKIOperation&message={message}"));
@@ -172,7 +204,11 @@ impl Talk<'_> {
 
     fn send(&mut self, operation: &str, request: &Request<'_>) -> Result<Answer, DeviceError> {
         let answer = self.client.send(request)?;
-        if answer.status == 200 { Ok(answer) } else { Err(bad(format!("{operation} was answered with HTTP status {}", answer.status))) }
+        if answer.status == 200 {
+            Ok(answer)
+        } else {
+            Err(bad(format!("{operation} was answered with HTTP status {}", answer.status)))
+        }
     }
 }
 

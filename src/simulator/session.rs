@@ -153,9 +153,11 @@ impl Device {
 
     fn note_sent(&mut self, channel: Channel, report: &Outgoing, sent: &Sent) {
         let event = match sent {
-            Sent::Answered(answer) => {
-                Event::Report { status: report.status.clone(), command_uuid: report.command_uuid.clone(), answer: answer.status }
-            }
+            Sent::Answered(answer) => Event::Report {
+                status: report.status.clone(),
+                command_uuid: report.command_uuid.clone(),
+                answer: answer.status,
+            },
             Sent::Left => Event::Left,
             Sent::Failed(error) => Event::Failed { what: error.to_string() },
         };
@@ -238,7 +240,12 @@ mod tests {
 
     #[test]
     fn answers_commands_until_the_empty_body() {
-        let server = Script::start(vec![hand_out(&info("A")), hand_out(&install("B")), hand_out(&command("C", "Nonsense", &[])), nothing()]);
+        let server = Script::start(vec![
+            hand_out(&info("A")),
+            hand_out(&install("B")),
+            hand_out(&command("C", "Nonsense", &[])),
+            nothing(),
+        ]);
         let (mut device, _) = enrolled(Kind::Ipad, &server);
         device.poll(Channel::Device).unwrap();
         assert_eq!(statuses(&server), ["Idle", "Acknowledged", "Acknowledged", "Error"]);
@@ -268,7 +275,10 @@ mod tests {
         device.poll(channel).unwrap();
         assert_eq!(statuses(&server), ["Idle", "NotNow", "Idle", "Acknowledged"]);
         let done = &device.executed()[0];
-        assert_eq!((done.deliveries, done.not_now, done.executions, done.status.as_deref()), (2, 1, 1, Some("Acknowledged")));
+        assert_eq!(
+            (done.deliveries, done.not_now, done.executions, done.status.as_deref()),
+            (2, 1, 1, Some("Acknowledged"))
+        );
         assert!(device.faults().is_empty() && device.find_due().is_none());
 
         let server = Script::start(vec![hand_out(&install("B")), hand_out(&info("C")), nothing()]);
@@ -345,11 +355,13 @@ mod tests {
 
     #[test]
     fn sends_results_twice_when_told() {
-        let server = Script::start(vec![hand_out(&info("A")), hand_out(&info("B")), hand_out(&info("B")), nothing(), nothing()]);
+        let server =
+            Script::start(vec![hand_out(&info("A")), hand_out(&info("B")), hand_out(&info("B")), nothing(), nothing()]);
         let (mut device, _) = enrolled(Kind::Ipad, &server);
         device.behaviour_mut().duplicates = true;
         device.poll(Channel::Device).unwrap();
-        let uuids: Vec<_> = reports(&server).iter().map(|r| r.find_string("CommandUUID").unwrap().unwrap_or("-").to_owned()).collect();
+        let uuids: Vec<_> =
+            reports(&server).iter().map(|r| r.find_string("CommandUUID").unwrap().unwrap_or("-").to_owned()).collect();
         assert_eq!(uuids, ["-", "A", "A", "B", "B"]);
         assert_eq!((device.executed()[1].deliveries, device.executed()[1].executions), (2, 1));
         assert!(device.faults().is_empty());
@@ -361,7 +373,11 @@ mod tests {
         let (mut device, _) = enrolled(Kind::Mac, &server);
         device.poll(Channel::User).unwrap();
         let person = device.spec().person.clone().unwrap();
-        assert!(reports(&server).iter().all(|r| r.string("UserID").unwrap() == person.guid && r.get("UserShortName").is_some()));
+        assert!(
+            reports(&server)
+                .iter()
+                .all(|r| r.string("UserID").unwrap() == person.guid && r.get("UserShortName").is_some())
+        );
         assert_eq!(device.state().profiles[0].channel, Channel::User);
     }
 

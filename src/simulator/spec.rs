@@ -149,10 +149,12 @@ fn udid(kind: Kind, product: &str, seed: u64) -> String {
 
 fn name_of(seed: u64) -> [&'static str; 2] {
     const GIVEN: [&str; 16] = [
-        "Ada", "Grace", "Emmy", "Lise", "Marie", "Rosa", "Vera", "Irene", "Alan", "Niels", "Max", "Carl", "Leo", "Paul", "Kurt", "Hans",
+        "Ada", "Grace", "Emmy", "Lise", "Marie", "Rosa", "Vera", "Irene", "Alan", "Niels", "Max", "Carl", "Leo",
+        "Paul", "Kurt", "Hans",
     ];
     const FAMILY: [&str; 16] = [
-        "Acker", "Baum", "Dorn", "Esche", "Feld", "Garten", "Hain", "Kamp", "Linde", "Moor", "Nuss", "Obst", "Quell", "Rose", "Sand", "Wiese",
+        "Acker", "Baum", "Dorn", "Esche", "Feld", "Garten", "Hain", "Kamp", "Linde", "Moor", "Nuss", "Obst", "Quell",
+        "Rose", "Sand", "Wiese",
     ];
     let hash = derive(seed, "person name");
     [GIVEN[usize::from(hash[0] % 16)], FAMILY[usize::from(hash[1] % 16)]]

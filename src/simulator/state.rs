@@ -173,15 +173,27 @@ pub struct Executed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A check-in message and the status it got.
-    CheckIn { message: String, status: u16 },
+    CheckIn {
+        message: String,
+        status: u16,
+    },
     Pushed,
     /// The push named a magic that is not ours.
     PushIgnored,
     /// A report (`Idle`, `Acknowledged`, …) and the HTTP status it got.
-    Report { status: String, command_uuid: Option<String>, answer: u16 },
-    Command { command_uuid: String, request_type: String },
+    Report {
+        status: String,
+        command_uuid: Option<String>,
+        answer: u16,
+    },
+    Command {
+        command_uuid: String,
+        request_type: String,
+    },
     /// No answer, or none that helps.
-    Failed { what: String },
+    Failed {
+        what: String,
+    },
     /// It left on purpose before the answer, or in the middle of the body.
     Left,
 }

@@ -35,7 +35,8 @@ pub fn pki() -> &'static Pki {
         let root = new_root("Test", now, &SystemRandom);
         let issuing = new_issuing_ca(&root, "Test", now, &SystemRandom);
         let key = PrivateKey::generate_rsa(2048).unwrap();
-        let identity = issue_device_identity(&issuing, &key.spki_der(), "device", "Test", now, 365, &SystemRandom).unwrap();
+        let identity =
+            issue_device_identity(&issuing, &key.spki_der(), "device", "Test", now, 365, &SystemRandom).unwrap();
         Pki { root, issuing, key, identity: identity.der().to_vec() }
     })
 }
@@ -82,17 +83,25 @@ pub fn parts() -> Parts {
             ("PayloadIdentifier", text(MDM_IDENTIFIER)),
             ("PayloadUUID", text("TOP")),
         ]),
-        root: payload("com.apple.security.root", "ROOT", &[("PayloadContent", Value::Data(pki().root.certificate.der().to_vec()))]),
+        root: payload(
+            "com.apple.security.root",
+            "ROOT",
+            &[("PayloadContent", Value::Data(pki().root.certificate.der().to_vec()))],
+        ),
         scep: payload("com.apple.security.scep", "SCEP", &[("PayloadContent", Value::Dictionary(inner))]),
-        mdm: payload("com.apple.mdm", "MDM", &[
-            ("IdentityCertificateUUID", text("SCEP")),
-            ("Topic", text("com.apple.mgmt.External.test")),
-            ("ServerURL", text("https://mdm.test/mdm/command")),
-            ("CheckInURL", text("https://mdm.test/mdm/checkin")),
-            ("AccessRights", number(8191)),
-            ("CheckOutWhenRemoved", Value::Boolean(true)),
-            ("ServerCapabilities", Value::Array(vec![text("com.apple.mdm.per-user-connections")])),
-        ]),
+        mdm: payload(
+            "com.apple.mdm",
+            "MDM",
+            &[
+                ("IdentityCertificateUUID", text("SCEP")),
+                ("Topic", text("com.apple.mgmt.External.test")),
+                ("ServerURL", text("https://mdm.test/mdm/command")),
+                ("CheckInURL", text("https://mdm.test/mdm/checkin")),
+                ("AccessRights", number(8191)),
+                ("CheckOutWhenRemoved", Value::Boolean(true)),
+                ("ServerCapabilities", Value::Array(vec![text("com.apple.mdm.per-user-connections")])),
+            ],
+        ),
     }
 }
 
@@ -160,7 +169,10 @@ pub fn reports(server: &Script) -> Vec<Dict> {
 
 /// Their statuses, in order.
 pub fn statuses(server: &Script) -> Vec<String> {
-    reports(server).iter().map(|r| r.find_string("Status").unwrap().or(r.find_string("MessageType").unwrap()).unwrap().to_owned()).collect()
+    reports(server)
+        .iter()
+        .map(|r| r.find_string("Status").unwrap().or(r.find_string("MessageType").unwrap()).unwrap().to_owned())
+        .collect()
 }
 
 /// A small honest server: SCEP (pending `pending` times), check-ins accepted, no commands. Refuses Authenticate with `refuse` if given.

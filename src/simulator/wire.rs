@@ -208,7 +208,8 @@ impl Connection {
     fn write(&mut self, request: &Request<'_>, sent: &[u8]) -> Result<(), WireError> {
         let mut bytes = Vec::with_capacity(512 + sent.len());
         let (method, url) = (request.method, request.url);
-        bytes.extend_from_slice(format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", url.target, url.authority()).as_bytes());
+        bytes
+            .extend_from_slice(format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", url.target, url.authority()).as_bytes());
         for (name, value) in request.headers {
             bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
         }
@@ -243,14 +244,17 @@ impl Connection {
                 continue;
             }
             let mut answer = Answer { status, headers, body: Vec::new() };
-            let says = |name: &str, word: &str| answer.find_header(name).is_some_and(|v| v.to_ascii_lowercase().contains(word));
+            let says = |name: &str, word: &str| {
+                answer.find_header(name).is_some_and(|v| v.to_ascii_lowercase().contains(word))
+            };
             let mut keep = if version_1_1 && !says("connection", "close") { Keep::Open } else { Keep::Close };
             answer.body = if matches!(status, 204 | 304) {
                 Vec::new()
             } else if says("transfer-encoding", "chunked") {
                 self.read_chunks()?
             } else if let Some(length) = answer.find_header("content-length") {
-                let length = length.trim().parse().map_err(|_| WireError::BadAnswer("Content-Length is not a number"))?;
+                let length =
+                    length.trim().parse().map_err(|_| WireError::BadAnswer("Content-Length is not a number"))?;
                 self.read_exactly(length)?
             } else {
                 keep = Keep::Close;
@@ -288,7 +292,11 @@ impl Connection {
         }
         if line.pop() != Some(b'\n') {
             let broken = io::Error::new(io::ErrorKind::UnexpectedEof, "closed before the answer");
-            return Err(if read as u64 == *left { WireError::BadAnswer("the head is too long") } else { broken.into() });
+            return Err(if read as u64 == *left {
+                WireError::BadAnswer("the head is too long")
+            } else {
+                broken.into()
+            });
         }
         *left -= read as u64;
         if line.last() == Some(&b'\r') {
@@ -358,13 +366,18 @@ mod tests {
 
     #[test]
     fn keeps_the_connection_and_reads_both_kinds_of_body() {
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n".to_vec();
+        let chunked =
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: t\r\n\r\n"
+                .to_vec();
         let server = Script::start(vec![chunked, answer(404, "text/plain", b"no")]);
         let url = server.url("/mdm");
         let mut client = client();
         assert_eq!(client.send(&put(&url, b"one")).unwrap().body, b"abcde");
         let second = client.send(&put(&url, b"two")).unwrap();
-        assert_eq!((second.status, second.body.as_slice(), second.find_header("content-type")), (404, &b"no"[..], Some("text/plain")));
+        assert_eq!(
+            (second.status, second.body.as_slice(), second.find_header("content-type")),
+            (404, &b"no"[..], Some("text/plain"))
+        );
         let seen = server.seen();
         assert_eq!(seen.iter().map(|r| r.body.clone()).collect::<Vec<_>>(), [b"one".to_vec(), b"two".to_vec()]);
         assert_eq!(seen.iter().map(|r| r.connection).collect::<Vec<_>>(), [0, 0]);
