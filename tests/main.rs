@@ -3,7 +3,6 @@
 //! One binary, because every further one links the whole server again.
 #![allow(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
 )]
