@@ -1,11 +1,11 @@
 //! `cordon push-cert`: the certificate that Apple's push service knows the school by: request, import, show.
 
 use super::failure::Failure;
+use super::files;
 use super::moment::told_field;
 use super::reach::{Api, Call};
 use super::table::{Facts, cell, field};
 use super::voice::Voice;
-use super::files;
 use crate::base::time::Timestamp;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -84,7 +84,9 @@ fn request(api: &dyn Api, args: &RequestArgs, voice: &mut Voice<'_>) -> Result<(
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             files::write_private(path, pem.as_bytes())?;
-            voice.show(&json!({ "output": path.to_string_lossy(), "csr_pem": pem }), || format!("Wrote {}.", path.display()))?;
+            voice.show(&json!({ "output": path.to_string_lossy(), "csr_pem": pem }), || {
+                format!("Wrote {}.", path.display())
+            })?;
         }
         None => voice.show(&made, || pem)?,
     }
@@ -127,7 +129,14 @@ fn one(item: &Value, now: Timestamp) -> String {
     facts.add("Valid from", field(item, "not_before"));
     let (until, in_words) = (cell(item, "not_after"), told_field(&item["not_after"], now));
     facts.add("Valid until", if until == in_words { until } else { format!("{until} ({in_words})") });
-    facts.add("Used for", if item["current"] == json!(true) { "new enrolments, and devices that hold this topic" } else { "devices that hold this topic" });
+    facts.add(
+        "Used for",
+        if item["current"] == json!(true) {
+            "new enrolments, and devices that hold this topic"
+        } else {
+            "devices that hold this topic"
+        },
+    );
     facts.add("Paused", field(item, "paused_why"));
     facts.render()
 }
@@ -145,8 +154,14 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
-        let fake = Fake::new(|_| (201, json!({"topic": "com.apple.mgmt.X", "not_after": "2026-11-28T12:00:00Z", "current": true, "warnings": ["not Apple's"]})));
-        let mut args = ImportArgs { certificate: file("c.pem", "CERT"), key: Some(file("k.pem", "KEY")), additional: false };
+        let fake = Fake::new(|_| {
+            (
+                201,
+                json!({"topic": "com.apple.mgmt.X", "not_after": "2026-11-28T12:00:00Z", "current": true, "warnings": ["not Apple's"]}),
+            )
+        });
+        let mut args =
+            ImportArgs { certificate: file("c.pem", "CERT"), key: Some(file("k.pem", "KEY")), additional: false };
         let (done, out, err) = heard(false, |voice| import(&fake, &args, voice));
         assert_eq!((done, err.as_str()), (Ok(()), "Warning: not Apple's\n"));
         assert!(out.contains("2026-11-28T12:00:00Z (in 10 days)"), "{out}");

@@ -25,7 +25,14 @@ impl<'a> Voice<'a> {
     /// Speaks into anything; nobody is there to answer.
     #[cfg(test)]
     pub fn into(json: bool, out: &'a mut dyn Write, err: &'a mut dyn Write, now: Timestamp) -> Voice<'a> {
-        Voice { json, out: Box::new(out), err: Box::new(err), on_screen: false, can_ask: false, clock: Box::new(ManualClock::at(now)) }
+        Voice {
+            json,
+            out: Box::new(out),
+            err: Box::new(err),
+            on_screen: false,
+            can_ask: false,
+            clock: Box::new(ManualClock::at(now)),
+        }
     }
 
     /// Standard output and error of this process.
@@ -99,7 +106,9 @@ impl<'a> Voice<'a> {
 
 /// Text from elsewhere without what a terminal would obey: controls, and marks that turn the direction of writing.
 pub fn plain(text: &str) -> String {
-    let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
