@@ -13,7 +13,6 @@ use crate::service::actor::Actor;
 use crate::service::commands::{self, Wish};
 use crate::service::enrolling;
 use crate::service::founding::Place;
-use crate::service::ports::PushSender;
 use crate::service::{push_certificates, school};
 use crate::simulator::apns::{Delivered, StandIn, UnknownTokens};
 use crate::simulator::classroom::{Milestone, Plan, Progress};
@@ -126,10 +125,10 @@ impl Demo {
     /// The stand-in learns how to reach the devices that have enrolled.
     fn register_all(&self) {
         let receive = self.fleet.receiver();
-        let lines = self.fleet.map(|device| device.state().lines());
-        for line in lines.into_iter().flatten() {
+        let lines = self.fleet.map(|device| [device.state().device.clone(), device.state().user.clone()]);
+        for line in lines.into_iter().flatten().flatten() {
             let receive = receive.clone();
-            self.apns.register(&line.token, TOPIC, &line.magic, Arc::new(move |push: Delivered| receive(&push.token, &push.magic)));
+            self.apns.register(&line.token.0, TOPIC, &line.magic, Arc::new(move |push: Delivered| receive(&push.token, &push.magic)));
         }
     }
 
