@@ -132,6 +132,11 @@ impl Server {
         &self.cx
     }
 
+    /// What sends the pushes; told of certificates that are imported past the API.
+    pub fn push_sender(&self) -> &dyn PushSender {
+        &*self.sender
+    }
+
     /// Where the listeners really are.
     pub fn people(&self) -> Option<SocketAddr> {
         self.people
