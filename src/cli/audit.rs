@@ -57,8 +57,8 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
         if items.is_empty() { String::new() } else { rows(&items) }
     })?;
     match items.last() {
-        None => voice.talk("There are no records here. Everything that is changed is written down by itself."),
-        Some(last) if next.is_some() => voice.talk(&format!("There are more: --after {}", cell(last, "seq"))),
+        None => voice.advise("There are no records here. Everything that is changed is written down by itself."),
+        Some(last) if next.is_some() => voice.advise(&format!("There are more: --after {}", cell(last, "seq"))),
         _ => {}
     }
     Ok(())

@@ -93,10 +93,10 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
         if items.is_empty() { String::new() } else { rows(&items, now) }
     })?;
     match (items.is_empty(), &args.search) {
-        (true, Some(search)) => voice.talk(&format!("No device matches “{search}”.")),
+        (true, Some(search)) => voice.advise(&format!("No device matches “{search}”.")),
         (true, None) => voice
             .talk("There are no devices yet. Make a profile for the first one: cordon enroll profile --output FILE"),
-        _ if next.is_some() => voice.talk("There are more; see them with a higher --limit, or without it."),
+        _ if next.is_some() => voice.advise("There are more; see them with a higher --limit, or without it."),
         _ => {}
     }
     Ok(())

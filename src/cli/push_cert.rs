@@ -90,9 +90,7 @@ fn request(api: &dyn Api, args: &RequestArgs, voice: &mut Voice<'_>) -> Result<(
         }
         None => voice.show(&made, || pem)?,
     }
-    if !voice.is_json() {
-        voice.talk("Next: have it signed by an MDM vendor, upload that to identity.apple.com/pushcert, then `cordon push-cert import CERT.pem`.");
-    }
+    voice.advise("Next: have it signed by an MDM vendor, upload that to identity.apple.com/pushcert, then `cordon push-cert import CERT.pem`.");
     Ok(())
 }
 
@@ -103,10 +101,8 @@ fn import(api: &dyn Api, args: &ImportArgs, voice: &mut Voice<'_>) -> Result<(),
     let taken = api.json(&Call::post_json("/api/v1/push-certificates", &wish))?;
     let now = voice.now();
     voice.show(&taken, || one(&taken, now))?;
-    if !voice.is_json() {
-        for warning in taken["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            voice.talk(&format!("Warning: {}", super::voice::plain(warning)));
-        }
+    for warning in taken["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        voice.advise(&format!("Warning: {}", super::voice::plain(warning)));
     }
     Ok(())
 }
@@ -117,7 +113,7 @@ fn show(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let words = || items.iter().map(|item| one(item, now)).collect::<Vec<_>>().join("\n");
     voice.show(&json!({ "items": items, "next_cursor": next }), words)?;
     if items.is_empty() {
-        voice.talk("There is no push certificate yet. Make a request: cordon push-cert request --output push.csr");
+        voice.advise("There is no push certificate yet. Make a request: cordon push-cert request --output push.csr");
     }
     Ok(())
 }

@@ -31,10 +31,8 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     voice.show(&done, || {
         format!("{} is set up; devices will know this server as {}.", args.organization, args.hostname)
     })?;
-    if !voice.is_json() {
-        let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
-        voice.talk(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
-    }
+    let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
+    voice.advise(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
     Ok(())
 }
 

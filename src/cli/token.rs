@@ -70,14 +70,12 @@ fn create(api: &dyn Api, args: &CreateArgs, voice: &mut Voice<'_>) -> Result<(),
     let made = api.json(&Call::post_json("/api/v1/tokens", &wish))?;
     // Only the token on stdout, so that `TOKEN=$(cordon token create …)` works.
     voice.show(&made, || field(&made, "token"))?;
-    if !voice.is_json() {
-        let until = made["expires_at"].as_str().map(|at| format!(" until {at}")).unwrap_or_default();
-        voice.talk(&format!(
-            "This is {} ({}){until}. Keep it now: it is not shown again.",
-            field(&made, "id"),
-            args.role
-        ));
-    }
+    let until = made["expires_at"].as_str().map(|at| format!(" until {at}")).unwrap_or_default();
+    voice.advise(&format!(
+        "This is {} ({}){until}. Keep it now: it is not shown again.",
+        field(&made, "id"),
+        args.role
+    ));
     Ok(())
 }
 
@@ -88,7 +86,7 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
         if items.is_empty() { String::new() } else { rows(&items, now) }
     })?;
     if items.is_empty() {
-        voice.talk("There are no tokens. Make one: cordon token create NAME --role auditor --expires-in 90d");
+        voice.advise("There are no tokens. Make one: cordon token create NAME --role auditor --expires-in 90d");
     }
     Ok(())
 }

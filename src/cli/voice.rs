@@ -82,6 +82,13 @@ impl<'a> Voice<'a> {
         let _ = writeln!(self.err, "{text}");
     }
 
+    /// Advice for people only; scripts that asked for JSON have no use for it.
+    pub fn advise(&mut self, text: &str) {
+        if !self.json {
+            self.talk(text);
+        }
+    }
+
     /// The failure that ends the program.
     pub fn fail(&mut self, failure: &Failure) {
         let text = if self.json {
@@ -127,9 +134,10 @@ mod tests {
         let speak = |voice: &mut Voice<'_>| {
             voice.show(&json!({"a": 1}), || String::from("one")).unwrap();
             voice.talk("by the way");
+            voice.advise("next");
             assert!(!voice.confirm("sure?"));
         };
-        assert_eq!(spoken(false, speak), ("one\n".into(), "by the way\n".into()));
+        assert_eq!(spoken(false, speak), ("one\n".into(), "by the way\nnext\n".into()));
         assert_eq!(spoken(true, speak), ("{\"a\":1}\n".into(), "by the way\n".into()));
     }
 

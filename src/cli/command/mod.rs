@@ -119,13 +119,13 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
     })?;
     if items.is_empty() {
         let narrowed = args.device.is_some() || args.state.is_some();
-        voice.talk(if narrowed {
+        voice.advise(if narrowed {
             "No command matches."
         } else {
             "No command was sent yet. Try: cordon command send DEVICE DeviceInformation"
         });
     } else if next.is_some() {
-        voice.talk(&format!("These are the newest {}; see more with --limit.", items.len()));
+        voice.advise(&format!("These are the newest {}; see more with --limit.", items.len()));
     }
     Ok(())
 }

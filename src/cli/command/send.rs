@@ -112,7 +112,7 @@ fn deliver(api: &dyn Api, call: &Call, plan: &Plan, wait: &WaitArgs, voice: &mut
         owed(api, voice);
         return Ok(());
     }
-    voice.talk(&format!("{} is queued as {uuid}.", plan.request_type));
+    voice.advise(&format!("{} is queued as {uuid}.", plan.request_type));
     let limit = wait.timeout.map(|seconds| Duration::from_secs(seconds.into()));
     let ended = watch(api, &uuid, limit, voice.on_screen)?;
     let now = voice.now();
