@@ -31,6 +31,11 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     voice.show(&done, || {
         format!("{} is set up; devices will know this server as {}.", args.organization, args.hostname)
     })?;
+    if api.is_live() && done["restart_needed"] == true {
+        voice.advise(
+            "The running server still goes by its old name: restart it now, before the first device is enrolled.",
+        );
+    }
     let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
     voice.advise(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
     Ok(())
