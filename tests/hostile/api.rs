@@ -8,7 +8,8 @@ fn wrong_requests_are_told_what_is_wrong() {
     let school = School::start();
     let good = school.enroll("AAAA-API-00000001");
     let bearer = format!("Bearer {}", school.token("owner"));
-    let send = |method: &str, target: &str, body: &[u8]| school.ask(method, target, &[("Authorization", &bearer)], body);
+    let send =
+        |method: &str, target: &str, body: &[u8]| school.ask(method, target, &[("Authorization", &bearer)], body);
     let deep = format!("{{\"name\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     let bodies: [&[u8]; 9] = [
         b"{",
@@ -24,27 +25,76 @@ fn wrong_requests_are_told_what_is_wrong() {
     for body in bodies {
         is_problem(&send("POST", "/api/v1/tokens", body), 400);
     }
-    for body in [&br#"{"access_rights":"all"}"#[..], br#"{"access_rights":0}"#, br#"{"access_rights":4294967295}"#, br#"{"access_rights":-1}"#, br#"{"identity":"none"}"#, br#"{"signd":true}"#] {
+    for body in [
+        &br#"{"access_rights":"all"}"#[..],
+        br#"{"access_rights":0}"#,
+        br#"{"access_rights":4294967295}"#,
+        br#"{"access_rights":-1}"#,
+        br#"{"identity":"none"}"#,
+        br#"{"signd":true}"#,
+    ] {
         is_problem(&send("POST", "/api/v1/enrollments/profile", body), 400);
     }
-    let certificates = [&br#"{}"#[..], br#"{"certificate_pem":"x"}"#, br#"{"certificate_pem":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}"#];
+    let certificates = [
+        &br#"{}"#[..],
+        br#"{"certificate_pem":"x"}"#,
+        br#"{"certificate_pem":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"}"#,
+    ];
     for body in certificates {
         is_problem(&send("POST", "/api/v1/push-certificates", body), 400);
     }
     let commands = format!("/api/v1/devices/{}/commands", good.udid);
-    for body in [&b""[..], b"{}", b"[]", br#"{"RequestType":5}"#, br#"{"RequestType":"Surprise"}"#, br#"{"RequestType":"DeviceInformation","Surprise":1}"#, br#"{"RequestType":"DeviceInformation","CommandUUID":"\u0000"}"#, br#"{"RequestType":"DeviceInformation","not_before":"tomorrow"}"#] {
+    for body in [
+        &b""[..],
+        b"{}",
+        b"[]",
+        br#"{"RequestType":5}"#,
+        br#"{"RequestType":"Surprise"}"#,
+        br#"{"RequestType":"DeviceInformation","Surprise":1}"#,
+        br#"{"RequestType":"DeviceInformation","CommandUUID":"\u0000"}"#,
+        br#"{"RequestType":"DeviceInformation","not_before":"tomorrow"}"#,
+    ] {
         is_problem(&send("POST", &commands, body), 400);
     }
-    let raw = school.ask("POST", &commands, &[("Authorization", &bearer), ("Content-Type", "application/xml")], b"<plist><dict>");
+    let raw = school.ask(
+        "POST",
+        &commands,
+        &[("Authorization", &bearer), ("Content-Type", "application/xml")],
+        b"<plist><dict>",
+    );
     is_problem(&raw, 400);
     for list in ["devices", "commands", "audit"] {
-        for query in ["limit=0", "limit=-1", "limit=501", "limit=99999999999999999999", "limit=many", "limit=", "limit=%zz%", "cursor=x", "cursor=", "cursor=1.5", "cursor=99999999999999999999"] {
+        for query in [
+            "limit=0",
+            "limit=-1",
+            "limit=501",
+            "limit=99999999999999999999",
+            "limit=many",
+            "limit=",
+            "limit=%zz%",
+            "cursor=x",
+            "cursor=",
+            "cursor=1.5",
+            "cursor=99999999999999999999",
+        ] {
             let answer = send("GET", &format!("/api/v1/{list}?{query}"), b"");
             // A broken escape counts as absent.
             if query == "limit=%zz%" { assert_eq!(answer.status, 200) } else { is_problem(&answer, 400) }
         }
     }
-    for target in ["/api/", "/api/v1", "/api/v1/", "/api/v2/devices", "/api/v1/devices/%00", "/api/v1/devices/%ff%fe", "/api/v1/devices/nobody", "/api/v1/commands/nothing", "/api/v1/commands/x/explain", "/api/v1/devices/../tokens", "/api/v1/devices/'%20OR%201=1"] {
+    for target in [
+        "/api/",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v2/devices",
+        "/api/v1/devices/%00",
+        "/api/v1/devices/%ff%fe",
+        "/api/v1/devices/nobody",
+        "/api/v1/commands/nothing",
+        "/api/v1/commands/x/explain",
+        "/api/v1/devices/../tokens",
+        "/api/v1/devices/'%20OR%201=1",
+    ] {
         let answer = send("GET", target, b"");
         assert!(matches!(answer.status, 400 | 404), "{target}: {}", answer.head);
         is_problem(&answer, answer.status);
@@ -61,9 +111,24 @@ fn without_the_right_token_nothing_is_told() {
     let owner = school.token("owner");
     let device = format!("/api/v1/devices/{}", good.udid);
     let bent = format!("Bearer {}x", &owner[..owner.len() - 1]);
-    for header in [None, Some(""), Some("Bearer"), Some("Bearer "), Some("Basic b3duZXI6"), Some("Bearer cordon_"), Some(bent.as_str()), Some(owner.as_str())] {
+    for header in [
+        None,
+        Some(""),
+        Some("Bearer"),
+        Some("Bearer "),
+        Some("Basic b3duZXI6"),
+        Some("Bearer cordon_"),
+        Some(bent.as_str()),
+        Some(owner.as_str()),
+    ] {
         let headers: Vec<(&str, &str)> = header.map(|value| ("Authorization", value)).into_iter().collect();
-        for (method, target) in [("GET", "/api/v1/devices"), ("GET", device.as_str()), ("POST", "/api/v1/tokens"), ("GET", "/api/v1/nowhere"), ("GET", "/api/v1/audit")] {
+        for (method, target) in [
+            ("GET", "/api/v1/devices"),
+            ("GET", device.as_str()),
+            ("POST", "/api/v1/tokens"),
+            ("GET", "/api/v1/nowhere"),
+            ("GET", "/api/v1/audit"),
+        ] {
             let answer = school.ask(method, target, &headers, b"");
             is_problem(&answer, 401);
             assert!(answer.header("www-authenticate").is_some());

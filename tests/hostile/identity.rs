@@ -32,7 +32,8 @@ fn foreign_certificates() {
     let issuing = new_issuing_ca(&new_root("Cordon", now, &SystemRandom), "Cordon", now, &SystemRandom);
     let key = PrivateKey::generate_ec_p256().unwrap();
     let name = good.identity.certificate.subject_common_name().unwrap();
-    let certificate = issue_device_identity(&issuing, &key.spki_der(), &name, "Cordon", now, 365, &SystemRandom).unwrap();
+    let certificate =
+        issue_device_identity(&issuing, &key.spki_der(), &name, "Cordon", now, 365, &SystemRandom).unwrap();
     let foreign = Identity { key, certificate };
     let self_signed = Identity { key: SIGNER.1.clone(), certificate: SIGNER.0.clone() };
     for identity in [None, Some(&foreign), Some(&self_signed)] {
@@ -68,7 +69,8 @@ fn signatures_that_do_not_fit() {
     let body = idle(&good.udid);
     let sign = |body: &[u8], who: &Identity| {
         let digest = who.key.preferred_digest();
-        BASE64_STANDARD.encode(sign_detached(body, &who.certificate, &who.key, DetachedForm::WithAttributes, digest).unwrap())
+        BASE64_STANDARD
+            .encode(sign_detached(body, &who.certificate, &who.key, DetachedForm::WithAttributes, digest).unwrap())
     };
     let right = sign(&body, &good.identity);
     let send = |signature: &str| school.ask("PUT", "/mdm/command", &[("Mdm-Signature", signature)], &body);
@@ -96,7 +98,8 @@ fn signatures_that_do_not_fit() {
     let twice = school.ask("PUT", "/mdm/command", &[("Mdm-Signature", &right), ("Mdm-Signature", &right)], &body);
     assert_eq!(twice.of_device(), 400);
     // A signature by one device inside the TLS connection of another.
-    let answer = school.put(Some(&good.identity), "/mdm/command", &[("Mdm-Signature", &sign(&body, &other.identity))], &body);
+    let answer =
+        school.put(Some(&good.identity), "/mdm/command", &[("Mdm-Signature", &sign(&body, &other.identity))], &body);
     assert_eq!(answer.of_device(), 400);
     school.serves(&good);
 }
@@ -114,7 +117,11 @@ fn forwarded_certificates_are_believed_from_named_proxies_only() {
             let answer = school.ask("PUT", "/mdm/command", &[(name, value)], &body);
             assert_eq!(answer.of_device(), believed, "{name} where {trusted} is trusted");
             // On a listener of our own the header is a lie, whoever sends it.
-            assert_eq!(school.put(None, "/mdm/command", &[(name, value)], &body).of_device(), 400, "{name} to the devices' door");
+            assert_eq!(
+                school.put(None, "/mdm/command", &[(name, value)], &body).of_device(),
+                400,
+                "{name} to the devices' door"
+            );
         }
         for (name, value) in [
             ("Client-Cert", ""),
@@ -140,7 +147,12 @@ fn tls_that_is_none() {
     use std::io::Write;
     let school = School::start();
     let good = school.enroll("AAAA-WHO-00000008");
-    for junk in [&b"PUT /mdm/command HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", &[0x80; 4_000], b"\x15\x03\x03\0\x02\x02\x28"] {
+    for junk in [
+        &b"PUT /mdm/command HTTP/1.1\r\nHost: localhost\r\n\r\n"[..],
+        b"\x16\x03\x01\xff\xff",
+        &[0x80; 4_000],
+        b"\x15\x03\x03\0\x02\x02\x28",
+    ] {
         let mut tcp = wire::connect(school.devices());
         let _ = tcp.write_all(junk);
         let _ = tcp.shutdown(std::net::Shutdown::Write);

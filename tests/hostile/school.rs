@@ -24,6 +24,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 pub const TOPIC: &str = "com.apple.mgmt.External.hostile";
+/// The transaction id under which good devices ask.
+pub const TRANSACTION: &str = "T-GOOD";
 /// The next good client must be served within this; on an idle machine it takes some milliseconds.
 const SERVED: Duration = Duration::from_secs(5);
 
@@ -52,7 +54,8 @@ impl School {
         apns.on_unknown(UnknownTokens::Accept);
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let place = Place::in_directory(directory.path());
-        let mut options = Options::new(place, "localhost", Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SystemRandom));
+        let mut options =
+            Options::new(place, "localhost", Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(SystemRandom));
         let free = || String::from("127.0.0.1:0");
         (options.listen_people, options.listen_devices, options.listen_proxied) = (free(), free(), free());
         options.apns_url = apns.url();
@@ -133,7 +136,7 @@ impl School {
     /// Obtains an identity by SCEP with a new challenge.
     pub fn identity(&self) -> Identity {
         let key = PrivateKey::generate_ec_p256().unwrap();
-        let message = self.request(&key, &self.challenge(), "T-1");
+        let message = self.request(&key, &self.challenge(), TRANSACTION);
         match self.read_reply(&message, &self.operate(&message)) {
             Reply::Success(certificate) => Identity { key, certificate },
             other => panic!("{other:?}"),
@@ -150,7 +153,12 @@ impl School {
 
     /// The CertRep inside an answer, which is 200 whatever it says.
     pub fn read_reply(&self, message: &[u8], answer: &Answer) -> Reply {
-        assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/x-pki-message")), "{}", answer.head);
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("application/x-pki-message")),
+            "{}",
+            answer.head
+        );
         let nonce = client::sender_nonce(message).unwrap();
         client::read_reply(&answer.body, &self.ca(), &SIGNER.0, &SIGNER.1, &nonce).unwrap()
     }

@@ -15,7 +15,8 @@ fn no_refusal_ends_management() {
     let me = good.udid.as_str();
     let user = "11111111-2222-3333-4444-555555555555";
     let say = |kind: &str, more: &str| dict(&[("MessageType", kind), ("UDID", me)], more);
-    let report = |status: &str, uuid: &str, more: &str| dict(&[("Status", status), ("UDID", me), ("CommandUUID", uuid)], more);
+    let report =
+        |status: &str, uuid: &str, more: &str| dict(&[("Status", status), ("UDID", me), ("CommandUUID", uuid)], more);
     let user_key = format!("<key>UserID</key><string>{user}</string>");
     let leave = dict(&[("MessageType", "CheckOut"), ("UDID", &gone.udid)], "");
     assert_eq!(school.put(Some(&gone.identity), "/mdm/checkin", &[], &leave).of_device(), 200);
@@ -27,12 +28,21 @@ fn no_refusal_ends_management() {
         seen.insert(status);
     };
     let bodies = [
-        ("authenticate of another topic", dict(&[("MessageType", "Authenticate"), ("UDID", me), ("Topic", "com.apple.mgmt.External.other")], "")),
+        (
+            "authenticate of another topic",
+            dict(&[("MessageType", "Authenticate"), ("UDID", me), ("Topic", "com.apple.mgmt.External.other")], ""),
+        ),
         ("authenticate of no topic", say("Authenticate", "")),
-        ("token update of another topic", String::from_utf8(token_update(me)).unwrap().replace(TOPIC, "com.apple.other").into_bytes()),
+        (
+            "token update of another topic",
+            String::from_utf8(token_update(me)).unwrap().replace(TOPIC, "com.apple.other").into_bytes(),
+        ),
         ("token update of a user nobody knows", say("TokenUpdate", &user_key)),
         ("user authenticate", say("UserAuthenticate", &user_key)),
-        ("user authenticate with a digest", say("UserAuthenticate", &format!("{user_key}<key>DigestResponse</key><string>x</string>"))),
+        (
+            "user authenticate with a digest",
+            say("UserAuthenticate", &format!("{user_key}<key>DigestResponse</key><string>x</string>")),
+        ),
         ("user authenticate of nobody", say("UserAuthenticate", "")),
         ("bootstrap token wanted", say("GetBootstrapToken", "")),
         ("bootstrap token without one", say("SetBootstrapToken", "")),
@@ -40,8 +50,14 @@ fn no_refusal_ends_management() {
         ("token wanted", say("GetToken", "<key>TokenServiceType</key><string>com.apple.maid</string>")),
         ("token of an unknown service", say("GetToken", "<key>TokenServiceType</key><string>x</string>")),
         ("declarations", say("DeclarativeManagement", "<key>Endpoint</key><string>declaration-items</string>")),
-        ("one declaration", say("DeclarativeManagement", "<key>Endpoint</key><string>declaration/configuration/none</string>")),
-        ("a declaration endpoint of nonsense", say("DeclarativeManagement", "<key>Endpoint</key><string>../../etc/passwd</string>")),
+        (
+            "one declaration",
+            say("DeclarativeManagement", "<key>Endpoint</key><string>declaration/configuration/none</string>"),
+        ),
+        (
+            "a declaration endpoint of nonsense",
+            say("DeclarativeManagement", "<key>Endpoint</key><string>../../etc/passwd</string>"),
+        ),
         ("a return to service", say("ReturnToService", "")),
         ("a result of no command", report("Acknowledged", "NEVER-GIVEN", "")),
         ("a refusal of no command", report("Error", "NEVER-GIVEN", "<key>ErrorChain</key><array><true/></array>")),

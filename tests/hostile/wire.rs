@@ -21,7 +21,11 @@ pub struct Answer {
 impl Answer {
     /// The status of a device route, which must not be one of the two that end management.
     pub fn of_device(&self) -> u16 {
-        assert!(self.status != 401 && self.status != 403, "this answer takes a device out of management:\n{}", self.head);
+        assert!(
+            self.status != 401 && self.status != 403,
+            "this answer takes a device out of management:\n{}",
+            self.head
+        );
         self.status
     }
 
@@ -49,7 +53,10 @@ pub fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> StreamOwn
 
 /// A request with a right length, for one connection of its own.
 pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+    let mut head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

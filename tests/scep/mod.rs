@@ -15,7 +15,9 @@ const CERTMONGER: &str = "/usr/lib/certmonger/scep-submit";
 /// Runs a program to its end; `package` is where Debian has it.
 fn run(program: &str, package: &str, arguments: &[&str], directory: &Path) -> Output {
     let made = Command::new(program).args(arguments).current_dir(directory).output();
-    made.unwrap_or_else(|e| panic!("{program} cannot be run ({e}). Install it: sudo apt-get install {package}, or use scripts/test."))
+    made.unwrap_or_else(|e| {
+        panic!("{program} cannot be run ({e}). Install it: sudo apt-get install {package}, or use scripts/test.")
+    })
 }
 
 fn said(output: &Output) -> String {
@@ -43,7 +45,17 @@ fn url(school: &School) -> String {
 /// Chain, usage and the subject that the server chose, as openssl sees them.
 fn judge(certificate: &str, directory: &Path) {
     let verified = openssl(
-        &["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", "root.pem", "-untrusted", "issuing.pem", certificate],
+        &[
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-CAfile",
+            "root.pem",
+            "-untrusted",
+            "issuing.pem",
+            certificate,
+        ],
         directory,
     );
     assert!(verified.contains(": OK"), "{verified}");
@@ -62,7 +74,18 @@ fn scepclient_enrols() {
     let enrol = |challenge: &str, name: &str| {
         let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
         let url = url(&school);
-        let arguments = ["-private-key", &key, "-certificate", &certificate, "-server-url", &url, "-challenge", challenge, "-cn", "my own idea"];
+        let arguments = [
+            "-private-key",
+            &key,
+            "-certificate",
+            &certificate,
+            "-server-url",
+            &url,
+            "-challenge",
+            challenge,
+            "-cn",
+            "my own idea",
+        ];
         let nest = directory.path().join(name);
         std::fs::create_dir(&nest).unwrap();
         let output = run("scepclient", "scep", &arguments, &nest);
@@ -114,12 +137,30 @@ fn certmongers_helper_enrols_by_get() {
     file("envelope.pem", words.replace("PKCS7", "CMS").as_bytes());
     file("signer.key", SIGNER.1.to_pem().expose().as_bytes());
     file("device.key", key.to_pem().expose().as_bytes());
-    openssl(&["cms", "-decrypt", "-inform", "PEM", "-in", "envelope.pem", "-inkey", "signer.key", "-binary", "-out", "bag.der"], directory.path());
+    openssl(
+        &[
+            "cms",
+            "-decrypt",
+            "-inform",
+            "PEM",
+            "-in",
+            "envelope.pem",
+            "-inkey",
+            "signer.key",
+            "-binary",
+            "-out",
+            "bag.der",
+        ],
+        directory.path(),
+    );
     let bag = openssl(&["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"], directory.path());
     file("certificate.pem", bag.as_bytes());
     judge("certificate.pem", directory.path());
     let public = |arguments: &[&str]| openssl(arguments, directory.path());
-    assert_eq!(public(&["x509", "-in", "certificate.pem", "-noout", "-pubkey"]), public(&["pkey", "-in", "device.key", "-pubout"]));
+    assert_eq!(
+        public(&["x509", "-in", "certificate.pem", "-noout", "-pubkey"]),
+        public(&["pkey", "-in", "device.key", "-pubout"])
+    );
 
     // A refusal has no content (RFC 8894, section 3.3.2.2), which OpenSSL's PKCS #7 takes for a wrong signature; a refusal it stays.
     let (done, words) = send(&challenge, "certmonger-2");
@@ -135,7 +176,20 @@ fn openssl_trusts_a_signed_enrolment_profile() {
     let school = School::start();
     let directory = trust(&school);
     std::fs::write(directory.path().join("profile.der"), school.profile()).unwrap();
-    let verify = ["cms", "-verify", "-inform", "DER", "-in", "profile.der", "-purpose", "any", "-binary", "-out", "plain.xml", "-CAfile"];
+    let verify = [
+        "cms",
+        "-verify",
+        "-inform",
+        "DER",
+        "-in",
+        "profile.der",
+        "-purpose",
+        "any",
+        "-binary",
+        "-out",
+        "plain.xml",
+        "-CAfile",
+    ];
     openssl(&[&verify[..], &["root.pem"]].concat(), directory.path());
     let plain = std::fs::read(directory.path().join("plain.xml")).unwrap();
     let facts = cordon::protocol::profile::read_enrollment(&plain).unwrap();
