@@ -7,4 +7,6 @@
     reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
 )]
 
+mod journeys;
+mod support;
 mod tidy;

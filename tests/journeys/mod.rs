@@ -1,0 +1,4 @@
+//! Stories that a school lives through, told to the whole server from outside: sockets, certificates, pushes, the API.
+
+mod commands;
+mod enrolling;
