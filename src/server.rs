@@ -87,8 +87,8 @@ impl Server {
     pub fn start(options: Options) -> Result<Server, Error> {
         let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
-        let (chain, key) = founding::tls_identity(&cx, &names(&hostname))?;
-        let config = |auth| server_config(chain.clone(), key.expose(), auth).map_err(Error::internal);
+        let tls = founding::tls_identity(&cx, &names(&hostname))?;
+        let config = |auth| server_config(tls.chain_der.clone(), tls.key_pkcs8.expose(), auth).map_err(Error::internal);
         let people_tls = Arc::new(TlsHolder::new(config(ClientAuth::None)?));
         let devices_tls = Arc::new(TlsHolder::new(config(ClientAuth::Optional)?));
 
@@ -130,6 +130,11 @@ impl Server {
 
     pub fn context(&self) -> &Arc<Context> {
         &self.cx
+    }
+
+    /// What sends the pushes; told of certificates that are imported past the API.
+    pub fn push_sender(&self) -> &dyn PushSender {
+        &*self.sender
     }
 
     /// Where the listeners really are.

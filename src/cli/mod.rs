@@ -1,1 +1,83 @@
-//! Room under construction.
+//! The command line. One file per subcommand: what was said (arguments) → what it means (plan) → one request to the API → said once.
+//!
+//! Called by `main` and by nobody else. Verbs reach the API through [`reach`], over the control socket of the running server or on
+//! the file itself; `serve` and `demo` are the two that build the server. Deliberately not here: rules about devices or rights.
+
+pub mod args;
+mod audit;
+mod command;
+pub mod config;
+mod demo;
+mod device;
+mod enroll;
+pub mod failure;
+mod files;
+pub mod log;
+mod moment;
+mod push;
+mod push_cert;
+mod reach;
+mod serve;
+mod setup;
+mod status;
+mod table;
+mod token;
+mod voice;
+
+use args::{Cli, Global, Verb};
+use clap::Parser;
+use failure::Failure;
+use reach::{Api, Founding, Reach};
+use std::ffi::OsString;
+use voice::Voice;
+
+/// Runs what was asked for. Returns the exit code: 0 done, 1 failed, 2 wrong usage.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are data and go to stdout, everything else to stderr; clap knows which.
+            let _ = told.print();
+            return told.exit_code();
+        }
+    };
+    let json = cli.global.json;
+    let done = Global::settle(&cli.global).and_then(|global| match cli.verb {
+        Verb::Serve(args) => serve::run(&global, args),
+        Verb::Demo(args) => demo::run(&global, args),
+        Verb::Command(command::Args { verb: command::Verb::Types(args) }) => command::types::run(&args, &mut Voice::of_this_process(json)),
+        verb => ask(&global, verb, &mut Voice::of_this_process(json)),
+    });
+    match done {
+        Ok(()) => 0,
+        Err(failure) => {
+            Voice::of_this_process(json).fail(&failure);
+            failure.exit_code()
+        }
+    }
+}
+
+/// Everything that is a request to the API.
+fn ask(global: &Global, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    // Setting a school up is the one verb that may make the database.
+    let founding = if matches!(verb, Verb::Setup(_)) { Founding::Allowed } else { Founding::Refused };
+    let reach = Reach::open(global, founding)?;
+    let done = dispatch(&reach, verb, voice);
+    let closed = reach.close();
+    done.and(closed)
+}
+
+fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    match verb {
+        Verb::Setup(args) => setup::run(api, &args, voice),
+        Verb::Enroll(args) => enroll::run(api, &args, voice),
+        Verb::Device(args) => device::run(api, &args, voice),
+        Verb::Command(args) => command::run(api, args, voice),
+        Verb::Push(args) => push::run(api, &args, voice),
+        Verb::PushCert(args) => push_cert::run(api, &args, voice),
+        Verb::Token(args) => token::run(api, &args, voice),
+        Verb::Audit(args) => audit::run(api, &args, voice),
+        Verb::Status => status::run(api, voice),
+        Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
+    }
+}

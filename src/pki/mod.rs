@@ -29,6 +29,7 @@ pub struct SystemRandom;
 impl Random for SystemRandom {
     /// # Panics
     /// If the machine has no randomness: nothing may be issued or sealed then.
+    #[expect(clippy::panic, reason = "a machine without randomness must not go on to make keys")]
     fn fill(&self, buffer: &mut [u8]) {
         if aws_lc_rs::rand::fill(buffer).is_err() {
             panic!("this machine gives no randomness");

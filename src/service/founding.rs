@@ -80,7 +80,7 @@ fn machine_key(place: &Place, store: &Store, random: &dyn Random) -> Result<Secr
     }
     if !store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?.is_empty() {
         return Err(Error::internal(format!(
-            "the machine key {} is missing, and this database is sealed with it; put it back, or restore with the recovery code",
+            "the machine key {} is missing, and this database is sealed with it; put it back from where this machine's key is kept",
             path.display()
         )));
     }
@@ -180,11 +180,18 @@ const SIGNER_DAYS: i64 = 3650;
 /// How long a TLS certificate of our own CA is valid. Apple refuses more than 825 days even from private roots.
 const TLS_DAYS: i64 = 397;
 
+/// What the listeners prove themselves with.
+pub struct TlsIdentity {
+    /// Leaf first, without the root.
+    pub chain_der: Vec<Vec<u8>>,
+    pub key_pkcs8: Secret<Vec<u8>>,
+}
+
 /// The chain and key that the listeners serve for `names`; issued anew when the names changed or a third of its life is left.
 ///
 /// # Errors
 /// `Internal` when the sealed keys cannot be opened.
-pub fn tls_identity(cx: &Context, names: &[String]) -> Result<(Vec<Vec<u8>>, Secret<Vec<u8>>), Error> {
+pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error> {
     let now = cx.now();
     let issuing = &cx.authorities.issuing;
     let chain = |leaf: &Certificate| vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
@@ -196,7 +203,7 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<(Vec<Vec<u8>>, Sec
         let life = leaf.not_after().since(leaf.not_before());
         if leaf.not_after().since(now) > life / 3 || cx.clock_is_behind().is_some() {
             let key = cx.open(&key_place(Purpose::Tls, &leaf.fingerprint()), &row.sealed_key)?;
-            return Ok((chain(&leaf), key));
+            return Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: key });
         }
     }
     let key = PrivateKey::generate_ec_p256().map_err(Error::internal)?;
@@ -206,7 +213,7 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<(Vec<Vec<u8>>, Sec
         put_authority(tx, &cx.keyring, &*cx.random, Purpose::Tls, &authority, now)?;
         tx.put_setting(TLS_NAMES, &names_now)
     })?;
-    Ok((chain(&leaf), authority.key.to_pkcs8_der()))
+    Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: authority.key.to_pkcs8_der() })
 }
 
 /// Setting: the names on the current TLS certificate.

@@ -45,6 +45,11 @@ pub fn set_up(cx: &Context, actor: &Actor, school: &School) -> Result<(), Error>
         check_hostname(hostname)?;
     }
     let before = find(cx)?;
+    if let (Some(wanted), Some(held)) = (&school.hostname, &before.hostname)
+        && wanted != held
+    {
+        refuse_stranding(cx, "hostname", held, wanted)?;
+    }
     let now = cx.now();
     cx.store.write(|tx| {
         for (name, new, old) in
@@ -82,6 +87,18 @@ fn check_hostname(hostname: &str) -> Result<(), Error> {
     if ip || good { Ok(()) } else { Err(Error::invalid(Text::BadHostname { hostname: hostname.to_owned() })) }
 }
 
+/// # Errors
+/// `Conflict` when devices are enrolled: what they hold can never change.
+fn refuse_stranding(cx: &Context, setting: &'static str, held: &str, wanted: &str) -> Result<(), Error> {
+    let (started, active, _) = cx.store.read(|db| db.count_enrollments())?;
+    let devices = started + active;
+    if devices == 0 {
+        return Ok(());
+    }
+    let (held, wanted) = (held.to_owned(), wanted.to_owned());
+    Err(Error::conflict(Text::UrlsFrozen { setting, held, wanted, devices }))
+}
+
 /// Puts the public addresses in force. While no device is enrolled they follow the configuration; afterwards a change of the
 /// devices' address is refused, because ServerURL and CheckInURL of an enrolled device can never change.
 ///
@@ -89,10 +106,8 @@ fn check_hostname(hostname: &str) -> Result<(), Error> {
 /// `Conflict` when enrolled devices hold another address.
 pub fn settle_urls(cx: &Context, wanted: Urls) -> Result<Urls, Error> {
     let held = cx.store.read(|db| db.find_text_setting(DEVICES_URL))?;
-    let (started, active, _) = cx.store.read(|db| db.count_enrollments())?;
-    let devices = started + active;
-    if let Some(held) = held.filter(|h| *h != wanted.devices && devices > 0) {
-        return Err(Error::conflict(Text::UrlsFrozen { setting: DEVICES_URL, held, wanted: wanted.devices, devices }));
+    if let Some(held) = held.filter(|h| *h != wanted.devices) {
+        refuse_stranding(cx, DEVICES_URL, &held, &wanted.devices)?;
     }
     cx.store.write(|tx| {
         tx.put_setting(PEOPLE_URL, &json!(wanted.people))?;

@@ -24,7 +24,9 @@ pub fn set_up(call: &Call<'_>) -> Result<Response, Error> {
     let body: SetUp = call.body()?;
     school::set_up(call.cx, &call.actor, &School { organization: body.organization, hostname: body.hostname })?;
     let now = school::find(call.cx)?;
-    Ok(json(200, &value!({ "organization": now.organization, "hostname": now.hostname })))
+    // The listeners' certificate and addresses are made at start.
+    let restart_needed = now.hostname.as_ref().is_some_and(|name| !call.cx.urls().devices.contains(name.as_str()));
+    Ok(json(200, &value!({ "organization": now.organization, "hostname": now.hostname, "restart_needed": restart_needed })))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -1,0 +1,428 @@
+//! The configuration: bootstrap settings only, from flags, then `CORDON_…` variables, then the TOML file. What the school decides lives
+//! in the database. Read by `serve`, and by verbs that work on the file; the environment is an argument here.
+
+use super::failure::Failure;
+use crate::service::Urls;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+/// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
+const KEYS: [&str; 14] = [
+    "hostname",
+    "public.people_url",
+    "public.devices_url",
+    "listen.people",
+    "listen.devices",
+    "listen.proxied",
+    "listen.metrics",
+    "proxy.trusted",
+    "tls.mode",
+    "apple.apns_url",
+    "apple.ca_file",
+    "log.format",
+    "log.level",
+    "machine_key_file",
+];
+
+/// The machine key among systemd's credentials (`LoadCredential=machine.key:…`).
+const CREDENTIAL: &str = "machine.key";
+
+/// Longest configuration file.
+const MAX_FILE: usize = 256 * 1024;
+
+/// What the server is told before it can open its database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Serves at first start only; then the database knows it.
+    pub hostname: Option<String>,
+    pub public: Public,
+    pub listen: Listeners,
+    /// Addresses whose forwarded client certificates are believed.
+    pub trusted: Vec<IpAddr>,
+    pub tls: TlsMode,
+    pub apple: Apple,
+    pub log: LogFormat,
+    /// Filter of the log, such as `info` or `cordon::http=debug`.
+    pub log_level: String,
+    /// `None`: `machine.key` in the data directory.
+    pub machine_key: Option<PathBuf>,
+}
+
+/// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Public {
+    pub people_url: Option<String>,
+    pub devices_url: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listeners {
+    pub people: Listen,
+    pub devices: Listen,
+    pub proxied: Listen,
+    pub metrics: Listen,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    Off,
+    /// `host:port`; port 0 takes a free one.
+    At { address: String, port: u16 },
+}
+
+impl Listen {
+    /// `host:port`, unless it is off.
+    pub fn address(&self) -> Option<&str> {
+        match self {
+            Listen::Off => None,
+            Listen::At { address, .. } => Some(address),
+        }
+    }
+
+    /// The port as configured, unless it is off or any free one.
+    pub fn fixed_port(&self) -> Option<u16> {
+        match self {
+            Listen::At { port, .. } if *port != 0 => Some(*port),
+            _ => None,
+        }
+    }
+}
+
+/// Where the certificate of the listeners comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// Issued by the school's own authority.
+    OwnCa,
+}
+
+/// Apple's services, or stand-ins for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Apple {
+    /// `None`: Apple's own.
+    pub apns_url: Option<String>,
+    /// Roots in PEM that are trusted beside the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Reads the file if there is one, and lets variables and then flags win.
+    ///
+    /// # Errors
+    /// Naming the key, where it was set, and for an unknown key the nearest known one.
+    pub fn load(
+        file: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+        flags: &BTreeMap<&'static str, String>,
+    ) -> Result<Config, Failure> {
+        let mut settings = Settings::default();
+        if let Some(path) = file {
+            settings.add_file(path, &super::files::read_text(path, MAX_FILE)?)?;
+        }
+        settings.add_environment(environment);
+        for (key, value) in flags {
+            let flag = format!("--{}", key.replace(['.', '_'], "-"));
+            settings.0.insert(key, Setting { values: vec![value.clone()], origin: flag });
+        }
+        let mut config = settings.into_config()?;
+        if config.machine_key.is_none()
+            && let Some(credentials) = environment.get("CREDENTIALS_DIRECTORY").filter(|dir| !dir.is_empty())
+        {
+            config.machine_key = Some(Path::new(credentials).join(CREDENTIAL)).filter(|path| path.exists());
+        }
+        Ok(config)
+    }
+
+    /// The addresses that devices and people use: as configured, else from the host name and the ports listened on (443 goes without
+    /// saying). With a proxied listener the proxy has the host name on 443 for both.
+    pub fn urls(&self, hostname: &str, people_port: Option<u16>, devices_port: Option<u16>) -> Urls {
+        let host = match hostname.parse::<Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => hostname.to_owned(),
+        };
+        let proxied = self.listen.proxied != Listen::Off;
+        let usual = |port: Option<u16>| match port.filter(|port| *port != 443 && !proxied) {
+            Some(port) => format!("https://{host}:{port}"),
+            None => format!("https://{host}"),
+        };
+        Urls {
+            people: self.public.people_url.clone().unwrap_or_else(|| usual(people_port)),
+            devices: self.public.devices_url.clone().unwrap_or_else(|| usual(devices_port)),
+        }
+    }
+}
+
+/// One value as written, and where.
+struct Setting {
+    values: Vec<String>,
+    origin: String,
+}
+
+impl Setting {
+    fn wrong(&self, why: impl fmt::Display) -> Failure {
+        Failure::new("configuration", format!("{}: {why}", self.origin))
+    }
+
+    fn one(&self) -> Result<&str, Failure> {
+        match self.values.as_slice() {
+            [one] => Ok(one),
+            _ => Err(self.wrong("one value goes here, not a list")),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Settings(BTreeMap<&'static str, Setting>);
+
+impl Settings {
+    fn add_file(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
+        let bad = |error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            Failure::new("configuration", format!("{}:{line}: {}", path.display(), error.message()))
+        };
+        let table: toml::Table = toml::from_str(text).map_err(bad)?;
+        self.add_table(path, &table, "")
+    }
+
+    fn add_table(&mut self, path: &Path, table: &toml::Table, above: &str) -> Result<(), Failure> {
+        for (name, value) in table {
+            let key = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+            let section = KEYS.iter().any(|known| known.strip_prefix(&key).is_some_and(|rest| rest.starts_with('.')));
+            let origin = format!("{} in {}", key, path.display());
+            match (KEYS.iter().find(|known| **known == key), value) {
+                (Some(known), value) => {
+                    let values = texts(value).ok_or_else(|| {
+                        Failure::new("configuration", format!("{origin}: write it as text in quotes, or a list of such texts"))
+                    })?;
+                    self.0.insert(known, Setting { values, origin });
+                }
+                (None, toml::Value::Table(table)) if section => self.add_table(path, table, &key)?,
+                _ => {
+                    let near = nearest(&key, KEYS).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    return Err(Failure::new("configuration", format!("{origin}: there is no such key{near}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Empty variables count as not set. Unknown ones are left alone: the prefix is not ours alone.
+    fn add_environment(&mut self, environment: &BTreeMap<String, String>) {
+        for key in KEYS {
+            let variable = format!("CORDON_{}", key.to_ascii_uppercase().replace('.', "_"));
+            if let Some(value) = environment.get(&variable).filter(|value| !value.is_empty()) {
+                let list = key == "proxy.trusted";
+                let values = if list { value.split(',').map(|one| one.trim().to_owned()).collect() } else { vec![value.clone()] };
+                self.0.insert(key, Setting { values, origin: variable });
+            }
+        }
+    }
+
+    fn into_config(self) -> Result<Config, Failure> {
+        let tls = match self.read("tls.mode", |text| Ok(text.to_owned()))?.as_deref() {
+            None | Some("own-ca") => TlsMode::OwnCa,
+            Some("files" | "acme") => {
+                return Err(self.wrong("tls.mode", "certificates of your own and ACME come with a later release; own-ca works today"));
+            }
+            Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca")),
+        };
+        let log = match self.read("log.format", |text| Ok(text.to_owned()))?.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(_) => return Err(self.wrong("log.format", "the format is text or json")),
+        };
+        let text = |text: &str| Ok(text.to_owned());
+        let path = |text: &str| Ok(PathBuf::from(text));
+        let listen = |key: &str, usual: &str| match self.read(key, listen)? {
+            Some(listen) => Ok(listen),
+            None => listen(usual).map_err(|why| Failure::new("configuration", why)),
+        };
+        Ok(Config {
+            hostname: self.read("hostname", text)?,
+            public: Public { people_url: self.read("public.people_url", url)?, devices_url: self.read("public.devices_url", url)? },
+            listen: Listeners {
+                people: listen("listen.people", "[::]:443")?,
+                devices: listen("listen.devices", "[::]:8443")?,
+                proxied: listen("listen.proxied", "off")?,
+                metrics: listen("listen.metrics", "off")?,
+            },
+            trusted: self.trusted()?,
+            tls,
+            apple: Apple { apns_url: self.read("apple.apns_url", url)?, ca_file: self.read("apple.ca_file", path)? },
+            log,
+            log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
+            machine_key: self.read("machine_key_file", path)?,
+        })
+    }
+
+    fn read<T>(&self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, Failure> {
+        let Some(setting) = self.0.get(key) else { return Ok(None) };
+        parse(setting.one()?).map(Some).map_err(|why| setting.wrong(why))
+    }
+
+    fn wrong(&self, key: &str, why: &str) -> Failure {
+        self.0.get(key).map_or_else(|| Failure::new("configuration", format!("{key}: {why}")), |setting| setting.wrong(why))
+    }
+
+    fn trusted(&self) -> Result<Vec<IpAddr>, Failure> {
+        let Some(setting) = self.0.get("proxy.trusted") else {
+            return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
+        };
+        let address = |text: &String| text.parse().map_err(|_| setting.wrong(format_args!("{text} is not an IP address")));
+        setting.values.iter().filter(|text| !text.is_empty()).map(address).collect()
+    }
+}
+
+fn texts(value: &toml::Value) -> Option<Vec<String>> {
+    match value {
+        toml::Value::String(text) => Some(vec![text.clone()]),
+        toml::Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+fn listen(text: &str) -> Result<Listen, String> {
+    if text == "off" {
+        return Ok(Listen::Off);
+    }
+    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && (host.starts_with('[') || !host.contains(':')));
+    let port = parts.and_then(|(_, port)| port.parse().ok());
+    port.map(|port| Listen::At { address: text.to_owned(), port }).ok_or_else(|| format!("{text} is not HOST:PORT, such as [::]:443, nor off"))
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    match host {
+        Some(host) if !host.is_empty() && host.bytes().all(|b| b.is_ascii_graphic()) => Ok(format!("https://{host}")),
+        _ => Err(format!("{text} is not an address that begins with https://")),
+    }
+}
+
+/// The known word that is closest to `word`, if it is close at all.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_ascii_lowercase();
+    let scored = known.into_iter().map(|known| (distance(&word, &known.to_ascii_lowercase()), known));
+    scored.min().filter(|(distance, known)| *distance <= 2 + known.len() / 4).map(|(_, known)| known)
+}
+
+/// Letters to add, drop or change (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(200).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cordon.toml");
+        if let Some(text) = file {
+            std::fs::write(&path, text).unwrap();
+        }
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let flags = flags.iter().map(|(k, v)| (*k, (*v).to_owned())).collect();
+        Config::load(file.map(|_| path.as_path()), &environment, &flags)
+    }
+
+    #[test]
+    fn nothing_said_is_the_documented_default() {
+        let config = load(None, &[("CORDON_HOSTNAME", ""), ("CORDON_UNKNOWN", "x")], &[]).unwrap();
+        assert_eq!(config.hostname, None);
+        assert_eq!(config.listen.people.address(), Some("[::]:443"));
+        assert_eq!(config.listen.devices.fixed_port(), Some(8443));
+        assert_eq!((config.listen.proxied, config.listen.metrics), (Listen::Off, Listen::Off));
+        assert_eq!(config.trusted, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+        assert_eq!((config.tls, config.log, config.machine_key), (TlsMode::OwnCa, LogFormat::Text, None));
+    }
+
+    #[test]
+    fn flag_over_environment_over_file() {
+        let file = "hostname = \"file.example\"\n[listen]\npeople = \"127.0.0.1:1\"\ndevices = \"127.0.0.1:2\"\nproxied = \"off\"\n\
+                    [proxy]\ntrusted = [\"10.0.0.1\"]\n[apple]\nca_file = \"/ca.pem\"\n[log]\nformat = \"json\"\n";
+        let environment = [
+            ("CORDON_HOSTNAME", "environment.example"),
+            ("CORDON_LISTEN_PEOPLE", "127.0.0.1:3"),
+            ("CORDON_PROXY_TRUSTED", "10.0.0.2, ::2"),
+            ("CORDON_PUBLIC_DEVICES_URL", "https://d.example/"),
+            ("CORDON_MACHINE_KEY_FILE", "/etc/k"),
+        ];
+        let config = load(Some(file), &environment, &[("hostname", "flag.example")]).unwrap();
+        assert_eq!(config.hostname.as_deref(), Some("flag.example"));
+        assert_eq!(config.listen.people.address(), Some("127.0.0.1:3"));
+        assert_eq!(config.listen.devices.address(), Some("127.0.0.1:2"));
+        assert_eq!(config.trusted, ["10.0.0.2".parse::<IpAddr>().unwrap(), "::2".parse().unwrap()]);
+        assert_eq!(config.public.devices_url.as_deref(), Some("https://d.example"));
+        assert_eq!((config.log, config.machine_key), (LogFormat::Json, Some(PathBuf::from("/etc/k"))));
+        assert_eq!(config.apple.ca_file, Some(PathBuf::from("/ca.pem")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let table = [
+            ("listen.poeple = \"x\"", "listen.poeple in ", "did you mean listen.people?"),
+            ("hostnam = \"x\"", "hostnam in ", "did you mean hostname?"),
+            ("[zebra]\nx = 1", "zebra in ", "there is no such key"),
+            ("hostname = 3", "hostname in ", "text in quotes"),
+            ("hostname = [\"a\", \"b\"]", "hostname in ", "not a list"),
+            ("[tls]\nmode = \"acme\"", "tls.mode in ", "later release"),
+            ("[tls]\nmode = \"x\"", "tls.mode in ", "own-ca"),
+            ("[log]\nformat = \"xml\"", "log.format in ", "text or json"),
+            ("[listen]\npeople = \"443\"", "listen.people in ", "HOST:PORT"),
+            ("[proxy]\ntrusted = [\"proxy\"]", "proxy.trusted in ", "not an IP address"),
+            ("[public]\npeople_url = \"http://x\"", "public.people_url in ", "https://"),
+            ("a = 1\nb = ", "cordon.toml:2: ", ""),
+        ];
+        for (file, place, why) in table {
+            let failure = load(Some(file), &[], &[]).unwrap_err();
+            assert!(failure.detail.contains(place) && failure.detail.contains(why), "{file}: {failure}");
+        }
+        let failure = load(None, &[("CORDON_LISTEN_PEOPLE", "::1:443")], &[]).unwrap_err();
+        assert!(failure.detail.starts_with("CORDON_LISTEN_PEOPLE: "), "{failure}");
+        let failure = load(None, &[], &[("listen.people", "x")]).unwrap_err();
+        assert!(failure.detail.starts_with("--listen-people: "), "{failure}");
+    }
+
+    #[test]
+    fn the_machine_key_of_systemd() {
+        let credentials = tempfile::tempdir().unwrap();
+        let environment = [("CREDENTIALS_DIRECTORY", credentials.path().to_str().unwrap())];
+        assert_eq!(load(None, &environment, &[]).unwrap().machine_key, None);
+        let key = credentials.path().join("machine.key");
+        std::fs::write(&key, b"k").unwrap();
+        assert_eq!(load(None, &environment, &[]).unwrap().machine_key, Some(key));
+        let named = load(Some("machine_key_file = \"/k\""), &environment, &[]).unwrap();
+        assert_eq!(named.machine_key, Some(PathBuf::from("/k")));
+    }
+
+    #[test]
+    fn addresses_from_host_name_and_ports() {
+        let config = load(None, &[], &[]).unwrap();
+        let urls = config.urls("mdm.example", Some(443), Some(8443));
+        assert_eq!((urls.people.as_str(), urls.devices.as_str()), ("https://mdm.example", "https://mdm.example:8443"));
+        assert_eq!(config.urls("::1", Some(1), None).people, "https://[::1]:1");
+        let proxied = load(None, &[("CORDON_LISTEN_PROXIED", "127.0.0.1:8080")], &[]).unwrap();
+        assert_eq!(proxied.urls("mdm.example", Some(443), Some(8443)).devices, "https://mdm.example");
+        let public = load(None, &[("CORDON_PUBLIC_PEOPLE_URL", "https://p.example:1")], &[]).unwrap();
+        assert_eq!(public.urls("mdm.example", Some(443), Some(8443)).people, "https://p.example:1");
+    }
+}

@@ -1,0 +1,170 @@
+//! `cordon push-cert`: the certificate that Apple's push service knows the school by: request, import, show.
+
+use super::failure::Failure;
+use super::moment::told_field;
+use super::reach::{Api, Call};
+use super::table::{Facts, cell, field};
+use super::voice::Voice;
+use super::files;
+use crate::base::time::Timestamp;
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Longest PEM file: a chain and a key have a few kilobytes.
+const MAX_PEM: usize = 256 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make a key and a certificate request; the key stays inside
+    Request(RequestArgs),
+    /// Take in the certificate that Apple issued
+    Import(ImportArgs),
+    /// Topic and dates of what is there
+    Show(ShowArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon push-cert request --email it@hill.example --output push.csr
+  cordon push-cert request > push.csr
+
+Have the request signed by an MDM vendor (mdmcert.download does it free of charge), then upload the result to identity.apple.com/pushcert.")]
+struct RequestArgs {
+    /// Whom to write to about it; stands in the request
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    /// Write the request to this file
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon push-cert import MDM_Certificate.pem
+  cordon push-cert import MDM_Certificate.pem --key push.key
+
+The key is found by itself when the request was made here or when it is in the same file. Renew the certificate that is there,
+with the same Apple Account: one with another topic cannot call enrolled devices, and is refused unless you say --additional.")]
+struct ImportArgs {
+    /// Certificate in PEM form, as downloaded
+    #[arg(value_name = "CERT.pem")]
+    certificate: PathBuf,
+    /// Its key in PEM form
+    #[arg(long, value_name = "KEY.pem")]
+    key: Option<PathBuf>,
+    /// Add a second topic on purpose
+    #[arg(long)]
+    additional: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon push-cert show
+  cordon push-cert show --json")]
+struct ShowArgs {}
+
+pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    match &args.verb {
+        Verb::Request(args) => request(api, args, voice),
+        Verb::Import(args) => import(api, args, voice),
+        Verb::Show(_) => show(api, voice),
+    }
+}
+
+fn request(api: &dyn Api, args: &RequestArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let made = api.json(&Call::post_json("/api/v1/push-certificates/request", &json!({ "email": args.email })))?;
+    let pem = field(&made, "csr_pem");
+    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            files::write_private(path, pem.as_bytes())?;
+            voice.show(&json!({ "output": path.to_string_lossy(), "csr_pem": pem }), || format!("Wrote {}.", path.display()))?;
+        }
+        None => voice.show(&made, || pem)?,
+    }
+    if !voice.is_json() {
+        voice.talk("Next: have it signed by an MDM vendor, upload that to identity.apple.com/pushcert, then `cordon push-cert import CERT.pem`.");
+    }
+    Ok(())
+}
+
+fn import(api: &dyn Api, args: &ImportArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let certificate = files::read_text(&args.certificate, MAX_PEM)?;
+    let key = args.key.as_deref().map(|path| files::read_text(path, MAX_PEM)).transpose()?;
+    let wish = json!({ "certificate_pem": certificate, "key_pem": key, "additional": args.additional });
+    let taken = api.json(&Call::post_json("/api/v1/push-certificates", &wish))?;
+    let now = voice.now();
+    voice.show(&taken, || one(&taken, now))?;
+    if !voice.is_json() {
+        for warning in taken["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            voice.talk(&format!("Warning: {}", super::voice::plain(warning)));
+        }
+    }
+    Ok(())
+}
+
+fn show(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let (items, next) = api.list(&Call::get("/api/v1/push-certificates"), None)?;
+    let now = voice.now();
+    let words = || items.iter().map(|item| one(item, now)).collect::<Vec<_>>().join("\n");
+    voice.show(&json!({ "items": items, "next_cursor": next }), words)?;
+    if items.is_empty() {
+        voice.talk("There is no push certificate yet. Make a request: cordon push-cert request --output push.csr");
+    }
+    Ok(())
+}
+
+fn one(item: &Value, now: Timestamp) -> String {
+    let mut facts = Facts::default();
+    facts.add("Topic", cell(item, "topic"));
+    facts.add("Subject", field(item, "subject"));
+    facts.add("Valid from", field(item, "not_before"));
+    let (until, in_words) = (cell(item, "not_after"), told_field(&item["not_after"], now));
+    facts.add("Valid until", if until == in_words { until } else { format!("{until} ({in_words})") });
+    facts.add("Used for", if item["current"] == json!(true) { "new enrolments, and devices that hold this topic" } else { "devices that hold this topic" });
+    facts.add("Paused", field(item, "paused_why"));
+    facts.render()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::fake::{Fake, heard};
+    use super::*;
+
+    #[test]
+    fn certificate_and_key_go_as_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let fake = Fake::new(|_| (201, json!({"topic": "com.apple.mgmt.X", "not_after": "2026-11-28T12:00:00Z", "current": true, "warnings": ["not Apple's"]})));
+        let mut args = ImportArgs { certificate: file("c.pem", "CERT"), key: Some(file("k.pem", "KEY")), additional: false };
+        let (done, out, err) = heard(false, |voice| import(&fake, &args, voice));
+        assert_eq!((done, err.as_str()), (Ok(()), "Warning: not Apple's\n"));
+        assert!(out.contains("2026-11-28T12:00:00Z (in 10 days)"), "{out}");
+        let wish: Value = serde_json::from_slice(&fake.last().body).unwrap();
+        assert_eq!(wish, json!({"certificate_pem": "CERT", "key_pem": "KEY", "additional": false}));
+        args.key = None;
+        let _ = heard(false, |voice| import(&fake, &args, voice));
+        assert_eq!(serde_json::from_slice::<Value>(&fake.last().body).unwrap()["key_pem"], Value::Null);
+    }
+
+    #[test]
+    fn requests_and_nothing_to_show() {
+        let fake = Fake::new(|_| (201, json!({"csr_pem": "-----BEGIN"})));
+        let (_, out, err) = heard(false, |voice| request(&fake, &RequestArgs { email: None, output: None }, voice));
+        assert!(out == "-----BEGIN\n" && err.contains("identity.apple.com"), "{out}{err}");
+        let none = Fake::new(|_| (200, json!({"items": []})));
+        let (done, out, err) = heard(false, |voice| show(&none, voice));
+        assert_eq!((done, out.as_str()), (Ok(()), ""));
+        assert!(err.contains("push-cert request"), "{err}");
+    }
+}

@@ -1,0 +1,112 @@
+//! `cordon serve`: the server until it is told to stop. One line on stdout says when it is ready; everything else is the log on stderr.
+
+use super::args::{Global, ServeArgs};
+use super::config::{Config, Listen};
+use super::failure::Failure;
+use super::log;
+use crate::base::time::SystemClock;
+use crate::pki::SystemRandom;
+use crate::server::{Options, Server};
+use crate::service::founding::Place;
+use crate::service::school;
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::io::Write;
+use std::sync::Arc;
+
+/// Runs the server.
+///
+/// # Errors
+/// When it cannot start, in plain words; or when the last checkpoint of a clean stop could not finish.
+pub fn run(global: &Global, args: ServeArgs) -> Result<(), Failure> {
+    let config = global.config_with(&args)?;
+    log::start(config.log, &config.log_level);
+    raise_file_limit();
+    // Before anything listens, so that a signal during the start is not lost.
+    let stop = stop_signal()?;
+    let server = Server::start(options(global, &config)?)?;
+    announce(global, &server)?;
+    let _ = stop.recv();
+    tracing::info!("stopping");
+    server.stop()?;
+    tracing::info!("stopped; the database is one complete file");
+    Ok(())
+}
+
+fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
+    let hostname = config.hostname.clone().unwrap_or_else(machine_name);
+    let place = Place { directory: global.data_dir.clone(), machine_key: config.machine_key.clone() };
+    let mut options = Options::new(place, &hostname, Arc::new(SystemClock), Arc::new(SystemRandom));
+    let address = |listen: &Listen| listen.address().unwrap_or("off").to_owned();
+    options.listen_people = address(&config.listen.people);
+    options.listen_devices = address(&config.listen.devices);
+    options.listen_proxied = address(&config.listen.proxied);
+    options.people_url = config.public.people_url.clone();
+    options.devices_url = config.public.devices_url.clone();
+    options.trusted_proxies = config.trusted.clone();
+    if let Some(url) = &config.apple.apns_url {
+        options.apns_url = url.clone();
+    }
+    if let Some(path) = &config.apple.ca_file {
+        options.apple_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
+    }
+    Ok(options)
+}
+
+/// The machine's own name; `localhost` where it has none.
+fn machine_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() || name == "(none)" { String::from("localhost") } else { name }
+}
+
+fn announce(global: &Global, server: &Server) -> Result<(), Failure> {
+    let urls = server.context().urls();
+    let (socket, moved) = server.socket();
+    let proxied = server.proxied().map(|address| format!("http://{address}"));
+    if moved {
+        tracing::warn!(socket = %socket.display(), "the data directory's path is too long for a socket, so the control socket is elsewhere");
+    }
+    let line = if global.json {
+        json!({ "ready": true, "people": urls.people, "devices": urls.devices, "proxied": proxied, "socket": socket }).to_string()
+    } else {
+        let named = school::find(server.context())?.organization.is_some();
+        let next = if named { "" } else { "; next: cordon setup --organization NAME --hostname NAME" };
+        format!("Cordon is ready: people {} · devices {}{next}", urls.people, urls.devices)
+    };
+    let mut out = std::io::stdout();
+    // Whoever started us may not listen; that is no reason not to serve.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    Ok(())
+}
+
+/// A receiver that hears of the first SIGTERM or SIGINT.
+pub(super) fn stop_signal() -> Result<std::sync::mpsc::Receiver<()>, Failure> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).map_err(|e| Failure::new("signals", e.to_string()))?;
+    let (told, stop) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name(String::from("signals"))
+        .spawn(move || {
+            // The second signal means "now": the file is safe at any moment.
+            for (count, _) in signals.forever().enumerate() {
+                if count > 0 {
+                    std::process::abort();
+                }
+                let _ = told.send(());
+            }
+        })
+        .map_err(|e| Failure::new("threads", e.to_string()))?;
+    Ok(stop)
+}
+
+/// Many systems start programs with 1,024 files; every connection is one.
+pub(super) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let wanted = now.maximum.map_or(65_536, |most| most.min(65_536));
+    if now.current.is_some_and(|current| current < wanted) {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum });
+        if let Err(e) = raised {
+            tracing::warn!(error = %e, "the limit of open files could not be raised");
+        }
+    }
+}
