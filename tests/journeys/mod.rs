@@ -2,3 +2,6 @@
 
 mod commands;
 mod enrolling;
+mod identity;
+mod office;
+mod secrets;

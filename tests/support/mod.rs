@@ -6,6 +6,7 @@
 pub mod api;
 pub mod device;
 pub mod journal;
+pub mod scep;
 pub mod wire;
 
 use api::Reply;
@@ -54,7 +55,6 @@ pub struct Plan {
     pub proxied: String,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub clock: Arc<dyn Clock>,
-    pub organization: Option<String>,
 }
 
 impl Default for Plan {
@@ -65,7 +65,6 @@ impl Default for Plan {
             proxied: String::from("off"),
             trusted_proxies: vec![SocketAddr::from(([127, 0, 0, 1], 0)).ip()],
             clock: Arc::new(SystemClock),
-            organization: None,
         }
     }
 }
