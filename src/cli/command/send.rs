@@ -91,12 +91,19 @@ fn consent(plan: &Plan, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failur
     if !voice.can_ask {
         return Err(Failure::usage(format!("{what} Say --yes if that is meant.")));
     }
-    if voice.confirm(&format!("{what} Send it to {}?", args.device)) { Ok(()) } else { Err(Failure::new("not-sent", "Nothing was sent.")) }
+    if voice.confirm(&format!("{what} Send it to {}?", args.device)) {
+        Ok(())
+    } else {
+        Err(Failure::new("not-sent", "Nothing was sent."))
+    }
 }
 
 fn deliver(api: &dyn Api, call: &Call, plan: &Plan, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     if wait.wait && !api.is_live() {
-        return Err(Failure::new("no-server", "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent."));
+        return Err(Failure::new(
+            "no-server",
+            "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent.",
+        ));
     }
     let sent = api.json(call)?;
     let uuid = field(&sent, "command_uuid");
@@ -105,7 +112,7 @@ fn deliver(api: &dyn Api, call: &Call, plan: &Plan, wait: &WaitArgs, voice: &mut
         owed(api, voice);
         return Ok(());
     }
-    voice.talk(&format!("{} is queued as {uuid}.", plan.request_type));
+    voice.advise(&format!("{} is queued as {uuid}.", plan.request_type));
     let limit = wait.timeout.map(|seconds| Duration::from_secs(seconds.into()));
     let ended = watch(api, &uuid, limit, voice.on_screen)?;
     let now = voice.now();
@@ -146,9 +153,10 @@ fn verdict(command: &Value) -> Result<(), Failure> {
     let uuid = field(command, "command_uuid");
     match field(command, "state").as_str() {
         "Acknowledged" => Ok(()),
-        "Queued" | "Sent" | "NotNow" => {
-            Err(Failure::new("no-answer", format!("the device has not answered yet; the command stays queued. Why: cordon command explain {uuid}")))
-        }
+        "Queued" | "Sent" | "NotNow" => Err(Failure::new(
+            "no-answer",
+            format!("the device has not answered yet; the command stays queued. Why: cordon command explain {uuid}"),
+        )),
         state => Err(Failure::new("not-acknowledged", format!("the command ended as {state}"))),
     }
 }
@@ -208,7 +216,10 @@ mod tests {
         Fake::new(move |call| {
             looks.set(looks.get() + 1);
             let state = if call.method == "POST" || looks.get() < 3 { "Queued" } else { state };
-            (200, json!({"command_uuid": "U-1", "request_type": "ProfileList", "state": state, "created_at": "2026-11-18T12:00:00Z"}))
+            (
+                200,
+                json!({"command_uuid": "U-1", "request_type": "ProfileList", "state": state, "created_at": "2026-11-18T12:00:00Z"}),
+            )
         })
     }
 
