@@ -8,5 +8,7 @@
 )]
 
 mod hostile;
+mod journeys;
 mod scep;
+mod support;
 mod tidy;
