@@ -7,10 +7,59 @@ use crate::hostile::school::{SIGNER, School};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use cordon::pki::keys::PrivateKey;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 const CERTMONGER: &str = "/usr/lib/certmonger/scep-submit";
+
+/// Object identifiers as they stand in DER.
+const DES: &[u8] = b"\x06\x05\x2b\x0e\x03\x02\x07";
+const TRIPLE_DES: &[u8] = b"\x06\x08\x2a\x86\x48\x86\xf7\x0d\x03\x07";
+const SHA1: &[u8] = b"\x06\x05\x2b\x0e\x03\x02\x1a";
+
+/// Hands every connection on to the server and keeps what was said.
+struct Recorder {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<u8>>>,
+    told: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Recorder {
+    fn before(server: SocketAddr) -> Recorder {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let made = Recorder { address: listener.local_addr().unwrap(), asked: Arc::default(), told: Arc::default() };
+        let (asked, told) = (Arc::clone(&made.asked), Arc::clone(&made.told));
+        // Ends with the process.
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) = (client.unwrap(), TcpStream::connect(server).unwrap());
+                relay(client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&asked));
+                relay(server, client, Arc::clone(&told));
+            }
+        });
+        made
+    }
+}
+
+fn relay(mut from: TcpStream, mut to: TcpStream, kept: Arc<Mutex<Vec<u8>>>) {
+    std::thread::spawn(move || {
+        let mut chunk = [0; 16 * 1024];
+        while let Ok(n @ 1..) = from.read(&mut chunk) {
+            kept.lock().unwrap().extend_from_slice(&chunk[..n]);
+            if to.write_all(&chunk[..n]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
+
+fn holds(said: &Mutex<Vec<u8>>, oid: &[u8]) -> bool {
+    said.lock().unwrap().windows(oid.len()).any(|w| w == oid)
+}
 
 /// Runs a program to its end; `package` is where Debian has it.
 fn run(program: &str, package: &str, arguments: &[&str], directory: &Path) -> Output {
@@ -71,9 +120,10 @@ fn judge(certificate: &str, directory: &Path) {
 fn scepclient_enrols() {
     let school = School::start();
     let directory = trust(&school);
+    let wire = Recorder::before(school.proxied());
     let enrol = |challenge: &str, name: &str| {
         let (key, certificate) = (format!("{name}.key"), format!("{name}.pem"));
-        let url = url(&school);
+        let url = format!("http://{}/scep", wire.address);
         let arguments = [
             "-private-key",
             &key,
@@ -95,6 +145,12 @@ fn scepclient_enrols() {
     let (done, words, certificate) = enrol(&challenge, "first");
     assert!(done, "{words}");
     judge(certificate.to_str().unwrap(), directory.path());
+
+    assert!(
+        holds(&wire.asked, DES) && holds(&wire.asked, SHA1),
+        "scepclient is not old-fashioned any more: find another client that is"
+    );
+    assert!(holds(&wire.told, TRIPLE_DES) && !holds(&wire.told, DES) && !holds(&wire.told, SHA1));
 
     // Used before, and never given: refused in SCEP's own words, which the client understands.
     for (challenge, name) in [(challenge.as_str(), "second"), ("never-given", "third")] {
