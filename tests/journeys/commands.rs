@@ -163,6 +163,33 @@ fn a_device_left_with_work_after_a_broken_line_is_called_again() {
 }
 
 #[test]
+fn a_device_that_vanishes_between_two_commands_is_called_again() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::planned(Plan { clock: clock.clone(), ..Plan::default() });
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let first = school.send(&ipad, "ProfileList", Value::Null);
+    let second = school.send(&ipad, "SecurityInfo", Value::Null);
+    let next = |school: &School| school.device(&ipad)["push"]["next"].as_str().map(str::to_owned);
+    school.wait_until("the push to be filed", || next(&school));
+    let mut caller = school.caller(Some(&ipad.identity()));
+    assert_eq!(command_uuid(&caller.report(&wire::idle(&ipad.udid()))), Some(first.clone()));
+    let done = caller.report(&wire::result("Acknowledged", &ipad.udid(), &first, &[]));
+    assert_eq!(command_uuid(&done), Some(second.clone()));
+    assert!(next(&school).is_some(), "it has work, and nobody else will remind it");
+    assert_eq!(command_uuid(&caller.report(&wire::result("NotNow", &ipad.udid(), &second, &[]))), None);
+    assert!(next(&school).is_some(), "also when it means to come back by itself");
+    let before = ipad.pushes(Channel::Device).len();
+    ipad.set_deaf(false);
+    school.wait_until("another push", || {
+        clock.advance(10 * MINUTE);
+        school.server().context().ring_pusher();
+        (ipad.pushes(Channel::Device).len() > before).then_some(())
+    });
+    school.wait_for(&second, "Acknowledged");
+    assert_eq!(next(&school), None, "nothing waits, so nobody is called");
+}
+
+#[test]
 fn only_what_has_not_been_sent_can_be_cancelled() {
     let school = School::new();
     let ipad = school.enroll_deaf(Kind::Ipad, 1);

@@ -67,6 +67,21 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_device_that_came_in_vain_is_called_again_after_the_start() {
+    let mut school = School::planned(Plan::with_lasting_ports());
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let idle = school.enroll_deaf(Kind::Ipad, 2);
+    let uuid = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_until("the push to be filed", || school.device(&ipad)["push"]["next"].as_str().map(drop));
+    school.stop();
+    assert!(ipad.poll(Channel::Device).is_err(), "nobody is there");
+    ipad.set_deaf(false);
+    school.start();
+    school.wait_for(&uuid, "Acknowledged");
+    assert!(idle.pushes(Channel::Device).is_empty(), "only those with work are called");
+}
+
+#[test]
 fn a_second_server_on_the_same_directory_is_told() {
     let school = School::bare(Plan::default());
     let error = school.start_on(&school.directory()).err().unwrap();
