@@ -29,12 +29,14 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
     let waiting = school.send(&ipad, "ProfileList", Value::Null);
     let handed = school.caller(Some(&ipad.identity())).report(&wire::idle(&ipad.udid()));
     assert_eq!(command_uuid(&handed), Some(waiting.clone()));
-    let before = [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
+    let before =
+        [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
 
     school.stop();
     let left = files(&school.directory());
     assert!(left.contains("cordon.db") && left.contains("machine.key"), "{left:?}");
-    let extra: Vec<_> = left.iter().filter(|f| f.contains("-wal") || f.contains("-shm") || f.contains(".sock")).collect();
+    let extra: Vec<_> =
+        left.iter().filter(|f| f.contains("-wal") || f.contains("-shm") || f.contains(".sock")).collect();
     assert!(extra.is_empty(), "{extra:?}");
     let copy = tempfile::tempdir().unwrap();
     for name in ["cordon.db", "machine.key"] {
@@ -42,7 +44,8 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
     }
 
     school.start();
-    let after = [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
+    let after =
+        [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
     assert_eq!(before, after);
     school.https(Some(&token), "GET", "/api/v1/devices", &Value::Null).is(200);
     let again = school.caller(Some(&ipad.identity())).report(&wire::idle(&ipad.udid()));

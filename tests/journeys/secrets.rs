@@ -16,7 +16,8 @@ use std::fs;
 /// How a secret could show, whole or in part, in any alignment.
 fn traces(secret: &[u8]) -> Vec<Vec<u8>> {
     let n = secret.len().min(16);
-    let mut traces: Vec<Vec<u8>> = [0, (secret.len() - n) / 2, secret.len() - n].iter().map(|at| secret[*at..at + n].to_vec()).collect();
+    let mut traces: Vec<Vec<u8>> =
+        [0, (secret.len() - n) / 2, secret.len() - n].iter().map(|at| secret[*at..at + n].to_vec()).collect();
     traces.extend([hex::encode(&secret[..n]).into_bytes(), hex::encode_upper(&secret[..n]).into_bytes()]);
     traces.extend((0..3).map(|skip| {
         let text = STANDARD.encode(&secret[skip..]);
@@ -39,7 +40,8 @@ fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
             found.push((path.display().to_string(), fs::read(&path).unwrap()));
         }
     }
-    let mut paths: Vec<String> = ["devices", "commands", "audit?limit=500", "push-certificates", "tokens"].map(|p| format!("/{p}")).into();
+    let mut paths: Vec<String> =
+        ["devices", "commands", "audit?limit=500", "push-certificates", "tokens"].map(|p| format!("/{p}")).into();
     for device in school.get("/devices")["items"].as_array().unwrap() {
         paths.push(format!("/devices/{}", device["id"].as_str().unwrap()));
     }
@@ -82,11 +84,18 @@ fn tokens_and_commands_and_results_show_nowhere_in_clear() {
     let bypass = school.send(&ipad, "ActivationLockBypassCode", Value::Null);
     let code = hex::encode_upper(&random[20..40]);
     assert_eq!(wire::command_uuid(&caller.report(&idle(&udid))), Some(install.clone()));
-    assert_eq!(wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &install, &[]))), Some(bypass.clone()));
+    assert_eq!(
+        wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &install, &[]))),
+        Some(bypass.clone())
+    );
     let answer = [("ActivationLockBypassCode", text(&code))];
     assert_eq!(wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &bypass, &answer))), None);
     // A refused message is logged, its body never.
-    let broken = check_in("SetBootstrapToken", &udid, &[("BootstrapToken", Plist::Array(vec![Plist::Data(bootstrap_token.clone())]))]);
+    let broken = check_in(
+        "SetBootstrapToken",
+        &udid,
+        &[("BootstrapToken", Plist::Array(vec![Plist::Data(bootstrap_token.clone())]))],
+    );
     assert_eq!(caller.check_in(&broken).status, 400);
     let token = school.token("owner");
 
@@ -148,7 +157,8 @@ fn every_unlock_token_is_kept_sealed_with_a_generation() {
     let ipad = school.enroll(Kind::Ipad, 1);
     let row = |school: &School| {
         let device = school.enrollment(&ipad, Channel::Device).device;
-        let found: Result<_, cordon::store::StoreError> = school.server().context().store.read(|db| db.find_secret(device, "unlock-token"));
+        let found: Result<_, cordon::store::StoreError> =
+            school.server().context().store.read(|db| db.find_secret(device, "unlock-token"));
         found.unwrap().unwrap()
     };
     let first = row(&school);
