@@ -41,6 +41,23 @@ pub enum Text {
     Busy,
     DiskFull,
     Internal { request: String },
+    NoRecoveryCode,
+    RecoveryCodeWrong,
+    RecoveryCodeNeeded,
+    NotRestorable { path: String, why: String },
+    SchoolThere { path: String },
+    NoSuchAdmin { name: String },
+    AdminExists { name: String },
+    LastOwner { name: String },
+    WeakPassword { why: &'static str },
+    LoginFailed,
+    TotpNeeded,
+    TotpWrong,
+    TotpThere { name: String },
+    TotpMissing { name: String },
+    TooManyTries { seconds: i64 },
+    PasswordNeeded,
+    PersonNeeded,
 }
 
 impl Text {
@@ -82,6 +99,23 @@ impl Text {
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
             Text::Internal { .. } => "internal",
+            Text::NoRecoveryCode => "no-recovery-code",
+            Text::RecoveryCodeWrong => "recovery-code-wrong",
+            Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::NotRestorable { .. } => "not-restorable",
+            Text::SchoolThere { .. } => "school-there",
+            Text::NoSuchAdmin { .. } => "no-such-admin",
+            Text::AdminExists { .. } => "admin-exists",
+            Text::LastOwner { .. } => "last-owner",
+            Text::WeakPassword { .. } => "weak-password",
+            Text::LoginFailed => "login-failed",
+            Text::TotpNeeded => "totp-needed",
+            Text::TotpWrong => "totp-wrong",
+            Text::TotpThere { .. } => "totp-there",
+            Text::TotpMissing { .. } => "totp-missing",
+            Text::TooManyTries { .. } => "too-many-tries",
+            Text::PasswordNeeded => "password-needed",
+            Text::PersonNeeded => "person-needed",
         }
     }
 
@@ -158,6 +192,32 @@ impl Text {
             Text::Busy => f.write_str("The server has more to write than its disk takes. Try again in a moment."),
             Text::DiskFull => f.write_str("The disk is full or nearly full. Make room, then try again; nothing was lost."),
             Text::Internal { request } => write!(f, "Something went wrong inside Cordon. The log says more under request {request}."),
+            Text::NoRecoveryCode => f.write_str("There is no recovery code for this school. Make one with `cordon recovery-code new`."),
+            Text::RecoveryCodeWrong => f.write_str(
+                "This recovery code does not open this school. It has 8 groups of 4 letters and digits, and never i, l, o, u, 0 or 1; \
+                 a newer code makes an older one worthless.",
+            ),
+            Text::RecoveryCodeNeeded => f.write_str(
+                "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
+            ),
+            Text::NotRestorable { path, why } => write!(f, "{path} cannot be restored: {why}."),
+            Text::SchoolThere { path } => write!(f, "{path} is a school already. Say --replace to put it aside, under another name in the same directory."),
+            Text::NoSuchAdmin { name } => write!(f, "Nobody called “{name}” may log in. `cordon admin list` shows who may."),
+            Text::AdminExists { name } => write!(f, "There is somebody called “{name}” already. Choose another name, or change that one."),
+            Text::LastOwner { name } => write!(f, "“{name}” is the only owner left. Make somebody else an owner first."),
+            Text::WeakPassword { why } => write!(f, "This password will not do: {why}. Four or five words that do not belong together are good, and easy to keep."),
+            Text::LoginFailed => f.write_str("Name or password is not right."),
+            Text::TotpNeeded => f.write_str("The code from the authenticator app is needed too."),
+            Text::TotpWrong => f.write_str("This code is not right, or was used already. Wait for the next one; if none is right, check the phone's clock."),
+            Text::TotpThere { name } => write!(f, "“{name}” has an authenticator app already. Remove it first."),
+            Text::TotpMissing { name } => write!(f, "“{name}” has no authenticator app that waits for a code. Begin with `cordon admin totp {name}`."),
+            Text::TooManyTries { seconds } => write!(
+                f,
+                "There were too many wrong tries. Wait {seconds} seconds, then try again; nothing is locked for good, and on the server itself \
+                 `cordon admin password NAME` sets a new password."
+            ),
+            Text::PasswordNeeded => f.write_str("Give your own password again for this. A token cannot do it."),
+            Text::PersonNeeded => f.write_str("Only somebody who is logged in by name can do this, and only for themselves."),
         }
     }
 }

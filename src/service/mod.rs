@@ -18,12 +18,20 @@ pub mod pushing;
 pub mod school;
 pub mod tokens;
 
+pub mod login;
+pub mod passwords;
+pub mod people;
+pub mod recovery;
+pub mod restoring;
+pub mod totp;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
 use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::Store;
@@ -58,6 +66,9 @@ pub struct Context {
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
     push_work: PushWork,
+    /// What checking a password costs; tests of other things lower it.
+    pub password_cost: Cost,
+    guesses: login::Guesses,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
