@@ -59,12 +59,12 @@ fn polls(directory: &Path) -> Result<Vec<Line>, Fault> {
     let school = School::found(directory, WORKING, WORKING)?;
     let span = Duration::from_secs(4);
     let run = |server: &Server, n: usize| drive(server.devices, &school.devices[..n], span, |device, _| Some(idle(&device.udid)));
-    let mut lines = Vec::new();
+    let (ports, mut lines) = (Ports::free()?, Vec::new());
     for n in POLLING {
         let rate = |server: Server| -> Result<f64, Fault> { Ok(run(&server, n)?.rate) };
         let bare = rate(Server::lesser("tls", &school)?)?;
         let null = rate(Server::lesser("null", &school)?)?;
-        let real = rate(Server::real(&school, Ports::free()?)?)?;
+        let real = rate(Server::real(&school, ports)?)?;
         let line = |what: String, figure, goal, raw| Line { what, unit: "/s", figure, goal, raw: Some(raw) };
         lines.push(line(format!("idle polls, {n} connections"), real, Goal::AtLeast(5_000.0), ("our listener, no handler", null)));
         lines.push(line(format!("our listener, {n} connections"), null, Goal::None, ("TLS alone, a thread each", bare)));

@@ -42,7 +42,7 @@ impl Server {
     pub fn real(school: &School, ports: Ports) -> Result<Server, Fault> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cordon"));
         command.arg("--data-dir").arg(&school.directory).args(["--json", "serve"]);
-        command.env("CORDON_HOSTNAME", "localhost").env("CORDON_LOG_LEVEL", "warn");
+        command.env("CORDON_HOSTNAME", "localhost").env("CORDON_LOG_LEVEL", "error");
         command.env("CORDON_LISTEN_PEOPLE", ports.people.to_string()).env("CORDON_LISTEN_DEVICES", ports.devices.to_string());
         // Nobody is there, and nothing may leave this machine.
         command.env("CORDON_APPLE_APNS_URL", "https://127.0.0.1:9");
