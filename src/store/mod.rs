@@ -14,6 +14,7 @@ mod machine_key;
 mod migrations;
 mod profiles;
 mod push;
+mod readers;
 mod secrets;
 mod settings;
 mod tokens;
@@ -35,11 +36,12 @@ pub use push::{NewPushCertificate, PushCertificateRow};
 pub use secrets::SecretRow;
 pub use tokens::{Role, TokenRow};
 
-use rusqlite::{Connection, OpenFlags};
+use readers::Readers;
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use writer::Writer;
 
 /// What can go wrong below. `Busy` and `Full` are for people; the rest is a fault of ours or of the disk.
@@ -92,12 +94,9 @@ impl<'c> Deref for Tx<'c> {
 pub struct Store {
     path: PathBuf,
     writer: Writer,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     _lock: File,
 }
-
-/// Idle read connections that are kept; more are opened under load and closed again.
-const KEPT_READERS: usize = 4;
 
 impl Store {
     /// Opens or creates `directory/cordon.db`, takes the instance lock, migrates, and marks the file as open.
@@ -118,7 +117,7 @@ impl Store {
         conn.execute("INSERT INTO setting (name, value) VALUES ('open', 'true') ON CONFLICT DO UPDATE SET value = 'true'", [])?;
         // The mark must be in the file itself, not only in the WAL: a copy that lacks the WAL has to show it.
         conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        Ok(Store { path, writer: Writer::new(conn), readers: Mutex::new(Vec::new()), _lock: lock })
+        Ok(Store { readers: Readers::new(path.clone()), path, writer: Writer::new(conn), _lock: lock })
     }
 
     /// The database file.
@@ -140,17 +139,8 @@ impl Store {
 
     /// Runs `work` on a read-only connection.
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Db<'_>) -> Result<T, E>) -> Result<T, E> {
-        let kept = self.readers.lock().unwrap_or_else(|p| p.into_inner()).pop();
-        let conn = match kept {
-            Some(conn) => conn,
-            None => open_reader(&self.path)?,
-        };
-        let answer = work(&Db { conn: &conn });
-        let mut readers = self.readers.lock().unwrap_or_else(|p| p.into_inner());
-        if readers.len() < KEPT_READERS {
-            readers.push(conn);
-        }
-        answer
+        let lent = self.readers.lend()?;
+        work(&Db { conn: lent.connection()? })
     }
 
     /// Clean stop: everything is moved into the one file, which may then be copied with plain `cp`.
@@ -158,7 +148,7 @@ impl Store {
     /// # Errors
     /// When another process holds the file and the checkpoint cannot finish: then the `-wal` file belongs to a copy too.
     pub fn close(self) -> Result<(), StoreError> {
-        self.readers.lock().unwrap_or_else(|p| p.into_inner()).clear();
+        self.readers.close();
         let conn = self.writer.into_connection();
         conn.execute("UPDATE setting SET value = 'false' WHERE name = 'open'", [])?;
         let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -190,18 +180,17 @@ fn prepare_writer(conn: &Connection) -> Result<(), StoreError> {
     conn.pragma_update(None, "foreign_keys", "ON")?;
     conn.pragma_update(None, "cache_size", -4096)?;
     conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    // What a savepoint or a statement may have to undo stays in memory: a few pages, and no temporary file per group.
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(128);
-    Ok(())
+    keep_plans(conn)
 }
 
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.busy_timeout(std::time::Duration::from_secs(10))?;
-    conn.pragma_update(None, "query_only", "ON")?;
-    // Small on purpose: the page cache of every reader counts against a mini-PC's memory, and the OS caches the file.
-    conn.pragma_update(None, "cache_size", -512)?;
-    conn.set_prepared_statement_cache_capacity(64);
-    Ok(conn)
+/// Lets prepared statements live on from one use to the next. Without it SQLite plans with the values that are bound, and so
+/// parses and plans anew whenever others are: with short queries that is most of the work.
+fn keep_plans(conn: &Connection) -> Result<(), StoreError> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// The file holds sealed secrets but also readable names: nobody but the service's user reads it.

@@ -77,8 +77,8 @@ impl Writer {
         };
         let answer = catch_unwind(AssertUnwindSafe(|| work(&Tx { db: Db { conn: &state.conn } })));
         let kept = match &answer {
-            Ok(Ok(_)) => state.conn.execute_batch("RELEASE one"),
-            _ => state.conn.execute_batch("ROLLBACK TO one; RELEASE one"),
+            Ok(Ok(_)) => run(&state.conn, "RELEASE one"),
+            _ => run(&state.conn, "ROLLBACK TO one").and_then(|()| run(&state.conn, "RELEASE one")),
         };
         if let Err(e) = kept {
             // SQLite itself rolled the transaction back (disk full, I/O error): the whole group has failed.
@@ -98,12 +98,12 @@ impl Writer {
 /// Opens the shared transaction if needed, and this caller's savepoint in it.
 fn join(state: &mut State) -> Result<Arc<Group>, StoreError> {
     if state.group.is_none() {
-        state.conn.execute_batch("BEGIN IMMEDIATE").map_err(sqlite)?;
+        run(&state.conn, "BEGIN IMMEDIATE").map_err(sqlite)?;
         state.group = Some(Arc::new(Group { outcome: Mutex::new(None), decided: Condvar::new() }));
         state.members = 0;
     }
     let Some(group) = state.group.clone() else { return Err(StoreError::Corrupt("no open group")) };
-    if let Err(e) = state.conn.execute_batch("SAVEPOINT one") {
+    if let Err(e) = run(&state.conn, "SAVEPOINT one") {
         let e = sqlite(e);
         let copy = e.shared();
         abandon(state, &group, e);
@@ -114,7 +114,7 @@ fn join(state: &mut State) -> Result<Arc<Group>, StoreError> {
 }
 
 fn commit(state: &mut State, group: &Group) {
-    match state.conn.execute_batch("COMMIT") {
+    match run(&state.conn, "COMMIT") {
         Ok(()) => {
             state.group = None;
             group.decide(Ok(()));
@@ -130,6 +130,11 @@ fn abandon(state: &mut State, group: &Group, why: StoreError) {
     }
     state.group = None;
     group.decide(Err(why));
+}
+
+/// One word of transaction control, parsed once: it comes with every write.
+fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(sql)?.raw_execute().map(drop)
 }
 
 fn sqlite(e: rusqlite::Error) -> StoreError {
