@@ -119,14 +119,30 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::Add(args) => add(api, args, voice),
         Verb::List(_) => list(api, voice),
-        Verb::Role(args) => change(api, &args.name, &json!({ "role": args.role }), &format!("{} is {} now.", args.name, args.role), voice),
+        Verb::Role(args) => change(
+            api,
+            &args.name,
+            &json!({ "role": args.role }),
+            &format!("{} is {} now.", args.name, args.role),
+            voice,
+        ),
         Verb::Password(args) => {
             let password = asking::new_password(args.password_file.as_deref(), &args.name, "--password-file FILE")?;
             let wish = json!({ "password": password.expose() });
-            change(api, &args.name, &wish, &format!("{} has a new password and is logged out everywhere.", args.name), voice)
+            change(
+                api,
+                &args.name,
+                &wish,
+                &format!("{} has a new password and is logged out everywhere.", args.name),
+                voice,
+            )
         }
-        Verb::Disable(args) => change(api, &args.name, &json!({ "disabled": true }), &format!("{} can log in no more.", args.name), voice),
-        Verb::Enable(args) => change(api, &args.name, &json!({ "disabled": false }), &format!("{} can log in again.", args.name), voice),
+        Verb::Disable(args) => {
+            change(api, &args.name, &json!({ "disabled": true }), &format!("{} can log in no more.", args.name), voice)
+        }
+        Verb::Enable(args) => {
+            change(api, &args.name, &json!({ "disabled": false }), &format!("{} can log in again.", args.name), voice)
+        }
         Verb::Totp(args) => totp(api, args, voice),
     }
 }
@@ -145,9 +161,17 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     for item in &items {
         let app = if item["totp"] == true { "yes" } else { "no" };
         let state = if item["disabled_at"].is_string() { "disabled" } else { "may log in" };
-        table.row([cell(item, "name"), cell(item, "role"), app.to_owned(), told_field(&item["last_login_at"], now), state.to_owned()]);
+        table.row([
+            cell(item, "name"),
+            cell(item, "role"),
+            app.to_owned(),
+            told_field(&item["last_login_at"], now),
+            state.to_owned(),
+        ]);
     }
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { table.render() })?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { table.render() }
+    })?;
     if items.is_empty() {
         voice.talk("Nobody can log in by name yet. Let somebody: cordon admin add NAME --role owner");
     }
@@ -163,12 +187,17 @@ fn totp(api: &dyn Api, args: &TotpArgs, voice: &mut Voice<'_>) -> Result<(), Fai
     let target = format!("/api/v1/admins/{}/totp", escape(&args.name));
     if args.remove {
         api.json(&Call::delete(target))?;
-        return voice.show(&json!({ "name": args.name, "totp": false }), || format!("{} logs in without an app.", args.name));
+        return voice
+            .show(&json!({ "name": args.name, "totp": false }), || format!("{} logs in without an app.", args.name));
     }
     let mut code = args.code.clone();
     if code.is_none() {
         let begun = api.json(&Call::post_json(&target, &json!({})))?;
-        let words = format!("In the authenticator app, add an account by hand with this key:\n\n  {}\n\nor with this address:\n\n  {}\n", field(&begun, "secret"), field(&begun, "uri"));
+        let words = format!(
+            "In the authenticator app, add an account by hand with this key:\n\n  {}\n\nor with this address:\n\n  {}\n",
+            field(&begun, "secret"),
+            field(&begun, "uri")
+        );
         voice.show(&begun, || words)?;
         if voice.is_json() || !voice.can_ask {
             voice.talk(&format!("It counts once its first code is given: cordon admin totp {} --code CODE", args.name));
@@ -177,7 +206,9 @@ fn totp(api: &dyn Api, args: &TotpArgs, voice: &mut Voice<'_>) -> Result<(), Fai
         code = Some(asking::secret(None, "The code that the app shows now: ", "--code")?.expose().clone());
     }
     api.json(&Call::post_json(format!("{target}/confirm"), &json!({ "code": code })))?;
-    voice.show(&json!({ "name": args.name, "totp": true }), || format!("From now on {} needs a code from the app at every login.", args.name))
+    voice.show(&json!({ "name": args.name, "totp": true }), || {
+        format!("From now on {} needs a code from the app at every login.", args.name)
+    })
 }
 
 #[cfg(test)]
@@ -200,17 +231,31 @@ mod tests {
 
     #[test]
     fn the_list_and_what_changes() {
-        let fake = Fake::new(|_| (200, json!({"items": [{"name": "ada", "role": "owner", "totp": true, "last_login_at": null, "disabled_at": null}]})));
+        let fake = Fake::new(|_| {
+            (
+                200,
+                json!({"items": [{"name": "ada", "role": "owner", "totp": true, "last_login_at": null, "disabled_at": null}]}),
+            )
+        });
         let (_, out, _) = heard(false, |voice| list(&fake, voice));
         assert_eq!(out, "NAME  ROLE   APP  LAST LOGIN  STATE\nada   owner  yes  never       may log in\n");
         let args = Args { verb: Verb::Disable(DisableArgs { name: "a b".into() }) };
         let (_, out, _) = heard(false, |voice| run(&fake, &args, voice));
-        assert_eq!((out.as_str(), fake.last()), ("a b can log in no more.\n", Call::patch_json("/api/v1/admins/a%20b", &json!({"disabled": true}))));
+        assert_eq!(
+            (out.as_str(), fake.last()),
+            ("a b can log in no more.\n", Call::patch_json("/api/v1/admins/a%20b", &json!({"disabled": true})))
+        );
     }
 
     #[test]
     fn an_app_is_begun_and_confirmed() {
-        let fake = Fake::new(|call| if call.target.ends_with("confirm") { (204, Value::Null) } else { (201, json!({"secret": "ABC", "uri": "otpauth://x"})) });
+        let fake = Fake::new(|call| {
+            if call.target.ends_with("confirm") {
+                (204, Value::Null)
+            } else {
+                (201, json!({"secret": "ABC", "uri": "otpauth://x"}))
+            }
+        });
         let mut args = TotpArgs { name: "ada".into(), code: None, remove: false };
         let (_, out, err) = heard(false, |voice| totp(&fake, &args, voice));
         assert!(out.contains("ABC") && err.contains("--code"), "{out} {err}");

@@ -95,9 +95,10 @@ impl<'a> SecretFile<'a> {
         let made = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
         match made {
             Ok(file) => Ok(SecretFile { path, file }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(Failure::new("file", format!("{} exists already and is not overwritten; choose another name", path.display())))
-            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(Failure::new(
+                "file",
+                format!("{} exists already and is not overwritten; choose another name", path.display()),
+            )),
             Err(error) => Err(Failure::file("create", path, &error)),
         }
     }
@@ -124,7 +125,9 @@ mod tests {
     fn the_first_line_of_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p");
-        for (text, wanted) in [("tin roof\n", "tin roof"), ("tin roof\r\nmore", "tin roof"), (" spaces stay ", " spaces stay ")] {
+        for (text, wanted) in
+            [("tin roof\n", "tin roof"), ("tin roof\r\nmore", "tin roof"), (" spaces stay ", " spaces stay ")]
+        {
             std::fs::write(&path, text).unwrap();
             assert_eq!(new_password(Some(&path), "ada", "--password-file").unwrap().expose(), wanted);
         }

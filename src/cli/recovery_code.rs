@@ -66,7 +66,9 @@ fn new(api: &dyn Api, args: &NewArgs, voice: &mut Voice<'_>) -> Result<(), Failu
     match (file, &args.recovery_code_file) {
         (Some(file), Some(path)) => {
             file.write(&field(&made, "recovery_code"))?;
-            voice.show(&json!({ "recovery_code_file": path }), || format!("The new recovery code is in {}.", path.display()))?;
+            voice.show(&json!({ "recovery_code_file": path }), || {
+                format!("The new recovery code is in {}.", path.display())
+            })?;
         }
         _ => voice.show(&made, || field(&made, "recovery_code"))?,
     }

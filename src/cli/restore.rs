@@ -52,7 +52,8 @@ pub fn run(global: &Global, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fa
     let place = Place { directory: global.data_dir.clone(), machine_key: config.machine_key.clone() };
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     if args.verify {
-        let scratch = tempfile::tempdir().map_err(|error| Failure::file("write into", &std::env::temp_dir(), &error))?;
+        let scratch =
+            tempfile::tempdir().map_err(|error| Failure::file("write into", &std::env::temp_dir(), &error))?;
         let proof = restoring::prove(&args.file, scratch.path(), &place.key_path(), opener, clock, random)?;
         return voice.show(&shape(&proof, args), || words(&proof, "is whole and opens"));
     }
@@ -61,7 +62,8 @@ pub fn run(global: &Global, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fa
     created.map_err(|error| Failure::file("create", dir, &error))?;
     let scratch = tempfile::tempdir_in(dir).map_err(|error| Failure::file("write into", dir, &error))?;
     let actor = super::reach::local_actor();
-    let (proof, kept) = restoring::restore(&args.file, scratch.path(), &place, opener, args.replace, &actor, (clock, random))?;
+    let (proof, kept) =
+        restoring::restore(&args.file, scratch.path(), &place, opener, args.replace, &actor, (clock, random))?;
     let mut data = shape(&proof, args);
     data["kept_as"] = json!(kept);
     voice.show(&data, || words(&proof, "is back"))?;
@@ -96,7 +98,11 @@ fn shape(proof: &Proof, args: &Args) -> Value {
 fn words(proof: &Proof, what: &str) -> String {
     let school = proof.organization.as_deref().unwrap_or("The school (not set up yet)");
     let counts = &proof.counts;
-    let paper = if proof.recovery_code_made_at.is_some() { "" } else { "\nIt has no recovery code. Make one: cordon recovery-code new" };
+    let paper = if proof.recovery_code_made_at.is_some() {
+        ""
+    } else {
+        "\nIt has no recovery code. Make one: cordon recovery-code new"
+    };
     format!(
         "{} {what}: {} devices, {} commands, {} secrets in custody, {} admins.\nEvery key opened and fits its certificate: {} of the school, {} for push. The audit is unbroken ({} rows).{paper}",
         super::voice::plain(school),

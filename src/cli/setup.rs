@@ -73,7 +73,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Some(code) => format!("\n\n  Recovery code:  {code}\n"),
         None => String::new(),
     };
-    voice.show(&done, || format!("{} is set up; devices will know this server as {}.{lines}", args.organization, args.hostname))?;
+    voice.show(&done, || {
+        format!("{} is set up; devices will know this server as {}.{lines}", args.organization, args.hostname)
+    })?;
     if !voice.is_json() {
         say_what_is_next(api, args, &done, shown.is_some(), voice);
     }
@@ -90,7 +92,9 @@ fn say_what_is_next(api: &dyn Api, args: &Args, done: &Value, shown: bool, voice
         voice.talk(&format!("{name} is the owner and may log in."));
     }
     if api.is_live() && done["restart_needed"] == true {
-        voice.talk("The running server still goes by its old name: restart it now, before the first device is enrolled.");
+        voice.talk(
+            "The running server still goes by its old name: restart it now, before the first device is enrolled.",
+        );
     }
     let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
     voice.talk(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
@@ -145,7 +149,10 @@ mod tests {
             "admin": {"name": "ada", "password": "tin roof in may"}});
         assert_eq!(fake.last(), Call::post_json("/api/v1/setup", &wish));
         let (_, out, err) = heard(true, |voice| run(&fake, &args, voice));
-        assert_eq!((serde_json::from_str::<Value>(&out).unwrap()["recovery_code"].as_str(), err.as_str()), (Some("abcd-efgh"), ""));
+        assert_eq!(
+            (serde_json::from_str::<Value>(&out).unwrap()["recovery_code"].as_str(), err.as_str()),
+            (Some("abcd-efgh"), "")
+        );
     }
 
     #[test]

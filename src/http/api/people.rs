@@ -64,10 +64,19 @@ pub fn login(cx: &Context, request: &Request) -> Result<Response, Error> {
         Remote::Tcp(from) if request.door == Door::People => Some(from.ip()),
         _ => None,
     };
-    let attempt = Attempt { name: &body.name, password: Secret::new(body.password), totp: body.totp.as_deref(), address };
+    let attempt =
+        Attempt { name: &body.name, password: Secret::new(body.password), totp: body.totp.as_deref(), address };
     let session = login::login(cx, &attempt)?;
     let expires_at = session.expires_at.to_string();
-    Ok(json(200, &LoggedIn { token: session.token.expose().clone(), name: session.admin.name, role: session.admin.role.as_str(), expires_at }))
+    Ok(json(
+        200,
+        &LoggedIn {
+            token: session.token.expose().clone(),
+            name: session.admin.name,
+            role: session.admin.role.as_str(),
+            expires_at,
+        },
+    ))
 }
 
 pub fn logout(call: &Call<'_>) -> Result<Response, Error> {
