@@ -5,6 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::{audit, command, device, enroll, push, push_cert, setup, token};
+use super::{admin, recovery_code, restore};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,13 @@ pub enum Verb {
 
 Exit code 1 when something needs attention.")]
     Status,
+
+    /// People who log in by name
+    Admin(admin::Args),
+    /// The second key to the school, on paper
+    RecoveryCode(recovery_code::Args),
+    /// Bring a copied school back, or prove that it could be
+    Restore(restore::Args),
 }
 
 /// Runs the server.
@@ -248,6 +256,12 @@ mod tests {
             "cordon audit list --after 3",
             "cordon audit verify",
             "cordon status",
+            "cordon setup --organization O --hostname h.example --admin ada --admin-password-file p --recovery-code-file c",
+            "cordon admin add ada --role owner --password-file -",
+            "cordon admin totp ada --remove",
+            "cordon recovery-code check --recovery-code-file -",
+            "cordon restore f --verify",
+            "cordon restore f --replace --recovery-code-file -",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -264,6 +278,9 @@ mod tests {
             "cordon token create n --role king",
             "cordon token create n",
             "cordon device lock X --pin 12",
+            "cordon admin add ada --role king",
+            "cordon restore f --verify --replace",
+            "cordon setup --organization O --hostname h --admin-password-file p",
         ];
         for line in bad {
             let told = Cli::try_parse_from(line.split(' ')).unwrap_err();

@@ -24,6 +24,11 @@ mod table;
 mod token;
 mod voice;
 
+mod admin;
+mod asking;
+mod recovery_code;
+mod restore;
+
 use args::{Cli, Global, Verb};
 use clap::Parser;
 use failure::Failure;
@@ -48,6 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
         Verb::Command(command::Args { verb: command::Verb::Types(args) }) => {
             command::types::run(&args, &mut Voice::of_this_process(json))
         }
+        Verb::Restore(args) => restore::run(&global, &args, &mut Voice::of_this_process(json)),
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
     });
     match done {
@@ -80,6 +86,10 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),
         Verb::Status => status::run(api, voice),
+
+        Verb::Admin(args) => admin::run(api, &args, voice),
+        Verb::RecoveryCode(args) => recovery_code::run(api, &args, voice),
+        Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

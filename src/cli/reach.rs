@@ -10,6 +10,7 @@ use crate::http::control::{Client, socket_path};
 use crate::http::message::{Body, Door, Handler, Remote, Request};
 use crate::http::routes::Front;
 use crate::pki::SystemRandom;
+use crate::service::actor::Actor;
 use crate::service::founding::{self, Place};
 use crate::service::{Context, Urls, school};
 use crate::store::StoreError;
@@ -54,6 +55,10 @@ impl Call {
 
     pub fn post_json(target: impl Into<String>, body: &Value) -> Call {
         Call::post(target, "application/json", body.to_string().into_bytes())
+    }
+
+    pub fn patch_json(target: impl Into<String>, body: &Value) -> Call {
+        Call { method: "PATCH", ..Call::post_json(target, body) }
     }
 
     /// With one more query parameter, if there is a value.
@@ -343,6 +348,11 @@ fn request(call: &Call, user: &str) -> Result<Request, Failure> {
         peer_certificate: None,
         body: Body { bytes: call.body.clone(), oversized: false },
     })
+}
+
+/// The actor of a verb that works past the API.
+pub fn local_actor() -> Actor {
+    Actor::LocalShell { user: local_user() }
 }
 
 /// Who typed this: the user behind sudo, else the name of the user id.

@@ -47,7 +47,8 @@ impl FromStr for Cost {
     fn from_str(text: &str) -> Result<Self, BadCost> {
         let mut parts = text.split(',');
         let mut number = |prefix: &str, most: u32| -> Result<u32, BadCost> {
-            let value = parts.next().and_then(|part| part.strip_prefix(prefix)).and_then(|n| n.parse().ok()).ok_or(BadCost)?;
+            let value =
+                parts.next().and_then(|part| part.strip_prefix(prefix)).and_then(|n| n.parse().ok()).ok_or(BadCost)?;
             if (1..=most).contains(&value) { Ok(value) } else { Err(BadCost) }
         };
         let cost = Cost { memory: number("m=", 1024 * 1024)?, passes: number("t=", 32)?, lanes: number("p=", 8)? };
@@ -95,7 +96,17 @@ mod tests {
         for cost in [Cost::PASSWORD, Cost::RECOVERY, Cost::LEAST] {
             assert_eq!(cost.to_string().parse(), Ok(cost));
         }
-        for bad in ["", "m=8", "m=8,t=1", "m=0,t=1,p=1", "m=4000000,t=1,p=1", "m=8,t=1,p=2", "m=8,t=99,p=1", "m=8,t=1,p=1,x=1", "t=1,m=8,p=1"] {
+        for bad in [
+            "",
+            "m=8",
+            "m=8,t=1",
+            "m=0,t=1,p=1",
+            "m=4000000,t=1,p=1",
+            "m=8,t=1,p=2",
+            "m=8,t=99,p=1",
+            "m=8,t=1,p=1,x=1",
+            "t=1,m=8,p=1",
+        ] {
             assert_eq!(bad.parse::<Cost>(), Err(BadCost), "{bad}");
         }
     }

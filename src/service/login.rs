@@ -77,7 +77,8 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
     let keys = keys(attempt.name, attempt.address);
     cx.guesses.refuse_blocked(&keys, now)?;
     let found = cx.store.read(|db| db.find_admin(attempt.name))?;
-    let right = cx.guesses.checked(|| passwords::verify(cx, found.as_ref().map(|admin| &admin.password), &attempt.password))?;
+    let right =
+        cx.guesses.checked(|| passwords::verify(cx, found.as_ref().map(|admin| &admin.password), &attempt.password))?;
     let Some(admin) = found.filter(|admin| right && admin.disabled_at.is_none()) else {
         return Err(failed(cx, &keys, attempt.name, Text::LoginFailed));
     };
@@ -105,7 +106,11 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
         auditing::record(tx, &actor, "admin.login", Some(&admin.name), None, now)
     });
     if let Err(refused) = opened {
-        return Err(if refused.public == Text::TotpWrong { failed(cx, &keys, attempt.name, Text::TotpWrong) } else { refused });
+        return Err(if refused.public == Text::TotpWrong {
+            failed(cx, &keys, attempt.name, Text::TotpWrong)
+        } else {
+            refused
+        });
     }
     // Only the name's count: who guesses others' passwords must not wash the address clean with their own.
     cx.guesses.forget(&keys[0]);
@@ -124,7 +129,8 @@ pub fn is_session_token(text: &str) -> bool {
 pub fn authenticate(cx: &Context, text: &str) -> Result<Actor, Error> {
     let now = cx.now();
     let found = cx.store.read(|db| db.find_session_by_hash(&sha256(text.as_bytes())))?;
-    let in_force = found.filter(|s| s.expires_at > now && now.since(s.last_used_at) < IDLE && s.admin.disabled_at.is_none());
+    let in_force =
+        found.filter(|s| s.expires_at > now && now.since(s.last_used_at) < IDLE && s.admin.disabled_at.is_none());
     let session = in_force.ok_or_else(|| Error::denied(Text::LoginNeeded))?;
     if now.since(session.last_used_at) >= USED_EVERY {
         cx.store.write(|tx| tx.put_session_used(session.id, now))?;
@@ -181,7 +187,9 @@ fn failed(cx: &Context, keys: &[String], name: &str, text: Text) -> Error {
     }
     let detail = json!({ "why": text.id() });
     let noted = cx.store.read(|db| db.find_admin(name)).map_err(Error::from).and_then(|admin| match admin {
-        Some(admin) => cx.store.write(|tx| auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), now)),
+        Some(admin) => cx.store.write(|tx| {
+            auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), now)
+        }),
         None => Ok(()),
     });
     noted.err().unwrap_or_else(|| Error::denied(text))
@@ -204,7 +212,9 @@ impl Guesses {
         let until = keys.iter().filter_map(|key| tries.get(key)).map(|t| t.blocked_until).max();
         match until.filter(|until| *until > now) {
             None => Ok(()),
-            Some(until) => Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: (until.since(now) + SECOND - 1) / SECOND })),
+            Some(until) => {
+                Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: (until.since(now) + SECOND - 1) / SECOND }))
+            }
         }
     }
 

@@ -31,7 +31,13 @@ pub struct Enrolment {
 
 /// # Errors
 /// `Invalid` for a bad name, role or password; `Conflict` when the name is taken; `Denied` for anybody but an owner.
-pub fn create(cx: &Context, actor: &Actor, name: &str, role: &str, password: &Secret<String>) -> Result<AdminRow, Error> {
+pub fn create(
+    cx: &Context,
+    actor: &Actor,
+    name: &str,
+    role: &str,
+    password: &Secret<String>,
+) -> Result<AdminRow, Error> {
     actor.require(Permission::Administer)?;
     let role = parse_role(role)?;
     check_name(name)?;
@@ -81,7 +87,8 @@ pub fn change(cx: &Context, actor: &Actor, name: &str, change: &Change) -> Resul
     };
     let now = cx.now();
     cx.store.write(|tx| -> Result<(), Error> {
-        let note = |verb: &str, detail: Option<Value>| auditing::record(tx, actor, verb, Some(&admin.name), detail, now);
+        let note =
+            |verb: &str, detail: Option<Value>| auditing::record(tx, actor, verb, Some(&admin.name), detail, now);
         if role.is_some_and(|role| role != Role::Owner) || change.disabled == Some(true) {
             keep_an_owner(tx, &admin)?;
         }
@@ -176,13 +183,18 @@ fn is_self(actor: &Actor, name: &str) -> bool {
 }
 
 fn require_self(actor: &Actor, name: &str) -> Result<(), Error> {
-    if is_self(actor, name) || matches!(actor, Actor::LocalShell { .. }) { Ok(()) } else { Err(Error::denied(Text::PersonNeeded)) }
+    if is_self(actor, name) || matches!(actor, Actor::LocalShell { .. }) {
+        Ok(())
+    } else {
+        Err(Error::denied(Text::PersonNeeded))
+    }
 }
 
 /// # Errors
 /// `Conflict` when `admin` is the last owner who may log in.
 fn keep_an_owner(tx: &Tx<'_>, admin: &AdminRow) -> Result<(), Error> {
-    let others = tx.list_admins()?.into_iter().any(|a| a.id != admin.id && a.role == Role::Owner && a.disabled_at.is_none());
+    let others =
+        tx.list_admins()?.into_iter().any(|a| a.id != admin.id && a.role == Role::Owner && a.disabled_at.is_none());
     let is_one = admin.role == Role::Owner && admin.disabled_at.is_none();
     if is_one && !others { Err(Error::conflict(Text::LastOwner { name: admin.name.clone() })) } else { Ok(()) }
 }
@@ -196,7 +208,9 @@ fn check_name(name: &str) -> Result<(), Error> {
     let good = name.len() <= MAX_NAME
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@-".contains(&b));
-    let why = || String::from("must have 1 to 64 of the letters a to z, digits, and . _ @ -, and begin with a letter or digit");
+    let why = || {
+        String::from("must have 1 to 64 of the letters a to z, digits, and . _ @ -, and begin with a letter or digit")
+    };
     if good { Ok(()) } else { Err(Error::invalid(Text::BadArgument { key: String::from("name"), why: why() })) }
 }
 
@@ -227,12 +241,20 @@ mod tests {
     fn names_roles_and_passwords_are_checked() {
         with_school(|cx, local| {
             create(cx, local, "ada", "owner", &secret(GOOD)).unwrap();
-            for (name, role, password) in
-                [("", "owner", GOOD), ("-a", "owner", GOOD), ("a b", "owner", GOOD), ("é", "owner", GOOD), ("bob", "king", GOOD), ("bob", "owner", "short")]
-            {
+            for (name, role, password) in [
+                ("", "owner", GOOD),
+                ("-a", "owner", GOOD),
+                ("a b", "owner", GOOD),
+                ("é", "owner", GOOD),
+                ("bob", "king", GOOD),
+                ("bob", "owner", "short"),
+            ] {
                 assert!(create(cx, local, name, role, &secret(password)).is_err(), "{name} {role} {password}");
             }
-            assert_eq!(create(cx, local, "ADA", "owner", &secret(GOOD)).unwrap_err().public, Text::AdminExists { name: String::from("ADA") });
+            assert_eq!(
+                create(cx, local, "ADA", "owner", &secret(GOOD)).unwrap_err().public,
+                Text::AdminExists { name: String::from("ADA") }
+            );
             let held = list(cx, local).unwrap();
             assert_eq!((held.len(), held[0].created_by.as_str()), (1, "local:ada"));
         });

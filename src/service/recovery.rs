@@ -95,7 +95,8 @@ fn mint(random: &dyn Random) -> Secret<String> {
 
 /// As people type it: any case, with or without hyphens and spaces.
 fn normal(code: &str) -> Secret<String> {
-    let letters = code.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '–' | '—' | '\u{2010}' | '\u{2011}'));
+    let letters =
+        code.chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '–' | '—' | '\u{2010}' | '\u{2011}'));
     Secret::new(letters.map(|c| c.to_ascii_lowercase()).collect())
 }
 

@@ -120,7 +120,9 @@ fn examine(cx: &Context) -> Result<Proof, Error> {
     for (purpose, row) in &authorities {
         let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
         let place = founding::key_place(*purpose, &certificate.fingerprint());
-        let key = cx.open(&place, &row.sealed_key).map_err(|_| told(format!("the {} key does not open", purpose.as_str())))?;
+        let key = cx
+            .open(&place, &row.sealed_key)
+            .map_err(|_| told(format!("the {} key does not open", purpose.as_str())))?;
         if !PrivateKey::from_pkcs8_der(key.expose()).is_ok_and(|key| certificate.key_matches(&key)) {
             return Err(told(format!("the {} key does not belong to its certificate", purpose.as_str())));
         }
@@ -167,7 +169,8 @@ mod tests {
         let (clock, random) = parts();
         let mut cx = founding::open(&Place::in_directory(dir), clock, random).unwrap();
         cx.password_cost = Cost::LEAST;
-        let school = School { organization: Some(String::from("Hill School")), hostname: Some(String::from("h.example")) };
+        let school =
+            School { organization: Some(String::from("Hill School")), hostname: Some(String::from("h.example")) };
         school::set_up(&cx, &local(), &school).unwrap();
         founding::tls_identity(&cx, &[String::from("h.example")]).unwrap();
         let code = recovery::make(&cx, &local(), None).unwrap();
@@ -177,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_proof_opens_every_key_and_touches_nothing() {
-        let (home, scratch, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (home, scratch, elsewhere) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let code = a_school(home.path());
         let file = home.path().join("cordon.db");
         let before = std::fs::read(&file).unwrap();
@@ -242,12 +246,16 @@ mod tests {
         let tls = cx.store.read(|db| db.find_authority(crate::store::Purpose::Tls)).unwrap().unwrap();
         let fingerprint = Certificate::parse(&tls.der).unwrap().fingerprint();
         let other = PrivateKey::generate_ec_p256().unwrap();
-        let sealed = cx.seal(&founding::key_place(crate::store::Purpose::Tls, &fingerprint), other.to_pkcs8_der().expose());
-        cx.store.write(|tx| tx.insert_authority(crate::store::Purpose::Tls, &fingerprint, &sealed, Timestamp(1))).unwrap();
+        let sealed =
+            cx.seal(&founding::key_place(crate::store::Purpose::Tls, &fingerprint), other.to_pkcs8_der().expose());
+        cx.store
+            .write(|tx| tx.insert_authority(crate::store::Purpose::Tls, &fingerprint, &sealed, Timestamp(1)))
+            .unwrap();
         cx.store.close().unwrap();
         let (clock, random) = parts();
         let key = home.path().join("machine.key");
-        let told = prove(&home.path().join("cordon.db"), scratch.path(), &key, Opener::MachineKey, clock, random).unwrap_err();
+        let told =
+            prove(&home.path().join("cordon.db"), scratch.path(), &key, Opener::MachineKey, clock, random).unwrap_err();
         assert!(told.to_string().contains("does not belong to its certificate"), "{told}");
     }
 }

@@ -16,7 +16,9 @@ pub fn find_step(secret: &[u8], code: &str, now: Timestamp) -> Option<i64> {
     let code: String = code.chars().filter(|c| !c.is_whitespace()).take(7).collect();
     let current = now.secs().div_euclid(STEP);
     // All three are always computed, so that the time says nothing.
-    let fits: Vec<i64> = (current - 1..=current + 1).filter(|step| constant_time_eq(self::code(secret, *step).as_bytes(), code.as_bytes())).collect();
+    let fits: Vec<i64> = (current - 1..=current + 1)
+        .filter(|step| constant_time_eq(self::code(secret, *step).as_bytes(), code.as_bytes()))
+        .collect();
     fits.first().copied()
 }
 
@@ -35,7 +37,15 @@ pub fn uri(issuer: &str, name: &str, secret: &Secret<String>) -> Secret<String> 
 }
 
 fn escape(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() || b"-._~".contains(&b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| {
+            if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
+        .collect()
 }
 
 /// Base 32 (RFC 4648) without padding; secrets are a whole number of its groups.
@@ -65,7 +75,13 @@ mod tests {
     /// RFC 6238 appendix B, cut to six digits.
     #[test]
     fn known_answers() {
-        let table = [(59, "287082"), (1_111_111_109, "081804"), (1_111_111_111, "050471"), (1_234_567_890, "005924"), (2_000_000_000, "279037")];
+        let table = [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+        ];
         for (at, wanted) in table {
             assert_eq!(code(b"12345678901234567890", at / STEP), wanted);
             assert_eq!(find_step(b"12345678901234567890", wanted, Timestamp::from_secs(at)), Some(at / STEP));

@@ -15,7 +15,9 @@ const BESIDE: [&str; 2] = ["-wal", "-shm"];
 pub enum NotWhole {
     #[error("there is no database in it that Cordon made")]
     NotOurs,
-    #[error("it was copied from a running server without its last writes: copy the {0} file too, or take the copy after a clean stop")]
+    #[error(
+        "it was copied from a running server without its last writes: copy the {0} file too, or take the copy after a clean stop"
+    )]
     WalMissing(String),
     #[error("it is damaged: {0}")]
     Damaged(String),
@@ -51,7 +53,9 @@ pub fn copy_whole(source: &Path, directory: &Path) -> Result<(), NotWhole> {
         super::restrict_mode(&copied)?;
     }
     let conn = Connection::open(&target)?;
-    let said: String = conn.query_row("PRAGMA integrity_check(3)", [], |row| row.get(0)).map_err(|e| NotWhole::Damaged(e.to_string()))?;
+    let said: String = conn
+        .query_row("PRAGMA integrity_check(3)", [], |row| row.get(0))
+        .map_err(|e| NotWhole::Damaged(e.to_string()))?;
     if said == "ok" { Ok(()) } else { Err(NotWhole::Damaged(said)) }
 }
 
@@ -72,7 +76,8 @@ fn confess(copy: &Path, source: &Path) -> Result<(), NotWhole> {
     if found > super::migrations::CURRENT {
         return Err(StoreError::Newer { found, known: super::migrations::CURRENT }.into());
     }
-    let open: Option<String> = conn.query_row("SELECT value FROM setting WHERE name = 'open'", [], |row| row.get(0)).optional()?;
+    let open: Option<String> =
+        conn.query_row("SELECT value FROM setting WHERE name = 'open'", [], |row| row.get(0)).optional()?;
     if open.as_deref() != Some("false") && !has_wal {
         let wal = beside(source, "-wal");
         return Err(NotWhole::WalMissing(wal.file_name().unwrap_or_default().to_string_lossy().into_owned()));
@@ -116,7 +121,11 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 fn escape(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/-._~".contains(b);
-    path.as_os_str().as_bytes().iter().map(|b| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02X}") }).collect()
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|b| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Rows of the tables that people count.
@@ -152,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_copy_of_an_open_file_confesses_and_with_its_wal_it_is_whole() {
-        let (home, copy, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (home, copy, there) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let store = Store::open(home.path()).unwrap();
         store.write(|tx| tx.put_setting("a", &json!(1))).unwrap();
         let file = copy.path().join("school.db");

@@ -37,7 +37,8 @@ pub struct SessionRow {
     pub expires_at: Timestamp,
 }
 
-const COLUMNS: &str = "a.id, a.name, a.role, a.password_hash, a.password_salt, a.password_cost, a.password_changed_at, a.sealed_totp,
+const COLUMNS: &str =
+    "a.id, a.name, a.role, a.password_hash, a.password_salt, a.password_cost, a.password_changed_at, a.sealed_totp,
     a.totp_confirmed_at, a.created_by, a.created_at, a.last_login_at, a.disabled_at";
 
 fn row_to_admin(row: &Row<'_>) -> rusqlite::Result<AdminRow> {
@@ -48,7 +49,11 @@ fn row_to_admin(row: &Row<'_>) -> rusqlite::Result<AdminRow> {
         name: row.get("name")?,
         // The CHECK of the table allows only the five words; the least of them stands in for the impossible.
         role: Role::find(&role).unwrap_or(Role::Teacher),
-        password: PasswordHash { hash: row.get("password_hash")?, salt: row.get("password_salt")?, cost: row.get("password_cost")? },
+        password: PasswordHash {
+            hash: row.get("password_hash")?,
+            salt: row.get("password_salt")?,
+            cost: row.get("password_cost")?,
+        },
         password_changed_at: Timestamp(row.get("password_changed_at")?),
         sealed_totp: row.get("sealed_totp")?,
         totp_confirmed_at: at("totp_confirmed_at")?,
@@ -90,7 +95,14 @@ impl Db<'_> {
 
 impl Tx<'_> {
     /// Returns the new row's id.
-    pub fn insert_admin(&self, name: &str, role: Role, password: &PasswordHash, created_by: &str, now: Timestamp) -> Result<i64, StoreError> {
+    pub fn insert_admin(
+        &self,
+        name: &str,
+        role: Role,
+        password: &PasswordHash,
+        created_by: &str,
+        now: Timestamp,
+    ) -> Result<i64, StoreError> {
         self.conn.execute(
             "INSERT INTO admin (name, role, password_hash, password_salt, password_cost, password_changed_at, created_by, created_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?6)",
@@ -105,7 +117,8 @@ impl Tx<'_> {
     }
 
     pub fn put_admin_disabled(&self, id: i64, disabled_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.conn.execute("UPDATE admin SET disabled_at = ?2 WHERE id = ?1", params![id, disabled_at.map(|at| at.0)])?;
+        self.conn
+            .execute("UPDATE admin SET disabled_at = ?2 WHERE id = ?1", params![id, disabled_at.map(|at| at.0)])?;
         Ok(())
     }
 
@@ -134,16 +147,29 @@ impl Tx<'_> {
     }
 
     /// Notes the login and opens a session; ended ones of anybody are swept out on the way.
-    pub fn insert_session(&self, admin: i64, hash: &[u8; 32], now: Timestamp, expires_at: Timestamp, idle_since: Timestamp) -> Result<i64, StoreError> {
-        self.conn.execute("DELETE FROM admin_session WHERE expires_at <= ?1 OR last_used_at <= ?2", params![now.0, idle_since.0])?;
+    pub fn insert_session(
+        &self,
+        admin: i64,
+        hash: &[u8; 32],
+        now: Timestamp,
+        expires_at: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        self.conn.execute(
+            "DELETE FROM admin_session WHERE expires_at <= ?1 OR last_used_at <= ?2",
+            params![now.0, idle_since.0],
+        )?;
         self.conn.execute("UPDATE admin SET last_login_at = ?2 WHERE id = ?1", params![admin, now.0])?;
-        let sql = "INSERT INTO admin_session (admin, hash, created_at, last_used_at, expires_at) VALUES (?1, ?2, ?3, ?3, ?4)";
+        let sql =
+            "INSERT INTO admin_session (admin, hash, created_at, last_used_at, expires_at) VALUES (?1, ?2, ?3, ?3, ?4)";
         self.conn.execute(sql, params![admin, hash, now.0, expires_at.0])?;
         Ok(self.conn.last_insert_rowid())
     }
 
     pub fn put_session_used(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
-        self.conn.prepare_cached("UPDATE admin_session SET last_used_at = ?2 WHERE id = ?1")?.execute(params![id, at.0])?;
+        self.conn
+            .prepare_cached("UPDATE admin_session SET last_used_at = ?2 WHERE id = ?1")?
+            .execute(params![id, at.0])?;
         Ok(())
     }
 

@@ -8,12 +8,14 @@ mod reply;
 mod school;
 mod views;
 
+mod people;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
-use crate::service::{Context, Error, tokens};
+use crate::service::{Context, Error, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
 
@@ -50,14 +52,22 @@ impl Call<'_> {
 
     /// The body as JSON of a known shape; an empty body counts as `{}`.
     fn body<T: serde::de::DeserializeOwned>(&self) -> Result<T, Error> {
-        let bytes: &[u8] = if self.request.body.bytes.is_empty() { b"{}" } else { &self.request.body.bytes };
-        serde_json::from_slice(bytes).map_err(|e| Error::invalid(Text::BadBody { why: e.to_string() }))
+        body(self.request)
     }
+}
+
+fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
+    let bytes: &[u8] = if request.body.bytes.is_empty() { b"{}" } else { &request.body.bytes };
+    serde_json::from_slice(bytes).map_err(|e| Error::invalid(Text::BadBody { why: e.to_string() }))
 }
 
 /// One API request.
 pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>) -> Response {
-    let result = actor(cx, request).and_then(|actor| dispatch(&Call { cx, request, actor, sender }));
+    let result = if request.method == Method::POST && request.path == "/api/v1/login" {
+        people::login(cx, request)
+    } else {
+        actor(cx, request).and_then(|actor| dispatch(&Call { cx, request, actor, sender }))
+    };
     let mut response = result.unwrap_or_else(|e| problem(request, e));
     response.headers.push(("cache-control", String::from("no-store")));
     response
@@ -80,7 +90,8 @@ fn actor(cx: &Context, request: &Request) -> Result<Actor, Error> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Error::denied(Text::LoginNeeded));
     }
-    tokens::authenticate(cx, token.trim())
+    let token = token.trim();
+    if login::is_session_token(token) { login::authenticate(cx, token) } else { tokens::authenticate(cx, token) }
 }
 
 fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
@@ -112,6 +123,17 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["audit"]) => school::list_audit(call),
         (&Method::GET, ["audit", "verify"]) => school::verify_audit(call),
         (&Method::POST, ["setup"]) => school::set_up(call),
+
+        (&Method::GET, ["setup"]) => school::show_setup(call),
+        (&Method::POST, ["logout"]) => people::logout(call),
+        (&Method::GET, ["admins"]) => people::list(call),
+        (&Method::POST, ["admins"]) => people::create(call),
+        (&Method::PATCH, ["admins", name]) => people::change(call, name),
+        (&Method::POST, ["admins", name, "totp"]) => people::enrol_totp(call, name),
+        (&Method::POST, ["admins", name, "totp", "confirm"]) => people::confirm_totp(call, name),
+        (&Method::DELETE, ["admins", name, "totp"]) => people::remove_totp(call, name),
+        (&Method::POST, ["recovery-code"]) => people::new_recovery_code(call),
+        (&Method::POST, ["recovery-code", "check"]) => people::check_recovery_code(call),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

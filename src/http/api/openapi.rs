@@ -3,6 +3,8 @@
 use super::reply::Problem;
 use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
+use super::people::{Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode};
+use super::school::SetUpState;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, RefOr};
@@ -39,7 +41,7 @@ impl Operation {
 }
 
 /// Every operation of the API.
-pub(super) const OPERATIONS: [Operation; 20] = [
+pub(super) const OPERATIONS: [Operation; 31] = [
     op("get", "/devices", "Devices in order of arrival; `search` matches the beginning of serial, name, model or id", "200").gives("Page_Device").paged(),
     op("get", "/devices/{id}", "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number", "200").gives("Device"),
     op("get", "/devices/{id}/users", "The managed users of a device", "200").gives("Page_User"),
@@ -61,7 +63,19 @@ pub(super) const OPERATIONS: [Operation; 20] = [
     op("delete", "/tokens/{id}", "Revoke a token", "204"),
     op("get", "/audit", "The audit, oldest first", "200").gives("Page_AuditItem").paged(),
     op("get", "/audit/verify", "Walk the whole chain", "200").gives("AuditVerdict"),
-    op("post", "/setup", "Organisation and host name", "200").takes("SetUp"),
+    op("post", "/setup", "Organisation and host name, and at first the first owner and the recovery code", "200").takes("SetUp").gives("SetUpState"),
+
+    op("get", "/setup", "What was set up", "200").gives("SetUpState"),
+    op("post", "/login", "Log in by name; the token is used like an API token", "200").takes("Login").gives("LoggedIn"),
+    op("post", "/logout", "End this session", "204"),
+    op("get", "/admins", "Who may log in", "200").gives("Page_Admin"),
+    op("post", "/admins", "Let somebody log in", "201").takes("NewAdmin").gives("Admin"),
+    op("patch", "/admins/{name}", "Change role or password, disable or enable; anybody may change their own password", "200").takes("AdminChange").gives("Admin"),
+    op("post", "/admins/{name}/totp", "Begin one's own authenticator app", "201").takes("OwnPassword").gives("TotpBegun"),
+    op("post", "/admins/{name}/totp/confirm", "The first code: from now on one is asked for", "204").takes("TotpCode"),
+    op("delete", "/admins/{name}/totp", "End an authenticator app: one's own, or as owner anybody's", "204").takes("OwnPassword"),
+    op("post", "/recovery-code", "Make a new recovery code; the one before it is worthless from then on", "201").takes("OwnPassword").gives("RecoveryCode"),
+    op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -150,6 +164,20 @@ fn components() -> Value {
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
     add::<NewToken>(&mut all, "NewToken");
+
+    add::<SetUpState>(&mut all, "SetUpState");
+    add::<Page<Admin>>(&mut all, "Page_Admin");
+    add::<Admin>(&mut all, "Admin");
+    add::<Login>(&mut all, "Login");
+    add::<LoggedIn>(&mut all, "LoggedIn");
+    add::<NewAdmin>(&mut all, "NewAdmin");
+    add::<AdminChange>(&mut all, "AdminChange");
+    add::<OwnPassword>(&mut all, "OwnPassword");
+    add::<TotpBegun>(&mut all, "TotpBegun");
+    add::<TotpCode>(&mut all, "TotpCode");
+    add::<RecoveryCode>(&mut all, "RecoveryCode");
+    add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
+
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.

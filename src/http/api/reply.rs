@@ -33,9 +33,10 @@ pub fn problem(request: &Request, error: Error) -> Response {
     let (status, title) = match error.kind {
         Kind::NotFound => (404, "Not found"),
         Kind::Invalid => (400, "Not valid"),
-        Kind::Denied if error.public == Text::LoginNeeded => (401, "Login needed"),
+        Kind::Denied if matches!(error.public, Text::LoginNeeded | Text::LoginFailed | Text::TotpNeeded | Text::TotpWrong) => (401, "Login needed"),
         Kind::Denied => (403, "Not allowed"),
         Kind::Conflict => (409, "Not possible now"),
+        Kind::Busy if matches!(error.public, Text::TooManyTries { .. }) => (429, "Too many tries"),
         Kind::Busy => (503, "Busy"),
         Kind::Internal => (500, "Internal fault"),
     };
@@ -48,9 +49,13 @@ pub fn problem(request: &Request, error: Error) -> Response {
         let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
         tracing::error!(request = number, error = %public, source, "an API request failed");
     }
+    let wait = if let Text::TooManyTries { seconds } = public { Some(seconds) } else { None };
     let body = Problem { r#type: "about:blank", title, status, detail: public.to_string(), id: public.id(), request: number };
     let mut response = json(status, &body);
     response.headers = vec![("content-type", String::from("application/problem+json"))];
+    if let Some(seconds) = wait {
+        response.headers.push(("retry-after", seconds.to_string()));
+    }
     if status == 401 {
         response.headers.push(("www-authenticate", String::from("Bearer realm=\"cordon\"")));
     }

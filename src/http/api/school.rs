@@ -4,29 +4,85 @@ use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Door, Response};
 use crate::base::limits::MIN_FREE_SPACE;
-use crate::service::actor::Actor;
+use crate::base::secret::Secret;
+use crate::service::actor::{Actor, Permission};
 use crate::service::enrolling::{self, Wish};
 use crate::service::school::{self, School};
-use crate::service::{Context, Error, auditing, push_certificates, tokens};
+use crate::service::{Context, Error, auditing, people, push_certificates, recovery, tokens};
 use serde::{Deserialize, Serialize};
-use serde_json::json as value;
 use utoipa::ToSchema;
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetUp {
     pub organization: Option<String>,
     /// The name that devices know; an enrolled device never learns another.
     pub hostname: Option<String>,
+    /// The first owner; nothing changes when that name is there already.
+    pub admin: Option<FirstAdmin>,
+    /// Make a recovery code if there is none yet. Only on the control socket.
+    #[serde(default)]
+    pub recovery_code: bool,
 }
 
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FirstAdmin {
+    pub name: String,
+    pub password: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SetUpState {
+    pub organization: Option<String>,
+    pub hostname: Option<String>,
+    /// The running server goes by another host name until it is started again.
+    pub restart_needed: bool,
+    pub recovery_code_made_at: Option<String>,
+    /// Only in the answer that made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovery_code: Option<String>,
+    /// Whether this request made the first owner.
+    pub admin_created: bool,
+}
+
+/// A second time with the same words changes nothing.
 pub fn set_up(call: &Call<'_>) -> Result<Response, Error> {
     let body: SetUp = call.body()?;
+    call.actor.require(Permission::Administer)?;
+    let new_admin = match body.admin {
+        Some(admin) if !people::exists(call.cx, &admin.name)? => Some(admin),
+        _ => None,
+    };
     school::set_up(call.cx, &call.actor, &School { organization: body.organization, hostname: body.hostname })?;
+    if let Some(FirstAdmin { name, password }) = &new_admin {
+        people::create(call.cx, &call.actor, name, "owner", &Secret::new(password.clone()))?;
+    }
+    let wanted = body.recovery_code && recovery::find_made_at(call.cx)?.is_none();
+    let code = if wanted { Some(recovery::make(call.cx, &call.actor, None)?) } else { None };
+    let mut state = setup_state(call)?;
+    state.recovery_code = code.map(|code| code.expose().clone());
+    state.admin_created = new_admin.is_some();
+    Ok(json(200, &state))
+}
+
+pub fn show_setup(call: &Call<'_>) -> Result<Response, Error> {
+    call.actor.require(Permission::Administer)?;
+    Ok(json(200, &setup_state(call)?))
+}
+
+fn setup_state(call: &Call<'_>) -> Result<SetUpState, Error> {
     let now = school::find(call.cx)?;
     // The listeners' certificate and addresses are made at start.
     let restart_needed = now.hostname.as_ref().is_some_and(|name| !call.cx.urls().devices.contains(name.as_str()));
-    Ok(json(200, &value!({ "organization": now.organization, "hostname": now.hostname, "restart_needed": restart_needed })))
+    Ok(SetUpState {
+        organization: now.organization,
+        hostname: now.hostname,
+        restart_needed,
+        recovery_code_made_at: recovery::find_made_at(call.cx)?.map(|at| at.to_string()),
+        recovery_code: None,
+        admin_created: false,
+    })
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]

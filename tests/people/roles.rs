@@ -1,0 +1,148 @@
+//! The role matrix: every operation of the API, by every role, by nobody. What is allowed may still be refused for other reasons
+//! (no such device); what is not allowed is 403 and nothing else.
+
+use super::{House, PASSWORD};
+use serde_json::{Value, json};
+
+const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
+
+const OWNER: &[&str] = &["owner"];
+const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
+const COMMAND: &[&str] = &["owner", "admin", "helpdesk"];
+const ENROLL: &[&str] = &["owner", "admin"];
+const AUDIT: &[&str] = &["owner", "admin", "auditor"];
+const ALL: &[&str] = &ROLES;
+const NOBODY: &[&str] = &[];
+
+/// Method, path, roles that may, and a body that is well formed. `{id}` and the like stand for things that do not exist; `{name}`
+/// is somebody else.
+fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)> {
+    let fresh = json!({ "current_password": PASSWORD });
+    vec![
+        ("get", "/devices", LOOK, Value::Null),
+        ("get", "/devices/{id}", LOOK, Value::Null),
+        ("get", "/devices/{id}/users", LOOK, Value::Null),
+        ("post", "/devices/{id}/push", COMMAND, Value::Null),
+        ("get", "/devices/{id}/commands", LOOK, Value::Null),
+        ("post", "/devices/{id}/commands", COMMAND, json!({ "RequestType": "DeviceInformation", "Queries": ["UDID"] })),
+        ("get", "/commands", LOOK, Value::Null),
+        ("get", "/commands/{uuid}", LOOK, Value::Null),
+        ("delete", "/commands/{uuid}", COMMAND, Value::Null),
+        ("get", "/commands/{uuid}/explain", LOOK, Value::Null),
+        ("post", "/enrollments/profile", ENROLL, json!({})),
+        ("get", "/push-certificates", LOOK, Value::Null),
+        ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
+        ("post", "/push-certificates/request", OWNER, json!({})),
+        ("get", "/tokens", OWNER, Value::Null),
+        ("post", "/tokens", OWNER, json!({ "name": "t", "role": "auditor" })),
+        ("delete", "/tokens/{id}", OWNER, Value::Null),
+        ("get", "/audit", AUDIT, Value::Null),
+        ("get", "/audit/verify", AUDIT, Value::Null),
+        ("post", "/setup", OWNER, json!({ "organization": "Hill School" })),
+        ("get", "/setup", OWNER, Value::Null),
+        ("get", "/admins", OWNER, Value::Null),
+        ("post", "/admins", OWNER, json!({ "name": "new", "role": "auditor", "password": PASSWORD })),
+        ("patch", "/admins/{name}", OWNER, json!({ "role": "auditor" })),
+        ("post", "/admins/{name}/totp", NOBODY, fresh.clone()),
+        ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
+        ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
+        ("post", "/recovery-code", OWNER, fresh),
+        ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
+        // Last: it ends the session that asks.
+        ("post", "/logout", ALL, Value::Null),
+    ]
+}
+
+/// Operations whose rules are more than a role, or of a part with tests of its own.
+const ELSEWHERE: [&str; 8] = [
+    "/login",
+    "/webhooks",
+    "/secret",
+    "/devices/{id}/secrets",
+    "/devices/{id}/lost",
+    "/devices/{id}/found",
+    "/devices/{id}/locate",
+    "/devices/{id}/whereabouts",
+];
+
+fn concrete(path: &str) -> String {
+    format!(
+        "/api/v1{}",
+        path.replace("{name}", "somebody")
+            .replace("{id}", "none")
+            .replace("{uuid}", "none")
+            .replace("{kind}", "lock-pin")
+    )
+}
+
+#[test]
+fn every_operation_by_every_role() {
+    for role in ROLES {
+        let house = House::new();
+        house.person("somebody", "teacher");
+        house.person("asker", role);
+        // The last owner could not be asked to become anything else.
+        let token = house.login("asker");
+        for (method, path, allowed, body) in matrix() {
+            let reply = house.ask(Some(&token), method, &concrete(path), &body);
+            let told = format!("{role}: {method} {path}: {} {}", reply.status, reply.body);
+            if allowed.contains(&role) {
+                assert!(![401, 403, 500].contains(&reply.status), "{told}");
+            } else {
+                assert_eq!(reply.status, 403, "{told}");
+            }
+        }
+        assert_eq!(house.ask(Some(&token), "GET", "/api/v1/devices", &Value::Null).status, 401, "{role} is logged out");
+    }
+}
+
+#[test]
+fn every_operation_with_a_token_of_every_role() {
+    let grave = ["/admins/{name}/totp", "/recovery-code"];
+    for role in ROLES {
+        let house = House::new();
+        house.person("somebody", "teacher");
+        let made = cordon::service::tokens::create(&house.cx, &House::local(), "t", role, None).unwrap();
+        for (method, path, allowed, body) in matrix() {
+            let reply = house.ask(Some(made.1.expose()), method, &concrete(path), &body);
+            let told = format!("{role}: {method} {path}: {} {}", reply.status, reply.body);
+            if path == "/logout" {
+                assert_eq!(reply.id(), "person-needed", "{told}");
+            } else if allowed.contains(&role) && !grave.contains(&path) {
+                assert!(![401, 403, 500].contains(&reply.status), "{told}");
+            } else {
+                // What needs a person who gives a password again is closed to every token, an owner's too.
+                assert_eq!(reply.status, 403, "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_comes_in_without_a_token_and_every_operation_is_in_the_matrix() {
+    let house = House::new();
+    let document = house.send(
+        cordon::http::message::Door::Control,
+        "127.0.0.1:1",
+        Default::default(),
+        "GET",
+        "/api/v1/openapi.json",
+        &Value::Null,
+    );
+    let mut unknown = Vec::new();
+    for (path, operations) in document.body["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            if path != "/login" {
+                for token in [None, Some("cordon_wrong"), Some("cordon_session_wrong"), Some("")] {
+                    let reply = house.ask(token, method, &concrete(path), &json!({}));
+                    assert_eq!((reply.status, reply.id()), (401, "login-needed"), "{method} {path}");
+                }
+            }
+            let known = matrix().iter().any(|(m, p, ..)| m == method && p == path);
+            if !known && !ELSEWHERE.iter().any(|start| path.starts_with(start)) {
+                unknown.push(format!("{method} {path}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "say in matrix() who may use: {unknown:?}");
+}
