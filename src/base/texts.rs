@@ -41,6 +41,11 @@ pub enum Text {
     Busy,
     DiskFull,
     Internal { request: String },
+    NoSuchWebhook { id: String },
+    BadWebhookUrl { why: &'static str },
+    UnknownEventKind { kind: String },
+    TooManyWebhooks { limit: usize },
+    WebhookDisabled { id: String },
 }
 
 impl Text {
@@ -82,6 +87,11 @@ impl Text {
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
             Text::Internal { .. } => "internal",
+            Text::NoSuchWebhook { .. } => "no-such-webhook",
+            Text::BadWebhookUrl { .. } => "bad-webhook-url",
+            Text::UnknownEventKind { .. } => "unknown-event-kind",
+            Text::TooManyWebhooks { .. } => "too-many-webhooks",
+            Text::WebhookDisabled { .. } => "webhook-disabled",
         }
     }
 
@@ -158,6 +168,15 @@ impl Text {
             Text::Busy => f.write_str("The server has more to write than its disk takes. Try again in a moment."),
             Text::DiskFull => f.write_str("The disk is full or nearly full. Make room, then try again; nothing was lost."),
             Text::Internal { request } => write!(f, "Something went wrong inside Cordon. The log says more under request {request}."),
+            Text::NoSuchWebhook { id } => write!(f, "No webhook {id} is known. `cordon webhook list` shows them."),
+            Text::BadWebhookUrl { why } => {
+                write!(f, "This URL cannot be a webhook: {why}. Write it like https://hooks.hill.example/cordon.")
+            }
+            Text::UnknownEventKind { kind } => {
+                write!(f, "“{kind}” is no kind of event. Kinds are like command.acknowledged; `cordon webhook add --help` lists them.")
+            }
+            Text::TooManyWebhooks { limit } => write!(f, "There are {limit} webhooks already, and more are not possible. Remove one that nobody needs."),
+            Text::WebhookDisabled { id } => write!(f, "The webhook {id} is switched off. Switch it on first (PATCH with \"enabled\": true)."),
         }
     }
 }

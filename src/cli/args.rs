@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{audit, command, device, enroll, push, push_cert, setup, token};
+use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,8 @@ pub enum Verb {
 
 Exit code 1 when something needs attention.")]
     Status,
+    /// Tell other programs over HTTP what happens
+    Webhook(webhook::Args),
 }
 
 /// Runs the server.
@@ -248,6 +250,8 @@ mod tests {
             "cordon audit list --after 3",
             "cordon audit verify",
             "cordon status",
+            "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
+            "cordon webhook log wh-1 --limit 5 --json",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -23,6 +23,7 @@ mod status;
 mod table;
 mod token;
 mod voice;
+mod webhook;
 
 use args::{Cli, Global, Verb};
 use clap::Parser;
@@ -80,6 +81,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),
         Verb::Status => status::run(api, voice),
+        Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

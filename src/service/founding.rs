@@ -60,6 +60,7 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
         None => found(&store, &keyring, &*random, now)?,
     };
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
+    let hooks = super::events::Hooks::load(&store)?;
     Ok(Context {
         store,
         clock,
@@ -70,6 +71,7 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
         push_work: PushWork::default(),
+        hooks,
     })
 }
 

@@ -9,6 +9,8 @@ pub mod commands;
 pub mod devices;
 pub mod enrolling;
 pub mod error;
+pub mod events;
+pub mod expiring;
 pub mod founding;
 pub mod identity;
 pub mod polling;
@@ -16,7 +18,9 @@ pub mod ports;
 pub mod push_certificates;
 pub mod pushing;
 pub mod school;
+pub mod telling;
 pub mod tokens;
+pub mod webhooks;
 
 pub use error::{Error, Kind};
 
@@ -58,6 +62,7 @@ pub struct Context {
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
     push_work: PushWork,
+    hooks: events::Hooks,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

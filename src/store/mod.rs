@@ -16,6 +16,7 @@ mod push;
 mod secrets;
 mod settings;
 mod tokens;
+mod webhooks;
 mod writer;
 
 pub use audit::{AuditRow, NewAudit};
@@ -29,6 +30,7 @@ pub use push::{OwedPush, PushRow};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use secrets::SecretRow;
 pub use tokens::{Role, TokenRow};
+pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
 use rusqlite::{Connection, OpenFlags};
 use std::fs::File;

@@ -7,6 +7,7 @@ mod openapi;
 mod reply;
 mod school;
 mod views;
+mod webhooks;
 
 use super::message::{Door, Request, Response};
 use super::query;
@@ -112,6 +113,13 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["audit"]) => school::list_audit(call),
         (&Method::GET, ["audit", "verify"]) => school::verify_audit(call),
         (&Method::POST, ["setup"]) => school::set_up(call),
+        (&Method::GET, ["webhooks"]) => webhooks::list(call),
+        (&Method::POST, ["webhooks"]) => webhooks::create(call),
+        (&Method::GET, ["webhooks", id]) => webhooks::show(call, id),
+        (&Method::PATCH, ["webhooks", id]) => webhooks::change(call, id),
+        (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
+        (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
+        (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }
