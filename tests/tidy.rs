@@ -23,7 +23,8 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("simulator", 3, &[]),
     ("jobs", 3, &[]),
     ("outbound", 3, &[]),
-    ("cli", 4, &[]),
+    ("server", 4, &[]),
+    ("cli", 5, &[]),
 ];
 
 /// The edges of `http`: each may use the listeners, none may use another edge.

@@ -77,6 +77,7 @@ pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<Co
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
     }
+    cx.require_space()?;
     let uuid = wish.uuid.clone().unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
     let plist = command::encode(&uuid, &wish.request_type, &wish.keys);
     if plist.len() > MAX_COMMAND {

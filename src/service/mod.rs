@@ -9,8 +9,6 @@ pub mod commands;
 pub mod devices;
 pub mod enrolling;
 pub mod error;
-pub mod events;
-pub mod expiring;
 pub mod founding;
 pub mod identity;
 pub mod polling;
@@ -18,8 +16,18 @@ pub mod ports;
 pub mod push_certificates;
 pub mod pushing;
 pub mod school;
-pub mod telling;
 pub mod tokens;
+
+pub mod login;
+pub mod passwords;
+pub mod people;
+pub mod recovery;
+pub mod restoring;
+pub mod totp;
+
+pub mod events;
+pub mod expiring;
+pub mod telling;
 pub mod webhooks;
 
 pub use error::{Error, Kind};
@@ -28,6 +36,7 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
 use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::Store;
@@ -62,6 +71,9 @@ pub struct Context {
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
     push_work: PushWork,
+    /// What checking a password costs; tests of other things lower it.
+    pub password_cost: Cost,
+    guesses: login::Guesses,
     hooks: events::Hooks,
 }
 
@@ -146,6 +158,17 @@ impl Context {
     pub fn clock_is_behind(&self) -> Option<Timestamp> {
         let highest = Timestamp(self.highest_time.load(Ordering::SeqCst));
         (self.now() < highest.plus(-HOUR)).then_some(highest)
+    }
+
+    /// New work is refused in plain words while there is room for the answers to what is queued already.
+    ///
+    /// # Errors
+    /// `Busy` when the disk is nearly full.
+    pub fn require_space(&self) -> Result<(), Error> {
+        if self.store.free_space()? < crate::base::limits::MIN_FREE_SPACE {
+            return Err(Error::new(Kind::Busy, crate::base::texts::Text::DiskFull));
+        }
+        Ok(())
     }
 
     /// Pushes are owed: wakes the pusher. Called after the commit.
