@@ -12,3 +12,4 @@ mod journeys;
 mod scep;
 mod support;
 mod tidy;
+mod webhooks;

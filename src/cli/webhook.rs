@@ -121,7 +121,9 @@ fn add(api: &dyn Api, args: &AddArgs, voice: &mut Voice<'_>) -> Result<(), Failu
     // Only the secret on stdout, so that `SECRET=$(cordon webhook add …)` works.
     voice.show(&made, || field(&made, "secret"))?;
     let id = field(&made, "id");
-    voice.advise(&format!("This is the secret of {id}. Keep it now: it is not shown again. Try it: cordon webhook test {id}"));
+    voice.advise(&format!(
+        "This is the secret of {id}. Keep it now: it is not shown again. Try it: cordon webhook test {id}"
+    ));
     Ok(())
 }
 
@@ -131,7 +133,14 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
         let mut table = Table::new(&["ID", "NAME", "ON", "WAITING", "EVENTS", "URL"]);
         for item in &items {
             let on = if item["enabled"] == json!(true) { "yes" } else { "no" };
-            table.row([cell(item, "id"), cell(item, "name"), on.to_owned(), cell(item, "waiting"), kinds(item), cell(item, "url")]);
+            table.row([
+                cell(item, "id"),
+                cell(item, "name"),
+                on.to_owned(),
+                cell(item, "waiting"),
+                kinds(item),
+                cell(item, "url"),
+            ]);
         }
         if items.is_empty() { String::new() } else { table.render() }
     })?;
@@ -179,7 +188,13 @@ fn test(api: &dyn Api, args: &TestArgs, voice: &mut Voice<'_>, pause: Duration) 
             break;
         }
     }
-    voice.show(&delivery, || if field(&delivery, "state") == "delivered" { format!("The receiver took it ({}).", cell(&delivery, "last_status")) } else { String::new() })?;
+    voice.show(&delivery, || {
+        if field(&delivery, "state") == "delivered" {
+            format!("The receiver took it ({}).", cell(&delivery, "last_status"))
+        } else {
+            String::new()
+        }
+    })?;
     if field(&delivery, "state") == "delivered" {
         return Ok(());
     }
@@ -199,7 +214,9 @@ fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(),
 fn log(api: &dyn Api, args: &LogArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let (items, next) = api.list(&Call::get(format!("{}/deliveries", path(&args.id))), Some(args.limit))?;
     let now = voice.now();
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { lines(&items, now) })?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { lines(&items, now) }
+    })?;
     if items.is_empty() {
         voice.advise("It has not been told anything yet.");
     }
@@ -209,11 +226,20 @@ fn log(api: &dyn Api, args: &LogArgs, voice: &mut Voice<'_>) -> Result<(), Failu
 fn lines(items: &[Value], now: Timestamp) -> String {
     let mut table = Table::new(&["EVENT", "KIND", "HAPPENED", "STATE", "TRIES", "NEXT", "LAST ANSWER"]);
     for item in items {
-        let next = if item["next_attempt"].is_null() { String::from("-") } else { told_field(&item["next_attempt"], now) };
+        let next =
+            if item["next_attempt"].is_null() { String::from("-") } else { told_field(&item["next_attempt"], now) };
         let status = item["last_status"].as_u64().map(|s| format!("{s} ")).unwrap_or_default();
         let answer: String = field(item, "last_answer").chars().take(80).collect();
         let said = format!("{status}{answer}");
-        let row = [cell(item, "event"), cell(item, "kind"), told_field(&item["at"], now), cell(item, "state"), cell(item, "attempts"), next, said];
+        let row = [
+            cell(item, "event"),
+            cell(item, "kind"),
+            told_field(&item["at"], now),
+            cell(item, "state"),
+            cell(item, "attempts"),
+            next,
+            said,
+        ];
         table.row(row);
     }
     table.render()
@@ -262,10 +288,17 @@ mod tests {
 
     #[test]
     fn list_and_log_as_tables() {
-        let fake = Fake::new(|_| (200, json!({"items": [{"id": "wh-1", "name": "n", "url": "https://h/", "events": [], "enabled": true, "waiting": 2}]})));
+        let fake = Fake::new(|_| {
+            (
+                200,
+                json!({"items": [{"id": "wh-1", "name": "n", "url": "https://h/", "events": [], "enabled": true, "waiting": 2}]}),
+            )
+        });
         let (_, out, _) = heard(false, |voice| list(&fake, voice));
         assert_eq!(out, "ID    NAME  ON   WAITING  EVENTS  URL\nwh-1  n     yes  2        all     https://h/\n");
-        let fake = Fake::new(|_| (200, json!({"items": [delivery("given_up", 5, json!(422), "bad\u{1b}")], "next_cursor": null})));
+        let fake = Fake::new(|_| {
+            (200, json!({"items": [delivery("given_up", 5, json!(422), "bad\u{1b}")], "next_cursor": null}))
+        });
         let (_, out, _) = heard(false, |voice| log(&fake, &LogArgs { id: "wh-1".into(), limit: 5 }, voice));
         assert!(out.contains("ev-1   webhook.test  3 minutes ago  given_up  5      -     422 bad\u{fffd}"), "{out}");
     }

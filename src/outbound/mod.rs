@@ -110,7 +110,12 @@ fn ask(agent: &Agent, post: &Post) -> Result<PostResult, ureq::Error> {
 
 /// Text without control characters, for the log of the webhook.
 fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 fn agent(roots: RootCerts) -> Agent {

@@ -67,7 +67,12 @@ fn a_batch_ends_with_its_first_failure_and_redirects_are_not_followed() {
     ];
     assert_eq!(results, wanted);
     let first = hear.recv().unwrap();
-    assert!(first.starts_with("POST /hook?x=1 HTTP/1.1\r\n") && first.contains("x-cordon-event: k\r\n") && first.ends_with("{\"n\":1}"), "{first}");
+    assert!(
+        first.starts_with("POST /hook?x=1 HTTP/1.1\r\n")
+            && first.contains("x-cordon-event: k\r\n")
+            && first.ends_with("{\"n\":1}"),
+        "{first}"
+    );
     assert!(hear.recv().unwrap().ends_with("{\"n\":2}"));
     assert!(hear.recv_timeout(Duration::from_millis(200)).is_err(), "the third must wait for its turn");
 }
@@ -76,11 +81,19 @@ fn a_batch_ends_with_its_first_failure_and_redirects_are_not_followed() {
 fn what_does_not_answer_is_unreached_and_answers_are_bounded() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let outbound = Outbound::new(None).unwrap();
-    assert!(matches!(&sent(&outbound, vec![post(&format!("http://{closed}/"), "{}")])[..], [PostResult::Unreached { .. }]));
-    let long: &'static str = Box::leak(format!("HTTP/1.1 500 X\r\nContent-Length: 9999999\r\n\r\n{}", "x".repeat(100_000)).into_boxed_str());
+    assert!(matches!(
+        &sent(&outbound, vec![post(&format!("http://{closed}/"), "{}")])[..],
+        [PostResult::Unreached { .. }]
+    ));
+    let long: &'static str =
+        Box::leak(format!("HTTP/1.1 500 X\r\nContent-Length: 9999999\r\n\r\n{}", "x".repeat(100_000)).into_boxed_str());
     let (address, _hear) = receiver(vec![long]);
     let results = sent(&outbound, vec![post(&format!("http://{address}/"), "{}")]);
-    assert!(matches!(&results[..], [PostResult::Answered { status: 500, excerpt }] if excerpt.len() == MAX_WEBHOOK_ANSWER), "{}", results.len());
+    assert!(
+        matches!(&results[..], [PostResult::Answered { status: 500, excerpt }] if excerpt.len() == MAX_WEBHOOK_ANSWER),
+        "{}",
+        results.len()
+    );
 }
 
 #[test]
@@ -104,9 +117,14 @@ fn a_private_authority_is_trusted_when_named() {
     let root = templates::new_root("Hill", now, &random);
     let issuing = templates::new_issuing_ca(&root, "Hill", now, &random);
     let key = PrivateKey::generate_ec_p256().unwrap();
-    let leaf = templates::issue_tls_server(&issuing, &[String::from("localhost")], &key.spki_der(), now, 30, &random).unwrap();
+    let leaf =
+        templates::issue_tls_server(&issuing, &[String::from("localhost")], &key.spki_der(), now, 30, &random).unwrap();
     let chain = [leaf.der(), issuing.certificate.der()].map(|der| CertificateDer::from(der.to_vec())).to_vec();
-    let tls = crate::http::tls::server_config(chain.iter().map(|c| c.to_vec()).collect(), key.to_pkcs8_der().expose(), crate::http::tls::ClientAuth::None);
+    let tls = crate::http::tls::server_config(
+        chain.iter().map(|c| c.to_vec()).collect(),
+        key.to_pkcs8_der().expose(),
+        crate::http::tls::ClientAuth::None,
+    );
     let mut tls = (*tls.unwrap()).clone();
     tls.alpn_protocols.clear();
     let tls = Arc::new(tls);
@@ -126,7 +144,10 @@ fn a_private_authority_is_trusted_when_named() {
         }
     });
     let named = Outbound::new(Some(root.certificate.to_pem().as_bytes())).unwrap();
-    assert_eq!(sent(&named, vec![post(&url, "{}")]), [PostResult::Answered { status: 200, excerpt: String::from("hi") }]);
+    assert_eq!(
+        sent(&named, vec![post(&url, "{}")]),
+        [PostResult::Answered { status: 200, excerpt: String::from("hi") }]
+    );
     let unnamed = sent(&Outbound::new(None).unwrap(), vec![post(&url, "{}")]);
     assert!(matches!(&unnamed[..], [PostResult::Unreached { .. }]), "{unnamed:?}");
 }

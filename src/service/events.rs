@@ -98,8 +98,13 @@ pub(super) struct Hooks {
 
 impl Hooks {
     pub(super) fn load(store: &Store) -> Result<Hooks, Error> {
-        let wanted = store.read(|db| wanted(db))?;
-        Ok(Hooks { wanted: AtomicU32::new(wanted), bell: Arc::default(), faults: Mutex::default(), reloading: Mutex::default() })
+        let wanted = store.read(wanted)?;
+        Ok(Hooks {
+            wanted: AtomicU32::new(wanted),
+            bell: Arc::default(),
+            faults: Mutex::default(),
+            reloading: Mutex::default(),
+        })
     }
 
     pub(super) fn bell(&self) -> &Arc<Bell> {
@@ -122,7 +127,8 @@ impl Bell {
 
     fn wait(&self, at_most: Duration) {
         let rung = self.rung.lock().unwrap_or_else(|p| p.into_inner());
-        let (mut rung, _) = self.heard.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(|p| p.into_inner());
+        let (mut rung, _) =
+            self.heard.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(|p| p.into_inner());
         *rung = false;
     }
 }
@@ -162,7 +168,7 @@ fn wanted(db: &Db<'_>) -> Result<u32, Error> {
 pub(super) fn reload(cx: &Context) -> Result<(), Error> {
     // One at a time, so that the last look into the file is also the last one kept.
     let _turn = cx.hooks.reloading.lock().unwrap_or_else(|p| p.into_inner());
-    let wanted = cx.store.read(|db| wanted(db))?;
+    let wanted = cx.store.read(wanted)?;
     cx.hooks.wanted.store(wanted, Ordering::SeqCst);
     Ok(())
 }
@@ -197,7 +203,14 @@ pub(super) fn record(
 }
 
 /// One event; returns its sequence number.
-pub(super) fn write(cx: &Context, tx: &Tx<'_>, kind: &str, device: Option<i64>, now: Timestamp, more: Value) -> Result<i64, Error> {
+pub(super) fn write(
+    cx: &Context,
+    tx: &Tx<'_>,
+    kind: &str,
+    device: Option<i64>,
+    now: Timestamp,
+    more: Value,
+) -> Result<i64, Error> {
     let id = format!("ev-{}", short_code(&cx.random_bytes::<16>()));
     let mut payload = Map::new();
     payload.insert(String::from("id"), json!(id));

@@ -42,8 +42,10 @@ pub fn tell(cx: &Context) -> Result<(), Error> {
     cx.store.write(|tx| {
         for watched in &due {
             let days_left = watched.not_after.since(now).div_euclid(DAY);
-            let (purpose, name, not_after) = (watched.purpose, events::bounded(&watched.name), watched.not_after.to_string());
-            let certificate = json!({ "purpose": purpose, "name": name, "not_after": not_after, "days_left": days_left });
+            let (purpose, name, not_after) =
+                (watched.purpose, events::bounded(&watched.name), watched.not_after.to_string());
+            let certificate =
+                json!({ "purpose": purpose, "name": name, "not_after": not_after, "days_left": days_left });
             events::record(cx, tx, Kind::CertificateExpiring, None, now, || json!({ "certificate": certificate }))?;
         }
         tx.put_setting(TOLD, &Value::Object(told)).map_err(Error::from)
@@ -70,7 +72,12 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
         if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
             let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
             let key = format!("{}/{}", purpose.as_str(), hex::encode(certificate.fingerprint()));
-            all.push(Watched { key, purpose: purpose.as_str(), name: certificate.subject(), not_after: certificate.not_after() });
+            all.push(Watched {
+                key,
+                purpose: purpose.as_str(),
+                name: certificate.subject(),
+                not_after: certificate.not_after(),
+            });
         }
     }
     Ok(all)
@@ -82,7 +89,18 @@ mod tests {
 
     #[test]
     fn each_step_is_reached_in_turn() {
-        let table = [(61, None), (60, Some(60)), (31, Some(60)), (30, Some(30)), (14, Some(14)), (8, Some(14)), (7, Some(7)), (1, Some(1)), (0, Some(1)), (-3, Some(1))];
+        let table = [
+            (61, None),
+            (60, Some(60)),
+            (31, Some(60)),
+            (30, Some(30)),
+            (14, Some(14)),
+            (8, Some(14)),
+            (7, Some(7)),
+            (1, Some(1)),
+            (0, Some(1)),
+            (-3, Some(1)),
+        ];
         for (days, wanted) in table {
             assert_eq!(step(days * DAY), wanted, "{days}");
         }

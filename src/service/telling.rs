@@ -138,7 +138,13 @@ fn signature(secret: &[u8], now: Timestamp, body: &str) -> String {
     format!("t={t},v1={}", hex::encode(hmac_sha256(secret, format!("{t}.{body}").as_bytes())))
 }
 
-fn file_one(tx: &Tx<'_>, delivery: &HookDelivery, result: &PostResult, jitter: u16, now: Timestamp) -> Result<(), Error> {
+fn file_one(
+    tx: &Tx<'_>,
+    delivery: &HookDelivery,
+    result: &PostResult,
+    jitter: u16,
+    now: Timestamp,
+) -> Result<(), Error> {
     let (status, answer) = match result {
         PostResult::Answered { status, excerpt } => (Some(*status), excerpt.as_str()),
         PostResult::Unreached { why } => (None, why.as_str()),
@@ -150,9 +156,17 @@ fn file_one(tx: &Tx<'_>, delivery: &HookDelivery, result: &PostResult, jitter: u
         Fate::Delivered | Fate::Refused | Fate::TooOld => now,
     };
     let given_up = matches!(fate, Fate::Refused | Fate::TooOld);
-    tx.note_attempt(delivery.seq, &Attempt { at: now, status, answer: &answer, delivered: fate == Fate::Delivered, given_up, due_at })?;
+    tx.note_attempt(
+        delivery.seq,
+        &Attempt { at: now, status, answer: &answer, delivered: fate == Fate::Delivered, given_up, due_at },
+    )?;
     if given_up {
-        tracing::warn!(webhook = delivery.webhook, event = delivery.event_id, status, "an event is given up; its receiver never took it");
+        tracing::warn!(
+            webhook = delivery.webhook,
+            event = delivery.event_id,
+            status,
+            "an event is given up; its receiver never took it"
+        );
     }
     if fate == Fate::TooOld {
         tx.give_up_untold(&delivery.webhook, now.plus(-GIVE_UP), now.plus(LONGEST), now)?;
@@ -217,7 +231,10 @@ mod tests {
     fn waits_stay_in_their_bounds() {
         for tries in 1..40 {
             let (long, short) = (delay(tries, 0), delay(tries, u16::MAX));
-            assert!(short < long && short * 5 >= long * 4 && long <= LONGEST && short >= 8 * SECOND, "{tries}: {short} {long}");
+            assert!(
+                short < long && short * 5 >= long * 4 && long <= LONGEST && short >= 8 * SECOND,
+                "{tries}: {short} {long}"
+            );
         }
     }
 

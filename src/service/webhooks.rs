@@ -65,7 +65,11 @@ pub fn create(cx: &Context, actor: &Actor, wish: &Wish) -> Result<(WebhookView, 
         created_by: actor.name(),
         created_at: now,
     };
-    let whole = Wish { name: Some(wish.name.clone().unwrap_or_default()), url: Some(wish.url.clone().unwrap_or_default()), ..wish.clone() };
+    let whole = Wish {
+        name: Some(wish.name.clone().unwrap_or_default()),
+        url: Some(wish.url.clone().unwrap_or_default()),
+        ..wish.clone()
+    };
     apply(&mut row, &whole)?;
     cx.store.write(|tx| {
         if tx.list_webhooks()?.len() >= MAX_WEBHOOKS {
@@ -143,7 +147,8 @@ pub fn test(cx: &Context, actor: &Actor, id: &str) -> Result<HookDelivery, Error
         if !row.enabled {
             return Err(Error::conflict(Text::WebhookDisabled { id: id.to_owned() }));
         }
-        let event = events::write(cx, tx, TEST, None, now, json!({ "message": "A test of this webhook.", "webhook": id }))?;
+        let event =
+            events::write(cx, tx, TEST, None, now, json!({ "message": "A test of this webhook.", "webhook": id }))?;
         let seq = tx.owe_event(event, id, now)?;
         tx.hasten_untold(id, now)?;
         auditing::record(tx, actor, "webhook.test", Some(id), None, now)?;
@@ -157,7 +162,13 @@ pub fn test(cx: &Context, actor: &Actor, id: &str) -> Result<HookDelivery, Error
 ///
 /// # Errors
 /// `NotFound`.
-pub fn deliveries(cx: &Context, actor: &Actor, id: &str, before: Option<i64>, limit: usize) -> Result<Vec<HookDelivery>, Error> {
+pub fn deliveries(
+    cx: &Context,
+    actor: &Actor,
+    id: &str,
+    before: Option<i64>,
+    limit: usize,
+) -> Result<Vec<HookDelivery>, Error> {
     actor.require(Permission::Administer)?;
     cx.store.read(|db| {
         db.find_webhook(id)?.ok_or_else(|| missing(id))?;
@@ -197,7 +208,10 @@ fn audited(row: &WebhookRow) -> serde_json::Value {
 fn apply(row: &mut WebhookRow, wish: &Wish) -> Result<(), Error> {
     if let Some(name) = &wish.name {
         if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-            return Err(Error::invalid(Text::BadArgument { key: String::from("name"), why: String::from("must have 1 to 100 characters") }));
+            return Err(Error::invalid(Text::BadArgument {
+                key: String::from("name"),
+                why: String::from("must have 1 to 100 characters"),
+            }));
         }
         row.name.clone_from(name);
     }
@@ -208,7 +222,8 @@ fn apply(row: &mut WebhookRow, wish: &Wish) -> Result<(), Error> {
     if let Some(kinds) = &wish.kinds {
         row.kinds.clear();
         for kind in kinds {
-            let known = Kind::find(kind).ok_or_else(|| Error::invalid(Text::UnknownEventKind { kind: events::bounded(kind) }))?;
+            let known = Kind::find(kind)
+                .ok_or_else(|| Error::invalid(Text::UnknownEventKind { kind: events::bounded(kind) }))?;
             if !row.kinds.iter().any(|k| k == known.as_str()) {
                 row.kinds.push(known.as_str().to_owned());
             }
@@ -227,7 +242,9 @@ fn check_url(url: &str) -> Result<(), &'static str> {
         return Err("it holds a character that does not belong into a URL");
     }
     let uri: Uri = url.parse().map_err(|_| "it is not a URL")?;
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err("it does not begin with https://") };
+    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return Err("it does not begin with https://");
+    };
     if authority.as_str().contains('@') {
         return Err("it holds a user name or password; let the receiver check the signature instead");
     }
@@ -239,7 +256,9 @@ fn check_url(url: &str) -> Result<(), &'static str> {
     }
     match scheme {
         "https" => Ok(()),
-        "http" if host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) => Ok(()),
+        "http" if host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) => {
+            Ok(())
+        }
         "http" => Err("plain http goes to this machine only; use https"),
         _ => Err("it does not begin with https://"),
     }

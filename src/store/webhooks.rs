@@ -61,7 +61,8 @@ pub struct Attempt<'a> {
 }
 
 const WEBHOOK: &str = "id, name, url, sealed_secret, kinds, enabled, created_by, created_at";
-const DELIVERY: &str = "y.seq, y.webhook, e.public_id, e.kind, e.at, e.payload, y.attempts, y.due_at, y.last_at, y.last_status,
+const DELIVERY: &str =
+    "y.seq, y.webhook, e.public_id, e.kind, e.at, e.payload, y.attempts, y.due_at, y.last_at, y.last_status,
      y.last_answer, y.delivered_at, y.given_up_at";
 const WAITING: &str = "delivered_at IS NULL AND given_up_at IS NULL";
 
@@ -134,7 +135,12 @@ impl Db<'_> {
     }
 
     /// The log of a webhook, newest first.
-    pub fn list_hook_deliveries(&self, webhook: &str, before: Option<i64>, limit: usize) -> Result<Vec<HookDelivery>, StoreError> {
+    pub fn list_hook_deliveries(
+        &self,
+        webhook: &str,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<HookDelivery>, StoreError> {
         let sql = format!(
             "SELECT {DELIVERY} FROM webhook_delivery y JOIN event e ON e.seq = y.event
              WHERE y.webhook = ?1 AND (?2 IS NULL OR y.seq < ?2) ORDER BY y.seq DESC LIMIT ?3"
@@ -208,7 +214,8 @@ impl Tx<'_> {
 
     /// Touches nothing when the webhook was removed meanwhile.
     pub fn note_attempt(&self, seq: i64, attempt: &Attempt<'_>) -> Result<(), StoreError> {
-        let sql = "UPDATE webhook_delivery SET attempts = attempts + 1, last_at = ?2, last_status = ?3, last_answer = ?4,
+        let sql =
+            "UPDATE webhook_delivery SET attempts = attempts + 1, last_at = ?2, last_status = ?3, last_answer = ?4,
                        delivered_at = ?5, given_up_at = ?6, due_at = ?7 WHERE seq = ?1 AND delivered_at IS NULL";
         let delivered = attempt.delivered.then_some(attempt.at.0);
         let given_up = attempt.given_up.then_some(attempt.at.0);
@@ -218,7 +225,13 @@ impl Tx<'_> {
     }
 
     /// Gives up all that a webhook should have been told before `before`, and tries the next only at `due_at`.
-    pub fn give_up_untold(&self, webhook: &str, before: Timestamp, due_at: Timestamp, now: Timestamp) -> Result<usize, StoreError> {
+    pub fn give_up_untold(
+        &self,
+        webhook: &str,
+        before: Timestamp,
+        due_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
         let sql = format!(
             "UPDATE webhook_delivery SET given_up_at = ?3 WHERE webhook = ?1 AND {WAITING}
              AND event IN (SELECT seq FROM event WHERE at <= ?2)"
@@ -282,13 +295,23 @@ mod tests {
             assert_eq!(tx.list_takers("b")?, ["all", "some"]);
             for (n, at) in [(1, 100), (2, 200), (3, 300)] {
                 let id = format!("e-{n}");
-                let event = tx.insert_event(&NewEvent { public_id: &id, kind: "a", device: None, payload: "{}" }, Timestamp(at))?;
+                let event = tx.insert_event(
+                    &NewEvent { public_id: &id, kind: "a", device: None, payload: "{}" },
+                    Timestamp(at),
+                )?;
                 tx.owe_event(event, "all", Timestamp(at))?;
             }
             let ids = |rows: &[HookDelivery]| rows.iter().map(|r| r.event_id.clone()).collect::<Vec<_>>();
             let untold = tx.list_untold("all", 10)?;
             assert_eq!(ids(&untold), ["e-1", "e-2", "e-3"]);
-            let attempt = Attempt { at: Timestamp(400), status: Some(200), answer: "ok", delivered: true, given_up: false, due_at: Timestamp(400) };
+            let attempt = Attempt {
+                at: Timestamp(400),
+                status: Some(200),
+                answer: "ok",
+                delivered: true,
+                given_up: false,
+                due_at: Timestamp(400),
+            };
             tx.note_attempt(untold[0].seq, &attempt)?;
             assert_eq!(tx.give_up_untold("all", Timestamp(200), Timestamp(999), Timestamp(400))?, 1);
             let left = tx.list_untold("all", 10)?;
