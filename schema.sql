@@ -325,3 +325,45 @@ CREATE TABLE admin_session (
     expires_at    INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX admin_session_of_admin ON admin_session (admin);
+
+-- What is told to other programs. Written in the transaction of what it tells, and only when a webhook wants it.
+-- `payload` is the JSON that is sent, without secrets.
+CREATE TABLE event (
+    seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id  TEXT NOT NULL UNIQUE,
+    at         INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
+    device     INTEGER REFERENCES device (id),
+    payload    TEXT NOT NULL
+) STRICT;
+CREATE INDEX event_at ON event (at);
+
+-- Whom to tell over HTTP, and of what: `kinds` is a JSON array, empty for everything. The secret signs what is sent.
+CREATE TABLE webhook (
+    id             TEXT PRIMARY KEY,
+    name           TEXT NOT NULL,
+    url            TEXT NOT NULL,
+    sealed_secret  BLOB NOT NULL,
+    kinds          TEXT NOT NULL,
+    enabled        INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    created_by     TEXT NOT NULL,
+    created_at     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One event for one webhook: the work to do and, afterwards, the log of it.
+CREATE TABLE webhook_delivery (
+    seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+    webhook       TEXT NOT NULL REFERENCES webhook (id),
+    event         INTEGER NOT NULL REFERENCES event (seq),
+    attempts      INTEGER NOT NULL DEFAULT 0,
+    due_at        INTEGER NOT NULL,
+    last_at       INTEGER,
+    last_status   INTEGER,
+    last_answer   TEXT,
+    delivered_at  INTEGER,
+    given_up_at   INTEGER,
+    UNIQUE (event, webhook),
+    CHECK (delivered_at IS NULL OR given_up_at IS NULL)
+) STRICT;
+CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
+CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook, seq);

@@ -1,8 +1,10 @@
-//! Upkeep: one scheduler thread for what runs by the clock, and the push thread that the outbox wakes. Started by `cli`.
+//! Upkeep: one scheduler thread for what runs by the clock, the push thread that the outbox wakes, and the thread that tells
+//! webhooks. Started by `server`.
 
-use crate::service::ports::PushSender;
+use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
-use crate::service::{Context, Error, commands};
+use crate::service::telling::Teller;
+use crate::service::{Context, Error, commands, events, expiring, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -12,6 +14,10 @@ use std::time::Duration;
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
+/// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
+const SELDOM: u32 = 720;
+/// On a clean stop, how long an answer of a webhook's receiver is waited for.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// The running threads; dropping it stops and joins them, and flushes what was gathered.
 pub struct Jobs {
@@ -23,11 +29,13 @@ pub struct Jobs {
 impl Jobs {
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(cx: Arc<Context>, sender: Arc<dyn PushSender>) -> std::io::Result<Jobs> {
+    pub fn start(cx: Arc<Context>, sender: Arc<dyn PushSender>, hooks: Arc<dyn WebhookSender>) -> std::io::Result<Jobs> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut jobs = Jobs { cx: Arc::clone(&cx), stop: Arc::clone(&stop), threads: Vec::new() };
         let (push_cx, push_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads.push(Builder::new().name(String::from("push")).spawn(move || push(&push_cx, sender, &push_stop))?);
+        let (hook_cx, hook_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads.push(Builder::new().name(String::from("webhooks")).spawn(move || tell(&hook_cx, hooks, &hook_stop))?);
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
     }
@@ -37,12 +45,13 @@ impl Drop for Jobs {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         self.cx.ring_pusher();
+        self.cx.wake_teller();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             // A job that panicked has said so in the log already.
             let _ = thread.join();
         }
-        log_fault("flush", self.cx.flush_seen());
+        log_fault(&self.cx, "flush", self.cx.flush_seen());
     }
 }
 
@@ -52,7 +61,7 @@ fn push(cx: &Arc<Context>, sender: Arc<dyn PushSender>, stop: &AtomicBool) {
         let pause = match pusher.step() {
             Ok(next) => Duration::from_millis(u64::try_from(next.since(cx.now())).unwrap_or(0)),
             Err(fault) => {
-                log_fault("push", Err(fault));
+                log_fault(cx, "push", Err(fault));
                 FAULT_PAUSE
             }
         };
@@ -61,16 +70,40 @@ fn push(cx: &Arc<Context>, sender: Arc<dyn PushSender>, stop: &AtomicBool) {
 }
 
 fn upkeep(cx: &Context, stop: &AtomicBool) {
+    let mut round: u32 = 0;
     while !stop.load(Ordering::SeqCst) {
         std::thread::park_timeout(FLUSH_EVERY);
-        log_fault("flush", cx.flush_seen());
-        log_fault("expire", commands::expire(cx).map(drop));
+        log_fault(cx, "flush", cx.flush_seen());
+        log_fault(cx, "expire", commands::expire(cx).map(drop));
+        log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
+        if round.is_multiple_of(SELDOM) {
+            log_fault(cx, "expiring", expiring::tell(cx));
+        }
+        round = round.wrapping_add(1);
     }
 }
 
-fn log_fault(job: &str, result: Result<(), Error>) {
+fn tell(cx: &Arc<Context>, sender: Arc<dyn WebhookSender>, stop: &AtomicBool) {
+    let mut teller = Teller::new(Arc::clone(cx), sender);
+    while !stop.load(Ordering::SeqCst) {
+        let pause = match teller.step() {
+            Ok(next) => Duration::from_millis(u64::try_from(next.since(cx.now())).unwrap_or(0)),
+            Err(fault) => {
+                log_fault(cx, "webhooks", Err(fault));
+                FAULT_PAUSE
+            }
+        };
+        cx.wait_for_telling(pause);
+    }
+    log_fault(cx, "webhooks", teller.finish(LAST_ANSWERS));
+}
+
+fn log_fault(cx: &Context, job: &'static str, result: Result<(), Error>) {
     if let Err(fault) = result {
         let source = fault.source.as_ref().map(ToString::to_string).unwrap_or_default();
         tracing::error!(job, error = %fault, source, "a job failed; it is tried again");
+        if let Err(worse) = events::tell_fault(cx, job, &fault) {
+            tracing::error!(job, error = %worse, "the fault cannot be told to webhooks");
+        }
     }
 }

@@ -13,6 +13,7 @@
 //! | 3 | [`apple`] | clients of Apple's services |
 //! | 3 | [`http`] | listeners and the edges behind them |
 //! | 3 | [`simulator`] | devices and stand-ins that speak the real protocol |
+//! | 3 | [`outbound`] | requests to the receivers of webhooks |
 //! | 3 | [`jobs`] | the one scheduler thread: which upkeep verb runs when |
 //! | 4 | [`server`] | the running server, put together |
 //! | 5 | [`cli`] | subcommands |
@@ -33,6 +34,7 @@ pub mod base;
 pub mod cli;
 pub mod http;
 pub mod jobs;
+pub mod outbound;
 pub mod pki;
 pub mod plist;
 pub mod protocol;

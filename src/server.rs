@@ -10,6 +10,7 @@ use crate::http::message::{Door, Handler};
 use crate::http::routes::Front;
 use crate::http::tls::{ClientAuth, TlsHolder, server_config};
 use crate::jobs::Jobs;
+use crate::outbound::Outbound;
 use crate::service::founding::{self, Place};
 use crate::service::ports::PushSender;
 use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
@@ -37,6 +38,8 @@ pub struct Options {
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
+    /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
+    pub webhook_ca_pem: Option<Vec<u8>>,
     pub timeouts: Timeouts,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -56,6 +59,7 @@ impl Options {
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
+            webhook_ca_pem: None,
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -125,7 +129,8 @@ impl Server {
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;
         pushing::call_everyone_waiting(&cx)?;
-        let jobs = Jobs::start(Arc::clone(&cx), port_sender).map_err(Error::internal)?;
+        let outbound = Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?;
+        let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound)).map_err(Error::internal)?;
         Ok(Server { cx, listeners, people, devices, proxied, control, socket, socket_moved, jobs, sender, _runtime: runtime })
     }
 

@@ -22,6 +22,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("http", 3, &[]),
     ("simulator", 3, &[]),
     ("jobs", 3, &[]),
+    ("outbound", 3, &[]),
     ("server", 4, &[]),
     ("cli", 5, &[]),
 ];

@@ -80,3 +80,14 @@ pub const MAX_PAGE: usize = 500;
 pub const MAX_WAITING_PUSHES: usize = 20_000;
 /// Pushes in flight on one connection, whatever Apple's SETTINGS would allow.
 pub const MAX_PUSHES_IN_FLIGHT: usize = 900;
+
+// ---- webhooks
+
+/// Webhooks of one school; each may hold one thread while its receiver thinks.
+pub const MAX_WEBHOOKS: usize = 32;
+/// A receiver must have answered by then.
+pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a receiver's answer that are read.
+pub const MAX_WEBHOOK_ANSWER: usize = 4 * 1024;
+/// A webhook's URL, in bytes.
+pub const MAX_WEBHOOK_URL: usize = 2_048;

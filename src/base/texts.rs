@@ -58,6 +58,11 @@ pub enum Text {
     TooManyTries { seconds: i64 },
     PasswordNeeded,
     PersonNeeded,
+    NoSuchWebhook { id: String },
+    BadWebhookUrl { why: &'static str },
+    UnknownEventKind { kind: String },
+    TooManyWebhooks { limit: usize },
+    WebhookDisabled { id: String },
 }
 
 impl Text {
@@ -116,6 +121,11 @@ impl Text {
             Text::TooManyTries { .. } => "too-many-tries",
             Text::PasswordNeeded => "password-needed",
             Text::PersonNeeded => "person-needed",
+            Text::NoSuchWebhook { .. } => "no-such-webhook",
+            Text::BadWebhookUrl { .. } => "bad-webhook-url",
+            Text::UnknownEventKind { .. } => "unknown-event-kind",
+            Text::TooManyWebhooks { .. } => "too-many-webhooks",
+            Text::WebhookDisabled { .. } => "webhook-disabled",
         }
     }
 
@@ -219,6 +229,15 @@ impl Text {
             ),
             Text::PasswordNeeded => f.write_str("Give your own password again for this. A token cannot do it."),
             Text::PersonNeeded => f.write_str("Only somebody who is logged in by name can do this, and only for themselves."),
+            Text::NoSuchWebhook { id } => write!(f, "No webhook {id} is known. `cordon webhook list` shows them."),
+            Text::BadWebhookUrl { why } => {
+                write!(f, "This URL cannot be a webhook: {why}. Write it like https://hooks.hill.example/cordon.")
+            }
+            Text::UnknownEventKind { kind } => {
+                write!(f, "“{kind}” is no kind of event. Kinds are like command.acknowledged; `cordon webhook add --help` lists them.")
+            }
+            Text::TooManyWebhooks { limit } => write!(f, "There are {limit} webhooks already, and more are not possible. Remove one that nobody needs."),
+            Text::WebhookDisabled { id } => write!(f, "The webhook {id} is switched off. Switch it on first (PATCH with \"enabled\": true)."),
         }
     }
 }

@@ -4,8 +4,8 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{audit, command, device, enroll, push, push_cert, setup, token};
 use super::{admin, recovery_code, restore};
+use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,8 @@ Exit code 1 when something needs attention.")]
     RecoveryCode(recovery_code::Args),
     /// Bring a copied school back, or prove that it could be
     Restore(restore::Args),
+    /// Tell other programs over HTTP what happens
+    Webhook(webhook::Args),
 }
 
 /// Runs the server.
@@ -262,6 +264,8 @@ mod tests {
             "cordon recovery-code check --recovery-code-file -",
             "cordon restore f --verify",
             "cordon restore f --replace --recovery-code-file -",
+            "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
+            "cordon webhook log wh-1 --limit 5 --json",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

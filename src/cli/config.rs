@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "hostname",
     "public.people_url",
     "public.devices_url",
@@ -24,6 +24,7 @@ const KEYS: [&str; 14] = [
     "log.format",
     "log.level",
     "machine_key_file",
+    "webhooks.ca_file",
 ];
 
 /// The machine key among systemd's credentials (`LoadCredential=machine.key:…`).
@@ -48,6 +49,8 @@ pub struct Config {
     pub log_level: String,
     /// `None`: `machine.key` in the data directory.
     pub machine_key: Option<PathBuf>,
+    /// Roots in PEM that receivers of webhooks may be certified by, beside the public ones.
+    pub webhook_ca_file: Option<PathBuf>,
 }
 
 /// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
@@ -276,6 +279,7 @@ impl Settings {
             log,
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,
+            webhook_ca_file: self.read("webhooks.ca_file", path)?,
         })
     }
 

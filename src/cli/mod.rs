@@ -23,6 +23,7 @@ mod status;
 mod table;
 mod token;
 mod voice;
+mod webhook;
 
 mod admin;
 mod asking;
@@ -90,6 +91,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Admin(args) => admin::run(api, &args, voice),
         Verb::RecoveryCode(args) => recovery_code::run(api, &args, voice),
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
+        Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

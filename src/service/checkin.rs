@@ -1,5 +1,6 @@
 //! Check-in: a device enrols, says how to reach it, and leaves. One transaction per message; `protocol::lifecycle` decides.
 
+use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer};
 use super::{Context, Error};
 use crate::base::ids::DeviceId;
@@ -31,6 +32,7 @@ pub fn receive(cx: &Context, peer: &Peer, checkin: &Checkin) -> Result<Outcome, 
         Visit { cx, tx, peer, identity, checkin, now }.decide()
     })?;
     cx.ring_pusher();
+    cx.ring_teller();
     Ok(outcome)
 }
 
@@ -149,6 +151,7 @@ impl Visit<'_, '_> {
             self.apply(*effect, &mut rows, device_channel.as_ref())?;
         }
         self.tell(&rows, &step.outcome)?;
+        self.announce(&rows, &step.outcome, step.effects.contains(&Effect::MarkActive { first: true }))?;
         if let Some(channel) = rows.channel {
             self.cx.note_seen(channel, self.now);
         }
@@ -328,6 +331,32 @@ impl Visit<'_, '_> {
         };
         self.tx.tell(device, rows.channel, None, self.checkin.message.message_type(), detail.as_deref(), self.now)?;
         Ok(())
+    }
+}
+
+impl Visit<'_, '_> {
+    /// Tells webhooks what a message has changed; never what it carried.
+    fn announce(&self, rows: &Rows, outcome: &Decision, first: bool) -> Result<(), Error> {
+        let (Some(device), Decision::Accept) = (rows.device, outcome) else { return Ok(()) };
+        let from = &self.checkin.from;
+        let (kind, kept) = match &self.checkin.message {
+            Message::Authenticate(_) => (Kind::DeviceAuthenticated, None),
+            Message::TokenUpdate(_) if first && !from.is_user() => (Kind::DeviceEnrolled, None),
+            Message::TokenUpdate(_) => (Kind::DeviceTokenUpdated, None),
+            Message::CheckOut { .. } => (Kind::DeviceCheckedOut, None),
+            Message::SetBootstrapToken { token, .. } => (Kind::DeviceBootstrapToken, Some(token.is_some())),
+            _ => return Ok(()),
+        };
+        events::record(self.cx, self.tx, kind, Some(device), self.now, || {
+            let mut more = serde_json::Map::new();
+            if from.is_user() {
+                more.insert(String::from("user"), json!(from.names.short.as_deref().map(events::bounded)));
+            }
+            if let Some(kept) = kept {
+                more.insert(String::from("bootstrap_token"), json!({ "kept": kept }));
+            }
+            serde_json::Value::Object(more)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Commands: checked against Apple's schema, queued for one channel, listed, cancelled, and explained in plain words.
 
 use super::actor::{Actor, Permission};
+use super::events::{self, Kind};
 use super::{Context, Error, auditing, devices, polling};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
@@ -102,9 +103,11 @@ pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<Co
         if channel.target.is_some() {
             tx.owe_push(channel.id, wish.not_before.unwrap_or(now).max(now), now)?;
         }
-        Ok(())
+        let told = || events::command(uuid.as_str(), &wish.request_type, "Queued", channel.user_short_name.as_deref());
+        events::record(cx, tx, Kind::CommandQueued, Some(found.id), now, told)
     })?;
     cx.ring_pusher();
+    cx.ring_teller();
     show(cx, actor, uuid.as_str())
 }
 
@@ -182,8 +185,11 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
         let channel = tx.find_enrollment_by_row(delivery.enrollment)?.ok_or_else(missing)?;
         let detail = json!({ "by": actor.name() });
         tx.tell(channel.device, Some(channel.id), Some(uuid), "cancelled", Some(&detail.to_string()), now)?;
+        let told = || events::command(uuid, &delivery.request_type, "Cancelled", channel.user_short_name.as_deref());
+        events::record(cx, tx, Kind::CommandCancelled, Some(channel.device), now, told)?;
         auditing::record(tx, actor, "command.cancel", Some(uuid), None, now)
     })?;
+    cx.ring_teller();
     show(cx, actor, uuid)
 }
 
@@ -196,16 +202,20 @@ pub fn expire(cx: &Context) -> Result<usize, Error> {
     if cx.store.read(|db| db.list_expired(now, 1))?.is_empty() {
         return Ok(0);
     }
-    cx.store.write(|tx| {
+    let expired = cx.store.write(|tx| -> Result<usize, Error> {
         let expired = tx.list_expired(now, 500)?;
         for delivery in &expired {
             tx.finish_delivery(delivery.seq, DeliveryState::Expired, now)?;
             if let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? {
                 tx.tell(channel.device, Some(channel.id), Some(&delivery.command), "expired", None, now)?;
+                let told = || events::command(&delivery.command, &delivery.request_type, "Expired", channel.user_short_name.as_deref());
+                events::record(cx, tx, Kind::CommandExpired, Some(channel.device), now, told)?;
             }
         }
         Ok(expired.len())
-    })
+    })?;
+    cx.ring_teller();
+    Ok(expired)
 }
 
 /// Why a command is where it is, in plain words, most important first.

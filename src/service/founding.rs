@@ -96,6 +96,7 @@ fn assemble(
 ) -> Result<Context, Error> {
     let now = clock.now();
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
+    let hooks = super::events::Hooks::load(&store)?;
     Ok(Context {
         store,
         clock,
@@ -108,6 +109,7 @@ fn assemble(
         push_work: PushWork::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
+        hooks,
     })
 }
 

@@ -25,6 +25,11 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod events;
+pub mod expiring;
+pub mod telling;
+pub mod webhooks;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;
@@ -69,6 +74,7 @@ pub struct Context {
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
     guesses: login::Guesses,
+    hooks: events::Hooks,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

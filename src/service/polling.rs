@@ -3,6 +3,7 @@
 
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
 use super::commands::{command_place, result_place};
+use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
 use super::{Context, Error};
 use crate::base::ids::{CommandUuid, Serial};
@@ -69,7 +70,7 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report) -> Result<Outcome, Er
 pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: usize) -> Result<Outcome, Error> {
     let now = cx.now();
     let behind = cx.clock_is_behind().is_some();
-    cx.store.write(|tx| {
+    let outcome = cx.store.write(|tx| -> Result<Outcome, Error> {
         let identity = match identity::resolve(tx, peer, now, behind)? {
             Ok(identity) => identity,
             Err(distrust) => return Ok(Outcome::refuse(RefusalStatus::BadRequest, distrust_text(distrust))),
@@ -85,9 +86,13 @@ pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: u
             tx.insert_result(delivery.seq, &row)?;
             let detail = json!({ "bytes": bytes }).to_string();
             tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), "result-too-large", Some(&detail), now)?;
+            let told = || told(&delivery, DeliveryState::Error.as_str(), &channel, Some(json!([{ "ErrorDomain": "Cordon", "LocalizedDescription": "result too large" }])));
+            events::record(cx, tx, Kind::CommandError, Some(channel.device), now, told)?;
         }
         Ok(Outcome::Empty)
-    })
+    })?;
+    cx.ring_teller();
+    Ok(outcome)
 }
 
 /// The delivery of this command, if one of the certificate's device channels (or a user under it) has it.
@@ -149,10 +154,11 @@ fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Resu
             _ => return Err(Error::internal("a served poll without a channel")),
         };
         if let Some(uuid) = &report.command_uuid {
-            settle(tx, report, uuid, &channel, &sealed, now)?;
+            settle(cx, tx, report, uuid, &channel, &sealed, now)?;
         }
-        hand_out(tx, report, &channel, now)
+        hand_out(cx, tx, report, &channel, now)
     })?;
+    cx.ring_teller();
     match next {
         Some((uuid, sealed_plist)) => Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone())),
         None => {
@@ -192,7 +198,15 @@ fn pack(plain: Vec<u8>) -> Vec<u8> {
 }
 
 /// What the reported status does to the delivery it names. An unknown UUID is noted and answered like any other.
-fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &EnrollmentRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
+fn settle(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    uuid: &CommandUuid,
+    channel: &EnrollmentRow,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> Result<(), Error> {
     let tell = |kind: &str, detail: Option<String>| {
         tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), kind, detail.as_deref(), now)
     };
@@ -206,6 +220,7 @@ fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &Enrollment
         Settle::NotNow => {
             tx.mark_not_now(delivery.seq, now)?;
             tell("NotNow", None)?;
+            events::record(cx, tx, Kind::CommandNotNow, Some(channel.device), now, || told(&delivery, "NotNow", channel, None))?;
         }
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
@@ -215,6 +230,8 @@ fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &Enrollment
             tx.finish_delivery(delivery.seq, state, now)?;
             file(tx, report, &delivery, sealed, now)?;
             tell(state.as_str(), None)?;
+            let kind = if state == DeliveryState::Acknowledged { Kind::CommandAcknowledged } else { Kind::CommandError };
+            events::record(cx, tx, kind, Some(channel.device), now, || told(&delivery, state.as_str(), channel, error_chain(report)))?;
             tx.clear_repush(channel.id)?;
             if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
                 learn(tx, report, channel.device)?;
@@ -224,11 +241,22 @@ fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &Enrollment
     Ok(())
 }
 
+/// What a webhook hears of a command: which, how it stands, and why it failed; never the answer.
+fn told(delivery: &DeliveryRow, state: &str, channel: &EnrollmentRow, error_chain: Option<serde_json::Value>) -> serde_json::Value {
+    let mut told = events::command(&delivery.command, &delivery.request_type, state, channel.user_short_name.as_deref());
+    if let Some(chain) = error_chain {
+        told["command"]["error_chain"] = chain;
+    }
+    told
+}
+
+fn error_chain(report: &Report) -> Option<serde_json::Value> {
+    let items = || report.error_chain.iter().map(|item| item.to_json()).collect::<Vec<_>>();
+    (!report.error_chain.is_empty()).then(|| serde_json::Value::from(items()))
+}
+
 fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
-    let error_chain = (!report.error_chain.is_empty()).then(|| {
-        let items: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
-        serde_json::Value::from(items).to_string()
-    });
+    let error_chain = error_chain(report).map(|chain| chain.to_string());
     // The blob is sealed for one delivery's place; if the look and the transaction disagree there is none to file.
     let sealed_answer = sealed.blob.as_ref().filter(|(seq, _)| *seq == delivery.seq).map(|(_, blob)| blob.clone());
     let status = report.status.as_str().to_owned();
@@ -265,7 +293,13 @@ fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
 type HandedOut = Option<(String, Vec<u8>)>;
 
 /// Chooses and marks the next command. The flag says that something stays waiting for which the device must be called again.
-fn hand_out(tx: &Tx<'_>, report: &Report, channel: &EnrollmentRow, now: Timestamp) -> Result<(HandedOut, bool), Error> {
+fn hand_out(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    now: Timestamp,
+) -> Result<(HandedOut, bool), Error> {
     let rows = tx.list_next_deliveries(channel.id, now)?;
     let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
     if let Some(chosen) = queue::select(&waiting, Some(report.status), now)
@@ -276,6 +310,7 @@ fn hand_out(tx: &Tx<'_>, report: &Report, channel: &EnrollmentRow, now: Timestam
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
         // Should it vanish with this command, nothing else would ever call it again.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
+        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
         return Ok((Some((command.uuid, command.sealed_plist)), false));
     }
     let left = queue::needs_push_after(report.status, &waiting, now);

@@ -62,3 +62,37 @@ pub trait PushSender: Send + Sync {
     /// Forgets a topic's certificate; its waiting pushes end as `Unreached`.
     fn remove_credential(&self, topic: &Topic);
 }
+
+// ---- webhooks
+
+/// One request to a webhook's receiver, ready to be sent by POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// `https`, or `http` to this machine; checked when the webhook was made.
+    pub url: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+/// What became of a post.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PostResult {
+    /// The receiver answered; redirects are answers, too.
+    Answered {
+        status: u16,
+        /// The beginning of what it said.
+        excerpt: String,
+    },
+    /// No answer: no name, no connection, no trust, or no time left.
+    Unreached { why: String },
+}
+
+/// Called exactly once per accepted batch, on a thread of the sender's.
+pub type PostsDone = Box<dyn FnOnce(Vec<PostResult>) + Send>;
+
+/// Sends posts to webhooks.
+pub trait WebhookSender: Send + Sync {
+    /// Takes a batch for one receiver without waiting, and sends it in order. It ends early with the first post that gets no 2xx,
+    /// after a while, or when the sender stops: `done` gets one result for each post that was tried.
+    fn send(&self, posts: Vec<Post>, done: PostsDone) -> Result<(), SenderFull>;
+}

@@ -2,12 +2,14 @@
 //! the sender never waits for the database, nor the database for the network.
 
 use super::actor::{Actor, Permission};
+use super::events::{self, Kind};
 use super::ports::{Push, PushResult, PushSender};
 use super::{Context, Error, auditing, devices};
 use crate::base::texts::Text;
 use crate::base::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use crate::protocol::push::{self, PushAction};
 use crate::store::{OwedPush, Tx};
+use serde_json::json;
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
@@ -133,12 +135,14 @@ impl Pusher {
             self.in_flight.remove(&answer.owed.seq);
         }
         let now = self.cx.now();
-        self.cx.store.write(|tx| answers.iter().try_for_each(|answer| file(tx, answer, now)))
+        self.cx.store.write(|tx| answers.iter().try_for_each(|answer| file(&self.cx, tx, answer, now)))?;
+        self.cx.ring_teller();
+        Ok(())
     }
 }
 
 /// What one answer of Apple's changes.
-fn file(tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<(), Error> {
+fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<(), Error> {
     let owed = &answer.owed;
     let tries = owed.attempts.saturating_add(1);
     let (status, reason, timestamp_ms, retry_after) = match &answer.result {
@@ -159,17 +163,23 @@ fn file(tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<(), Error> {
         }
         PushAction::DeadToken { .. } => {
             tx.settle_owed_push(owed.seq)?;
-            tx.mark_push_dead(owed.enrollment, "Apple says that this token is dead (410)", now)?;
+            mark_dead(cx, tx, owed.enrollment, "Apple says that this token is dead (410)", now)?;
         }
         PushAction::IgnoreStale => tx.postpone_owed_push(owed.seq, now.plus(UNREACHED_DELAY << tries.min(12)))?,
         PushAction::StopUntilTokenUpdate { why } => {
             tx.settle_owed_push(owed.seq)?;
-            tx.mark_push_dead(owed.enrollment, &format!("Apple refuses this token ({why:?})"), now)?;
+            mark_dead(cx, tx, owed.enrollment, &format!("Apple refuses this token ({why:?})"), now)?;
         }
         PushAction::PauseTopic { why } => {
             let topic = owed.target.as_ref().map(|t| t.topic.as_str()).unwrap_or_default();
             tracing::error!(topic, why = ?why, "Apple refuses this push certificate");
-            tx.pause_topic(topic, Some(&format!("{why:?}: {}", reason.as_deref().unwrap_or("no reason given"))))?;
+            let words = format!("{why:?}: {}", reason.as_deref().unwrap_or("no reason given"));
+            // Every push of the topic is answered so; it is told once.
+            let paused = tx.list_push_certificates()?.into_iter().any(|c| c.topic == topic && c.paused_why.is_some());
+            tx.pause_topic(topic, Some(&words))?;
+            if !paused {
+                events::record(cx, tx, Kind::PushTopicPaused, None, now, || json!({ "push": { "topic": topic, "why": words } }))?;
+            }
             tx.postpone_owed_push(owed.seq, now.plus(PAUSED_FOR))?;
         }
         PushAction::RetryAfter(millis) => {
@@ -187,4 +197,11 @@ fn file(tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+fn mark_dead(cx: &Context, tx: &Tx<'_>, enrollment: i64, why: &str, now: Timestamp) -> Result<(), Error> {
+    tx.mark_push_dead(enrollment, why, now)?;
+    let Some(channel) = tx.find_enrollment_by_row(enrollment)? else { return Ok(()) };
+    let user = channel.user_short_name.as_deref().map(events::bounded);
+    events::record(cx, tx, Kind::PushDead, Some(channel.device), now, || json!({ "push": { "why": why, "user": user } }))
 }

@@ -18,6 +18,7 @@ mod readers;
 mod secrets;
 mod settings;
 mod tokens;
+mod webhooks;
 mod writer;
 
 mod people;
@@ -35,6 +36,7 @@ pub use push::{OwedPush, PushRow};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use secrets::SecretRow;
 pub use tokens::{Role, TokenRow};
+pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
 use readers::Readers;
 use rusqlite::Connection;

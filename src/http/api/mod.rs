@@ -7,6 +7,7 @@ mod openapi;
 mod reply;
 mod school;
 mod views;
+mod webhooks;
 
 mod people;
 
@@ -134,6 +135,13 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["admins", name, "totp"]) => people::remove_totp(call, name),
         (&Method::POST, ["recovery-code"]) => people::new_recovery_code(call),
         (&Method::POST, ["recovery-code", "check"]) => people::check_recovery_code(call),
+        (&Method::GET, ["webhooks"]) => webhooks::list(call),
+        (&Method::POST, ["webhooks"]) => webhooks::create(call),
+        (&Method::GET, ["webhooks", id]) => webhooks::show(call, id),
+        (&Method::PATCH, ["webhooks", id]) => webhooks::change(call, id),
+        (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
+        (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
+        (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

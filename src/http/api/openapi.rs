@@ -5,6 +5,7 @@ use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, Pus
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::people::{Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode};
 use super::school::SetUpState;
+use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, RefOr};
@@ -41,7 +42,7 @@ impl Operation {
 }
 
 /// Every operation of the API.
-pub(super) const OPERATIONS: [Operation; 31] = [
+pub(super) const OPERATIONS: [Operation; 38] = [
     op("get", "/devices", "Devices in order of arrival; `search` matches the beginning of serial, name, model or id", "200").gives("Page_Device").paged(),
     op("get", "/devices/{id}", "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number", "200").gives("Device"),
     op("get", "/devices/{id}/users", "The managed users of a device", "200").gives("Page_User"),
@@ -76,6 +77,13 @@ pub(super) const OPERATIONS: [Operation; 31] = [
     op("delete", "/admins/{name}/totp", "End an authenticator app: one's own, or as owner anybody's", "204").takes("OwnPassword"),
     op("post", "/recovery-code", "Make a new recovery code; the one before it is worthless from then on", "201").takes("OwnPassword").gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
+    op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
+    op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
+    op("patch", "/webhooks/{id}", "Change name, URL, events, or switch it off and on", "200").takes("WebhookChange").gives("Webhook"),
+    op("delete", "/webhooks/{id}", "Remove a webhook with its log", "204"),
+    op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202").gives("WebhookDelivery"),
+    op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200").gives("Page_WebhookDelivery").paged(),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -178,6 +186,12 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<Page<Webhook>>(&mut all, "Page_Webhook");
+    add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
+    add::<Webhook>(&mut all, "Webhook");
+    add::<WebhookDelivery>(&mut all, "WebhookDelivery");
+    add::<NewWebhook>(&mut all, "NewWebhook");
+    add::<WebhookChange>(&mut all, "WebhookChange");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
