@@ -18,6 +18,11 @@ pub mod pushing;
 pub mod school;
 pub mod tokens;
 
+pub mod custody;
+pub mod lost;
+pub mod revealing;
+pub mod unlocking;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;

@@ -3,8 +3,9 @@
 
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
 use super::commands::{command_place, result_place};
+use super::custody::{self, Captured};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error};
+use super::{Context, Error, lost, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
@@ -129,6 +130,8 @@ fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Re
 struct Sealed {
     blob: Option<(i64, Vec<u8>)>,
     bytes: i64,
+    /// Secrets that were in it; the blob has notes in their places.
+    captured: Vec<Captured>,
 }
 
 fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
@@ -148,7 +151,7 @@ fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Resu
             _ => return Err(Error::internal("a served poll without a channel")),
         };
         if let Some(uuid) = &report.command_uuid {
-            settle(tx, report, uuid, &channel, &sealed, now)?;
+            settle(cx, tx, report, uuid, &channel, &sealed, now)?;
         }
         hand_out(tx, report, &channel, now)
     })?;
@@ -165,13 +168,17 @@ fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Resu
 
 fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {
     if report.keys.is_empty() {
-        return Sealed { blob: None, bytes: 0 };
+        return Sealed { blob: None, bytes: 0, captured: Vec::new() };
     }
-    let plain = to_xml(&Value::Dictionary(report.keys.clone()));
+    let (keys, captured) = match delivery {
+        Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
+        None => (report.keys.clone(), Vec::new()),
+    };
+    let plain = to_xml(&Value::Dictionary(keys));
     let bytes = plain.len() as i64;
-    let Some(delivery) = delivery else { return Sealed { blob: None, bytes } };
+    let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };
     let packed = pack(plain);
-    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes }
+    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes, captured }
 }
 
 /// One byte says how the rest is packed: 0 as it is, 1 zlib.
@@ -191,7 +198,15 @@ fn pack(plain: Vec<u8>) -> Vec<u8> {
 }
 
 /// What the reported status does to the delivery it names. An unknown UUID is noted and answered like any other.
-fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &EnrollmentRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
+fn settle(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    uuid: &CommandUuid,
+    channel: &EnrollmentRow,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> Result<(), Error> {
     let tell = |kind: &str, detail: Option<String>| {
         tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), kind, detail.as_deref(), now)
     };
@@ -209,6 +224,7 @@ fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &Enrollment
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
             tell("late-answer", Some(json!({ "status": report.status.as_str() }).to_string()))?;
+            follow(cx, tx, report, &delivery, channel, sealed, now)?;
         }
         Settle::Finish(state) => {
             tx.finish_delivery(delivery.seq, state, now)?;
@@ -217,8 +233,32 @@ fn settle(tx: &Tx<'_>, report: &Report, uuid: &CommandUuid, channel: &Enrollment
             tx.clear_repush(channel.id)?;
             if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
                 learn(tx, report, channel.device)?;
+                custody::ask_bypass_code(cx, tx, channel, now)?;
             }
+            follow(cx, tx, report, &delivery, channel, sealed, now)?;
         }
+    }
+    Ok(())
+}
+
+/// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
+/// device is asked how it stands.
+fn follow(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> Result<(), Error> {
+    custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
+    lost::settled(tx, report, delivery, channel)?;
+    if delivery.request_type == unlocking::CLEAR_PASSCODE
+        && report.status == Status::Acknowledged
+        && let Some(device) = tx.find_device(channel.device)?
+    {
+        custody::ask_by_itself(cx, tx, &device, channel, "SecurityInfo", now)?;
     }
     Ok(())
 }
@@ -255,6 +295,8 @@ fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
         build_version: text("BuildVersion"),
         imei: None,
         meid: None,
+        supervised: answers.get("IsSupervised").and_then(Value::as_boolean),
+        lost_mode: answers.get("IsMDMLostModeEnabled").and_then(Value::as_boolean),
     };
     tx.update_device(device, &facts)?;
     Ok(())
@@ -265,16 +307,23 @@ type HandedOut = Option<(String, Vec<u8>)>;
 
 /// Chooses and marks the next command. The flag says that something stays waiting for which the device must be called again.
 fn hand_out(tx: &Tx<'_>, report: &Report, channel: &EnrollmentRow, now: Timestamp) -> Result<(HandedOut, bool), Error> {
-    let rows = tx.list_next_deliveries(channel.id, now)?;
-    let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
-    if let Some(chosen) = queue::select(&waiting, Some(report.status), now)
-        && let Some(row) = rows.iter().find(|row| row.seq == chosen.seq)
-    {
+    let waiting: Vec<Waiting> = loop {
+        let rows = tx.list_next_deliveries(channel.id, now)?;
+        let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
+        let chosen = queue::select(&waiting, Some(report.status), now);
+        let Some(row) = chosen.and_then(|chosen| rows.iter().find(|row| row.seq == chosen.seq)) else { break waiting };
+        // The last look before a passcode goes: each round ends one delivery, so this comes to an end.
+        if row.request_type == unlocking::CLEAR_PASSCODE
+            && let Some(why) = unlocking::find_doubt(tx, channel.device)?
+        {
+            unlocking::stop(tx, channel.device, row, &format!("the device {why}"), now)?;
+            continue;
+        }
         let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
         tx.mark_sent(row.seq, now)?;
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
         return Ok((Some((command.uuid, command.sealed_plist)), false));
-    }
+    };
     let left = queue::needs_push_after(report.status, &waiting, now);
     if left {
         tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;

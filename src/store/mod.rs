@@ -21,13 +21,13 @@ mod writer;
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
-pub use devices::{DeviceFacts, DeviceRow, TimelineRow};
+pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use machine_key::{create_machine_key, find_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
 pub use push::{OwedPush, PushRow};
 pub use push::{NewPushCertificate, PushCertificateRow};
-pub use secrets::SecretRow;
+pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 
 use rusqlite::{Connection, OpenFlags};

@@ -8,6 +8,8 @@ mod reply;
 mod school;
 mod views;
 
+mod custody;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -112,6 +114,15 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["audit"]) => school::list_audit(call),
         (&Method::GET, ["audit", "verify"]) => school::verify_audit(call),
         (&Method::POST, ["setup"]) => school::set_up(call),
+        (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
+        (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
+        (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
+        (&Method::POST, ["secret-rule"]) => custody::set_rule(call),
+        (&Method::POST, ["devices", device, "lost"]) => custody::lost(call, device),
+        (&Method::POST, ["devices", device, "found"]) => custody::found(call, device),
+        (&Method::POST, ["devices", device, "locate"]) => custody::locate(call, device),
+        (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }
