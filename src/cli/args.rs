@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{audit, command, device, enroll, push, push_cert, setup, token};
+use super::{audit, command, device, enroll, push, push_cert, secret, setup, token};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -82,6 +82,8 @@ pub enum Verb {
 
 Exit code 1 when something needs attention.")]
     Status,
+    /// Unlock tokens, recovery keys, PINs: what is kept of a device
+    Secret(secret::Args),
 }
 
 /// Runs the server.
@@ -246,6 +248,16 @@ mod tests {
             "cordon audit list --after 3",
             "cordon audit verify",
             "cordon status",
+            "cordon secret list X",
+            "cordon secret reveal X lock-pin --reason R --generation 2 --json",
+            "cordon secret two-person on",
+            "cordon device lost X --phone 5 --footnote f",
+            "cordon device lost X --missing",
+            "cordon device found X --yes",
+            "cordon device locate X --reason R --wait",
+            "cordon device play-sound X",
+            "cordon command send X ClearPasscode --possession P --yes",
+            "cordon command send X DeviceLocation --reason R",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -262,6 +274,9 @@ mod tests {
             "cordon token create n --role king",
             "cordon token create n",
             "cordon device lock X --pin 12",
+            "cordon secret reveal X lock-pin",
+            "cordon device lost X",
+            "cordon device locate X",
         ];
         for line in bad {
             let told = Cli::try_parse_from(line.split(' ')).unwrap_err();

@@ -24,6 +24,9 @@ mod table;
 mod token;
 mod voice;
 
+mod missing;
+mod secret;
+
 use args::{Cli, Global, Verb};
 use clap::Parser;
 use failure::Failure;
@@ -78,6 +81,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),
         Verb::Status => status::run(api, voice),
+        Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

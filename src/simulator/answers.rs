@@ -316,7 +316,7 @@ fn erase(state: &State, command: &Dict) -> Result<Act, Trouble> {
 /// Only a supervised device, and with something to show.
 fn enable_lost_mode(state: &mut State, command: &Dict) -> Result<Act, Trouble> {
     if !state.spec.supervised {
-        return Err(Refusal::mdm(12023, "the device is not supervised").into());
+        return Err(Refusal::mdm(12021, "the device is not supervised").into());
     }
     if command.find_string("Message")?.is_none() && command.find_string("PhoneNumber")?.is_none() {
         return Err(Refusal::mdm(12008, "neither a message nor a phone number").into());
@@ -341,7 +341,7 @@ fn in_lost_mode(state: &mut State, request_type: &str) -> Result<Act, Trouble> {
 
 fn bypass(state: &State) -> Result<Act, Trouble> {
     if !state.spec.supervised {
-        return Err(Refusal::mdm(12023, "the device is not supervised").into());
+        return Err(Refusal::mdm(12021, "the device is not supervised").into());
     }
     Ok(answer("ActivationLockBypassCode", Value::String(bypass_code(&state.spec))))
 }
@@ -457,7 +457,7 @@ mod tests {
         }
         state.spec.supervised = false;
         for (request_type, keys) in [("EnableLostMode", message), ("ActivationLockBypassCode", &[])] {
-            assert_eq!(code(&ask(&mut state, 8191, Channel::Device, request_type, keys)), 12023, "{request_type}");
+            assert_eq!(code(&ask(&mut state, 8191, Channel::Device, request_type, keys)), 12021, "{request_type}");
         }
     }
 
