@@ -7,4 +7,8 @@
     reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
 )]
 
+mod hostile;
+mod journeys;
+mod scep;
+mod support;
 mod tidy;

@@ -22,7 +22,8 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("http", 3, &[]),
     ("simulator", 3, &[]),
     ("jobs", 3, &[]),
-    ("cli", 4, &[]),
+    ("server", 4, &[]),
+    ("cli", 5, &[]),
 ];
 
 /// The edges of `http`: each may use the listeners, none may use another edge.

@@ -163,8 +163,9 @@ impl Global {
         let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let data_dir = match &said.data_dir {
             Some(dir) => dir.clone(),
-            None => default_data_dir(may_use, variable("XDG_DATA_HOME"), variable("HOME"))
-                .ok_or_else(|| Failure::usage("there is no home directory to keep data in; say where with --data-dir DIR"))?,
+            None => default_data_dir(may_use, variable("XDG_DATA_HOME"), variable("HOME")).ok_or_else(|| {
+                Failure::usage("there is no home directory to keep data in; say where with --data-dir DIR")
+            })?,
         };
         let usual = || Some(PathBuf::from(SERVICE_CONFIG)).filter(|path| path.exists());
         Ok(Global { data_dir, config_file: said.config.clone().or_else(usual), json: said.json })
@@ -183,8 +184,9 @@ impl Global {
     /// # Errors
     /// As [`Global::config`].
     pub fn config_with(&self, args: &ServeArgs) -> Result<Config, Failure> {
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
         Config::load(self.config_file.as_deref(), &environment, &args.flags())
     }
 }

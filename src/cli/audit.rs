@@ -51,12 +51,14 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
 }
 
 fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let call = Call::get("/api/v1/audit").with("after", args.after.map(|n| n.to_string()));
-    let (items, next) = api.list(&call, args.limit.map(|n| n as usize))?;
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { rows(&items) })?;
+    let after = args.after.map(|n| n.to_string());
+    let (items, next) = api.list_after(&Call::get("/api/v1/audit"), after, args.limit.map(|n| n as usize))?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { rows(&items) }
+    })?;
     match items.last() {
-        None => voice.talk("There are no records here. Everything that is changed is written down by itself."),
-        Some(last) if next.is_some() => voice.talk(&format!("There are more: --after {}", cell(last, "seq"))),
+        None => voice.advise("There are no records here. Everything that is changed is written down by itself."),
+        Some(last) if next.is_some() => voice.advise(&format!("There are more: --after {}", cell(last, "seq"))),
         _ => {}
     }
     Ok(())
@@ -65,7 +67,14 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
 fn rows(items: &[Value]) -> String {
     let mut table = Table::new(&["NO", "WHEN", "WHO", "WHAT", "OF", "DETAIL"]);
     for item in items {
-        table.row([cell(item, "seq"), cell(item, "at"), cell(item, "actor"), cell(item, "verb"), cell(item, "subject"), field(item, "detail")]);
+        table.row([
+            cell(item, "seq"),
+            cell(item, "at"),
+            cell(item, "actor"),
+            cell(item, "verb"),
+            cell(item, "subject"),
+            field(item, "detail"),
+        ]);
     }
     table.render()
 }
@@ -79,7 +88,10 @@ fn verify(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     })?;
     match broken {
         None => Ok(()),
-        Some(at) => Err(Failure::new("audit-broken", format!("the chain of records does not hold at {at}; compare with a backup"))),
+        Some(at) => Err(Failure::new(
+            "audit-broken",
+            format!("the chain of records does not hold at {at}; compare with a backup"),
+        )),
     }
 }
 
@@ -104,6 +116,6 @@ mod tests {
         let fake = Fake::new(move |_| (200, json!({"items": [item], "next_cursor": null})));
         let (_, out, _) = heard(false, |voice| list(&fake, &ListArgs { after: Some(0), limit: None }, voice));
         assert!(out.contains("local:ada  token.create  t-1  {\"role\":\"admin\"}\n"), "{out}");
-        assert_eq!(fake.last().target, "/api/v1/audit?after=0&limit=200");
+        assert_eq!(fake.last().target, "/api/v1/audit?limit=200&cursor=0");
     }
 }

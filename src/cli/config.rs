@@ -70,7 +70,10 @@ pub struct Listeners {
 pub enum Listen {
     Off,
     /// `host:port`; port 0 takes a free one.
-    At { address: String, port: u16 },
+    At {
+        address: String,
+        port: u16,
+    },
 }
 
 impl Listen {
@@ -200,7 +203,10 @@ impl Settings {
             match (KEYS.iter().find(|known| **known == key), value) {
                 (Some(known), value) => {
                     let values = texts(value).ok_or_else(|| {
-                        Failure::new("configuration", format!("{origin}: write it as text in quotes, or a list of such texts"))
+                        Failure::new(
+                            "configuration",
+                            format!("{origin}: write it as text in quotes, or a list of such texts"),
+                        )
                     })?;
                     self.0.insert(known, Setting { values, origin });
                 }
@@ -220,7 +226,11 @@ impl Settings {
             let variable = format!("CORDON_{}", key.to_ascii_uppercase().replace('.', "_"));
             if let Some(value) = environment.get(&variable).filter(|value| !value.is_empty()) {
                 let list = key == "proxy.trusted";
-                let values = if list { value.split(',').map(|one| one.trim().to_owned()).collect() } else { vec![value.clone()] };
+                let values = if list {
+                    value.split(',').map(|one| one.trim().to_owned()).collect()
+                } else {
+                    vec![value.clone()]
+                };
                 self.0.insert(key, Setting { values, origin: variable });
             }
         }
@@ -230,7 +240,10 @@ impl Settings {
         let tls = match self.read("tls.mode", |text| Ok(text.to_owned()))?.as_deref() {
             None | Some("own-ca") => TlsMode::OwnCa,
             Some("files" | "acme") => {
-                return Err(self.wrong("tls.mode", "certificates of your own and ACME come with a later release; own-ca works today"));
+                return Err(self.wrong(
+                    "tls.mode",
+                    "certificates of your own and ACME come with a later release; own-ca works today",
+                ));
             }
             Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca")),
         };
@@ -247,7 +260,10 @@ impl Settings {
         };
         Ok(Config {
             hostname: self.read("hostname", text)?,
-            public: Public { people_url: self.read("public.people_url", url)?, devices_url: self.read("public.devices_url", url)? },
+            public: Public {
+                people_url: self.read("public.people_url", url)?,
+                devices_url: self.read("public.devices_url", url)?,
+            },
             listen: Listeners {
                 people: listen("listen.people", "[::]:443")?,
                 devices: listen("listen.devices", "[::]:8443")?,
@@ -269,14 +285,17 @@ impl Settings {
     }
 
     fn wrong(&self, key: &str, why: &str) -> Failure {
-        self.0.get(key).map_or_else(|| Failure::new("configuration", format!("{key}: {why}")), |setting| setting.wrong(why))
+        self.0
+            .get(key)
+            .map_or_else(|| Failure::new("configuration", format!("{key}: {why}")), |setting| setting.wrong(why))
     }
 
     fn trusted(&self) -> Result<Vec<IpAddr>, Failure> {
         let Some(setting) = self.0.get("proxy.trusted") else {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
         };
-        let address = |text: &String| text.parse().map_err(|_| setting.wrong(format_args!("{text} is not an IP address")));
+        let address =
+            |text: &String| text.parse().map_err(|_| setting.wrong(format_args!("{text} is not an IP address")));
         setting.values.iter().filter(|text| !text.is_empty()).map(address).collect()
     }
 }
@@ -293,9 +312,11 @@ fn listen(text: &str) -> Result<Listen, String> {
     if text == "off" {
         return Ok(Listen::Off);
     }
-    let parts = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && (host.starts_with('[') || !host.contains(':')));
+    let parts =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && (host.starts_with('[') || !host.contains(':')));
     let port = parts.and_then(|(_, port)| port.parse().ok());
-    port.map(|port| Listen::At { address: text.to_owned(), port }).ok_or_else(|| format!("{text} is not HOST:PORT, such as [::]:443, nor off"))
+    port.map(|port| Listen::At { address: text.to_owned(), port })
+        .ok_or_else(|| format!("{text} is not HOST:PORT, such as [::]:443, nor off"))
 }
 
 fn url(text: &str) -> Result<String, String> {
@@ -333,7 +354,11 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, Failure> {
+    fn load(
+        file: Option<&str>,
+        environment: &[(&str, &str)],
+        flags: &[(&'static str, &str)],
+    ) -> Result<Config, Failure> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cordon.toml");
         if let Some(text) = file {

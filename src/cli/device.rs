@@ -102,11 +102,14 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
     let call = Call::get("/api/v1/devices").with("search", args.search.as_ref());
     let (items, next) = api.list(&call, args.limit.map(|n| n as usize))?;
     let now = voice.now();
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { rows(&items, now) })?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { rows(&items, now) }
+    })?;
     match (items.is_empty(), &args.search) {
-        (true, Some(search)) => voice.talk(&format!("No device matches “{search}”.")),
-        (true, None) => voice.talk("There are no devices yet. Make a profile for the first one: cordon enroll profile --output FILE"),
-        _ if next.is_some() => voice.talk("There are more; see them with a higher --limit, or without it."),
+        (true, Some(search)) => voice.advise(&format!("No device matches “{search}”.")),
+        (true, None) => voice
+            .talk("There are no devices yet. Make a profile for the first one: cordon enroll profile --output FILE"),
+        _ if next.is_some() => voice.advise("There are more; see them with a higher --limit, or without it."),
         _ => {}
     }
     Ok(())
@@ -117,14 +120,24 @@ fn rows(items: &[Value], now: Timestamp) -> String {
     for item in items {
         let state = if item["push"]["state"] == "dead" { String::from("unreachable") } else { cell(item, "state") };
         let seen = told_field(&item["last_seen"], now);
-        table.row([cell(item, "serial"), cell(item, "name"), model(item), system(item), state, cell(item, "waiting"), seen, cell(item, "id")]);
+        table.row([
+            cell(item, "serial"),
+            cell(item, "name"),
+            model(item),
+            system(item),
+            state,
+            cell(item, "waiting"),
+            seen,
+            cell(item, "id"),
+        ]);
     }
     table.render()
 }
 
 /// The name that people know, else Apple's identifier.
 fn model(item: &Value) -> String {
-    let known = ["model_name", "product_name", "model"].into_iter().map(|key| field(item, key)).find(|text| !text.is_empty());
+    let known =
+        ["model_name", "product_name", "model"].into_iter().map(|key| field(item, key)).find(|text| !text.is_empty());
     known.unwrap_or_else(|| String::from("-"))
 }
 
@@ -166,7 +179,14 @@ fn story(device: &Value, now: Timestamp) -> String {
         let mut table = Table::new(&["USER", "FULL NAME", "STATE", "WAITING", "LAST SEEN", "USER ID"]);
         for user in users {
             let seen = told_field(&user["last_seen"], now);
-            table.row([cell(user, "short_name"), cell(user, "long_name"), cell(user, "state"), cell(user, "waiting"), seen, cell(user, "user_id")]);
+            table.row([
+                cell(user, "short_name"),
+                cell(user, "long_name"),
+                cell(user, "state"),
+                cell(user, "waiting"),
+                seen,
+                cell(user, "user_id"),
+            ]);
         }
         text.push_str(&format!("\n{}", table.render()));
     }
@@ -178,7 +198,8 @@ fn story(device: &Value, now: Timestamp) -> String {
 
 fn push_in_words(push: &Value, now: Timestamp) -> String {
     let last = told_field(&push["last_sent"], now);
-    let next = push["next"].as_str().map(|next| format!("; next {}", super::moment::told(next, now))).unwrap_or_default();
+    let next =
+        push["next"].as_str().map(|next| format!("; next {}", super::moment::told(next, now))).unwrap_or_default();
     match push["state"].as_str() {
         Some("dead") => format!("cannot be called: {}", cell(push, "why")),
         Some("ok") => format!("last called {last}{next}"),
@@ -207,7 +228,8 @@ pub fn happened(items: &[Value]) -> String {
 /// A lock is an ordinary command; naming the verb is consent enough, it takes nothing away.
 fn lock(api: &dyn Api, args: &LockArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let given = [("PIN", &args.pin), ("Message", &args.message), ("PhoneNumber", &args.phone)];
-    let pairs: Vec<(String, String)> = given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
+    let pairs: Vec<(String, String)> =
+        given.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?))).collect();
     let plan = command::plan::Plan::from_pairs("DeviceLock", &pairs)?;
     command::send::post(api, &args.device, &plan, &args.wait, voice)
 }
@@ -252,7 +274,8 @@ mod tests {
         let fake = Fake::new(|_| (200, ipad()));
         let (_, out, _) = heard(false, |voice| show(&fake, &ShowArgs { device: "C 1".into() }, voice));
         assert_eq!(fake.last().target, "/api/v1/devices/C%201");
-        for part in ["System:     iOS 18.1 (22B83)\n", "last called 1 hour ago", "ada", "never", "enrolled", "by=scep"] {
+        for part in ["System:     iOS 18.1 (22B83)\n", "last called 1 hour ago", "ada", "never", "enrolled", "by=scep"]
+        {
             assert!(out.contains(part), "{part} in\n{out}");
         }
     }

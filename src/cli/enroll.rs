@@ -1,9 +1,9 @@
 //! `cordon enroll`: one enrolment profile with its own one-time challenge, to a file or to stdout.
 
 use super::failure::Failure;
+use super::files;
 use super::reach::{Api, Call};
 use super::voice::Voice;
-use super::files;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
@@ -115,7 +115,11 @@ mod tests {
             let (done, out, _) = heard(false, |voice| run(&fake, &said(line), voice));
             assert_eq!((done, out.as_str()), (Ok(()), "\"profile\""));
             let wish: Value = serde_json::from_slice(&fake.last().body).unwrap();
-            assert_eq!((&wish["user_channel"], &wish["signed"], &wish["name"]), (&json!(user_channel), &json!(signed), &name), "{line}");
+            assert_eq!(
+                (&wish["user_channel"], &wish["signed"], &wish["name"]),
+                (&json!(user_channel), &json!(signed), &name),
+                "{line}"
+            );
             assert_eq!((wish["access_rights"].as_u64(), wish["identity"].as_str()), (Some(8191), Some("scep")));
         }
     }

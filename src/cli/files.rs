@@ -26,7 +26,8 @@ pub fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// As [`read`], and when it is not UTF-8.
 pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
-    let not_text = |_| Failure::new("file", format!("{} is not a text file (PEM begins with -----BEGIN)", path.display()));
+    let not_text =
+        |_| Failure::new("file", format!("{} is not a text file (PEM begins with -----BEGIN)", path.display()));
     String::from_utf8(read(path, limit)?).map_err(not_text)
 }
 

@@ -48,7 +48,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
     let done = Global::settle(&cli.global).and_then(|global| match cli.verb {
         Verb::Serve(args) => serve::run(&global, args),
         Verb::Demo(args) => demo::run(&global, args),
-        Verb::Command(command::Args { verb: command::Verb::Types(args) }) => command::types::run(&args, &mut Voice::of_this_process(json)),
+        Verb::Command(command::Args { verb: command::Verb::Types(args) }) => {
+            command::types::run(&args, &mut Voice::of_this_process(json))
+        }
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
     });
     match done {

@@ -50,7 +50,9 @@ pub fn parse_option(option: &str, text: &str, now: Timestamp) -> Result<Timestam
         Some(now.plus(i64::from(number).saturating_mul(unit)))
     };
     parse(text).or_else(span).ok_or_else(|| {
-        Failure::usage(format!("{option} {text}: not an instant; write 2026-09-01T07:30:00+02:00, or a span from now like 30m, 2h, 7d"))
+        Failure::usage(format!(
+            "{option} {text}: not an instant; write 2026-09-01T07:30:00+02:00, or a span from now like 30m, 2h, 7d"
+        ))
     })
 }
 

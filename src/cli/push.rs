@@ -42,7 +42,10 @@ mod tests {
         fake.live = false;
         let args = Args { device: "C/1".into(), user: Some("ada".into()) };
         let (done, _, err) = heard(true, |voice| run(&fake, &args, voice));
-        assert_eq!((done, fake.last().method, fake.last().target.as_str()), (Ok(()), "POST", "/api/v1/devices/C%2F1/push?user=ada"));
+        assert_eq!(
+            (done, fake.last().method, fake.last().target.as_str()),
+            (Ok(()), "POST", "/api/v1/devices/C%2F1/push?user=ada")
+        );
         assert!(err.contains("No server is running"));
     }
 }

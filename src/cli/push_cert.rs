@@ -1,11 +1,11 @@
 //! `cordon push-cert`: the certificate that Apple's push service knows the school by: request, import, show.
 
 use super::failure::Failure;
+use super::files;
 use super::moment::told_field;
 use super::reach::{Api, Call};
 use super::table::{Facts, cell, field};
 use super::voice::Voice;
-use super::files;
 use crate::base::time::Timestamp;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -84,13 +84,13 @@ fn request(api: &dyn Api, args: &RequestArgs, voice: &mut Voice<'_>) -> Result<(
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             files::write_private(path, pem.as_bytes())?;
-            voice.show(&json!({ "output": path.to_string_lossy(), "csr_pem": pem }), || format!("Wrote {}.", path.display()))?;
+            voice.show(&json!({ "output": path.to_string_lossy(), "csr_pem": pem }), || {
+                format!("Wrote {}.", path.display())
+            })?;
         }
         None => voice.show(&made, || pem)?,
     }
-    if !voice.is_json() {
-        voice.talk("Next: have it signed by an MDM vendor, upload that to identity.apple.com/pushcert, then `cordon push-cert import CERT.pem`.");
-    }
+    voice.advise("Next: have it signed by an MDM vendor, upload that to identity.apple.com/pushcert, then `cordon push-cert import CERT.pem`.");
     Ok(())
 }
 
@@ -101,10 +101,8 @@ fn import(api: &dyn Api, args: &ImportArgs, voice: &mut Voice<'_>) -> Result<(),
     let taken = api.json(&Call::post_json("/api/v1/push-certificates", &wish))?;
     let now = voice.now();
     voice.show(&taken, || one(&taken, now))?;
-    if !voice.is_json() {
-        for warning in taken["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            voice.talk(&format!("Warning: {}", super::voice::plain(warning)));
-        }
+    for warning in taken["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        voice.advise(&format!("Warning: {}", super::voice::plain(warning)));
     }
     Ok(())
 }
@@ -115,7 +113,7 @@ fn show(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let words = || items.iter().map(|item| one(item, now)).collect::<Vec<_>>().join("\n");
     voice.show(&json!({ "items": items, "next_cursor": next }), words)?;
     if items.is_empty() {
-        voice.talk("There is no push certificate yet. Make a request: cordon push-cert request --output push.csr");
+        voice.advise("There is no push certificate yet. Make a request: cordon push-cert request --output push.csr");
     }
     Ok(())
 }
@@ -127,7 +125,14 @@ fn one(item: &Value, now: Timestamp) -> String {
     facts.add("Valid from", field(item, "not_before"));
     let (until, in_words) = (cell(item, "not_after"), told_field(&item["not_after"], now));
     facts.add("Valid until", if until == in_words { until } else { format!("{until} ({in_words})") });
-    facts.add("Used for", if item["current"] == json!(true) { "new enrolments, and devices that hold this topic" } else { "devices that hold this topic" });
+    facts.add(
+        "Used for",
+        if item["current"] == json!(true) {
+            "new enrolments, and devices that hold this topic"
+        } else {
+            "devices that hold this topic"
+        },
+    );
     facts.add("Paused", field(item, "paused_why"));
     facts.render()
 }
@@ -145,8 +150,14 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
-        let fake = Fake::new(|_| (201, json!({"topic": "com.apple.mgmt.X", "not_after": "2026-11-28T12:00:00Z", "current": true, "warnings": ["not Apple's"]})));
-        let mut args = ImportArgs { certificate: file("c.pem", "CERT"), key: Some(file("k.pem", "KEY")), additional: false };
+        let fake = Fake::new(|_| {
+            (
+                201,
+                json!({"topic": "com.apple.mgmt.X", "not_after": "2026-11-28T12:00:00Z", "current": true, "warnings": ["not Apple's"]}),
+            )
+        });
+        let mut args =
+            ImportArgs { certificate: file("c.pem", "CERT"), key: Some(file("k.pem", "KEY")), additional: false };
         let (done, out, err) = heard(false, |voice| import(&fake, &args, voice));
         assert_eq!((done, err.as_str()), (Ok(()), "Warning: not Apple's\n"));
         assert!(out.contains("2026-11-28T12:00:00Z (in 10 days)"), "{out}");

@@ -107,7 +107,11 @@ impl dyn Api + '_ {
     /// The API's own words for everything else.
     pub fn bytes(&self, call: &Call) -> Result<Vec<u8>, Failure> {
         let reply = self.call(call)?;
-        if (200..300).contains(&reply.status) { Ok(reply.body) } else { Err(Failure::from_answer(reply.status, &reply.body)) }
+        if (200..300).contains(&reply.status) {
+            Ok(reply.body)
+        } else {
+            Err(Failure::from_answer(reply.status, &reply.body))
+        }
     }
 
     /// The JSON of a success; null for an empty body.
@@ -119,7 +123,8 @@ impl dyn Api + '_ {
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).map_err(|error| Failure::new("server", format!("the server's answer is no JSON: {error}")))
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::new("server", format!("the server's answer is no JSON: {error}")))
     }
 
     /// All items of a list, page by page, up to `limit`; with the cursor of what was left.
@@ -127,10 +132,24 @@ impl dyn Api + '_ {
     /// # Errors
     /// As [`Self::bytes`].
     pub fn list(&self, first: &Call, limit: Option<usize>) -> Result<(Vec<Value>, Option<String>), Failure> {
-        let (mut items, mut cursor) = (Vec::new(), None::<String>);
+        self.list_after(first, None, limit)
+    }
+
+    /// As [`Self::list`], beginning after a cursor.
+    ///
+    /// # Errors
+    /// As [`Self::bytes`].
+    pub fn list_after(
+        &self,
+        first: &Call,
+        start: Option<String>,
+        limit: Option<usize>,
+    ) -> Result<(Vec<Value>, Option<String>), Failure> {
+        let (mut items, mut cursor) = (Vec::new(), start);
         loop {
             let wanted = limit.map_or(PAGE, |limit| (limit - items.len()).min(PAGE));
-            let page = self.json(&first.clone().with("limit", Some(wanted.to_string())).with("cursor", cursor.as_ref()))?;
+            let page =
+                self.json(&first.clone().with("limit", Some(wanted.to_string())).with("cursor", cursor.as_ref()))?;
             let before = items.len();
             items.extend(page.get("items").and_then(Value::as_array).into_iter().flatten().cloned());
             let next = match page.get("next_cursor") {
@@ -179,7 +198,15 @@ impl Reach {
             match open_file(global, founding)? {
                 Some(reach) => return Ok(reach),
                 None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(100)),
-                None => return Err(Failure::new("locked", format!("another cordon works on {} and does not answer; try again in a moment", global.data_dir.display()))),
+                None => {
+                    return Err(Failure::new(
+                        "locked",
+                        format!(
+                            "another cordon works on {} and does not answer; try again in a moment",
+                            global.data_dir.display()
+                        ),
+                    ));
+                }
             }
         }
     }
@@ -231,10 +258,13 @@ impl Api for Reach {
 fn not_yours(socket: &Path, error: &std::io::Error) -> Failure {
     let socket = socket.display();
     match error.kind() {
-        ErrorKind::PermissionDenied => {
-            Failure::new("not-yours", format!("{socket} belongs to another user; run this as the user who runs the server, or as root"))
+        ErrorKind::PermissionDenied => Failure::new(
+            "not-yours",
+            format!("{socket} belongs to another user; run this as the user who runs the server, or as root"),
+        ),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            Failure::new("silent", format!("the server on {socket} does not answer"))
         }
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::new("silent", format!("the server on {socket} does not answer")),
         _ => Failure::new("server", format!("the server on {socket} cannot be asked: {error}")),
     }
 }
@@ -275,7 +305,8 @@ fn is_locked(error: &crate::service::Error) -> bool {
 /// The addresses for profiles made while no server runs: those that devices hold, else as a server would have them now.
 fn addresses(cx: &Context, config: &super::config::Config) -> Result<Urls, Failure> {
     let read = |name: &str| cx.store.read(|db| db.find_text_setting(name)).map_err(crate::service::Error::from);
-    let held = read("public.people_url")?.zip(read("public.devices_url")?).map(|(people, devices)| Urls { people, devices });
+    let held =
+        read("public.people_url")?.zip(read("public.devices_url")?).map(|(people, devices)| Urls { people, devices });
     let (started, active, _) = cx.store.read(|db| db.count_enrollments()).map_err(crate::service::Error::from)?;
     let hostname = school::find(cx)?.hostname.or_else(|| config.hostname.clone());
     let (people, devices) = (config.listen.people.fixed_port(), config.listen.devices.fixed_port());
@@ -345,7 +376,9 @@ mod tests {
 
     #[test]
     fn targets_are_escaped() {
-        let call = Call::get(format!("/api/v1/devices/{}", escape("a/b ü"))).with("user", Some("x&y=z")).with("none", None::<&str>);
+        let call = Call::get(format!("/api/v1/devices/{}", escape("a/b ü")))
+            .with("user", Some("x&y=z"))
+            .with("none", None::<&str>);
         assert_eq!(call.target, "/api/v1/devices/a%2Fb%20%C3%BC?user=x%26y%3Dz");
         assert_eq!(call.with("limit", Some("3")).target, "/api/v1/devices/a%2Fb%20%C3%BC?user=x%26y%3Dz&limit=3");
     }
@@ -383,8 +416,42 @@ mod tests {
     }
 
     #[test]
+    fn the_socket_and_the_file_give_the_same_answers() {
+        let dir = tempfile::tempdir().unwrap();
+        let global = Global { data_dir: dir.path().join("school"), config_file: None, json: false };
+        let setup =
+            Call::post_json("/api/v1/setup", &json!({ "organization": "Hill", "hostname": "mdm.hill.example" }));
+        assert_eq!(Reach::open(&global, Founding::Refused).err().unwrap().id, "no-school");
+        let on_file = Reach::open(&global, Founding::Allowed).unwrap();
+        assert!(!on_file.is_live() && !on_file.knows_addresses());
+        let api: &dyn Api = &on_file;
+        assert_eq!(api.json(&setup).unwrap()["organization"], "Hill");
+        on_file.close().unwrap();
+
+        let on_file = Reach::open(&global, Founding::Refused).unwrap();
+        assert!(on_file.knows_addresses());
+        let Reach::File { cx, .. } = &on_file else { panic!("no server runs") };
+        let front = Front::new(Arc::clone(cx), Vec::new(), None);
+        let server = crate::http::control::Control::start(&socket_path(&global.data_dir).0, Arc::new(front)).unwrap();
+        let on_socket = Reach::open(&global, Founding::Refused).unwrap();
+        assert!(on_socket.is_live() && on_socket.knows_addresses());
+        let (file, socket): (&dyn Api, &dyn Api) = (&on_file, &on_socket);
+        for target in ["/api/v1/devices", "/api/v1/audit", "/healthz", "/api/v1/devices?search=a%20b"] {
+            assert_eq!(socket.json(&Call::get(target)).unwrap(), file.json(&Call::get(target)).unwrap(), "{target}");
+        }
+        assert_eq!(
+            socket.json(&Call::get("/api/v1/devices/%FC")).unwrap_err().id,
+            file.json(&Call::get("/api/v1/devices/%FC")).unwrap_err().id
+        );
+        let actor = socket.json(&Call::get("/api/v1/audit")).unwrap()["items"][0]["actor"].clone();
+        assert_eq!(actor, format!("local:{}", local_user()));
+        server.stop();
+    }
+
+    #[test]
     fn addresses_of_enrolled_devices_are_frozen() {
-        let urls = |name: &str| Some(Urls { people: format!("https://{name}"), devices: format!("https://{name}:8443") });
+        let urls =
+            |name: &str| Some(Urls { people: format!("https://{name}"), devices: format!("https://{name}:8443") });
         assert_eq!(Some(choose(urls("old"), urls("new"), true)), urls("old"));
         assert_eq!(Some(choose(urls("old"), urls("new"), false)), urls("new"));
         assert_eq!(Some(choose(urls("old"), None, false)), urls("old"));

@@ -103,7 +103,7 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
     let items = page["items"].as_array().cloned().unwrap_or_default();
     voice.show(&page, || if items.is_empty() { String::new() } else { rows(&items, now) })?;
     if items.is_empty() {
-        voice.talk(&format!("Nothing is kept of {} yet.", args.device));
+        voice.advise(&format!("Nothing is kept of {} yet.", args.device));
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn reveal(api: &dyn Api, args: &RevealArgs, voice: &mut Voice<'_>) -> Result<(),
     voice.show(&shown, || plain(&field(&shown, "value")))?;
     let now = voice.now();
     let kept = told_field(&shown["created_at"], now);
-    voice.talk(&format!("{} generation {}, kept {kept}. That you saw it is in the audit.", cell(&shown, "kind"), cell(&shown, "generation")));
+    voice.advise(&format!("{} generation {}, kept {kept}. That you saw it is in the audit.", cell(&shown, "kind"), cell(&shown, "generation")));
     Ok(())
 }
 
@@ -151,7 +151,7 @@ fn requests(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     };
     voice.show(&page, || if items.is_empty() { String::new() } else { words() })?;
     if items.is_empty() {
-        voice.talk("Nobody waits for a second person's word.");
+        voice.advise("Nobody waits for a second person's word.");
     }
     Ok(())
 }

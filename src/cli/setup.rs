@@ -28,14 +28,16 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     if done.is_null() {
         done = wish;
     }
-    voice.show(&done, || format!("{} is set up; devices will know this server as {}.", args.organization, args.hostname))?;
-    if !voice.is_json() {
-        if api.is_live() && done["restart_needed"] == true {
-            voice.talk("The running server still goes by its old name: restart it now, before the first device is enrolled.");
-        }
-        let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
-        voice.talk(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
+    voice.show(&done, || {
+        format!("{} is set up; devices will know this server as {}.", args.organization, args.hostname)
+    })?;
+    if api.is_live() && done["restart_needed"] == true {
+        voice.advise(
+            "The running server still goes by its old name: restart it now, before the first device is enrolled.",
+        );
     }
+    let start = if api.is_live() { "" } else { "start the server with `cordon serve`, then " };
+    voice.advise(&format!("Next: {start}bring in the push certificate with `cordon push-cert import CERT.pem`."));
     Ok(())
 }
 
@@ -53,8 +55,14 @@ mod tests {
         let (done, out, err) = heard(false, |voice| run(&fake, &args, voice));
         assert_eq!(done, Ok(()));
         assert!(out.contains("Hill School") && err.contains("cordon serve"), "{out} {err}");
-        assert_eq!(fake.last(), Call::post_json("/api/v1/setup", &json!({"organization": "Hill School", "hostname": "h.example"})));
+        assert_eq!(
+            fake.last(),
+            Call::post_json("/api/v1/setup", &json!({"organization": "Hill School", "hostname": "h.example"}))
+        );
         let (_, out, err) = heard(true, |voice| run(&fake, &args, voice));
-        assert_eq!((serde_json::from_str::<Value>(&out).unwrap()["hostname"].as_str(), err.as_str()), (Some("h.example"), ""));
+        assert_eq!(
+            (serde_json::from_str::<Value>(&out).unwrap()["hostname"].as_str(), err.as_str()),
+            (Some("h.example"), "")
+        );
     }
 }

@@ -10,11 +10,17 @@ pub fn run(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     // Not well is an answer with a body of its own, not a refusal.
     let reply = api.call(&Call::get("/healthz"))?;
     let health: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let Some(ok) = health.get("ok").and_then(Value::as_bool) else { return Err(Failure::from_answer(reply.status, &reply.body)) };
+    let Some(ok) = health.get("ok").and_then(Value::as_bool) else {
+        return Err(Failure::from_answer(reply.status, &reply.body));
+    };
     let running = api.is_live();
     voice.show(&health, || words(&health, ok, running))?;
     let reasons: Vec<&str> = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if ok { Ok(()) } else { Err(Failure::new("not-well", format!("something needs attention: {}", reasons.join("; ")))) }
+    if ok {
+        Ok(())
+    } else {
+        Err(Failure::new("not-well", format!("something needs attention: {}", reasons.join("; "))))
+    }
 }
 
 fn words(health: &Value, ok: bool, running: bool) -> String {
@@ -23,7 +29,12 @@ fn words(health: &Value, ok: bool, running: bool) -> String {
     facts.add("Server", if running { "running" } else { "not running (this is read from the file)" });
     facts.add("Version", cell(health, "version"));
     facts.add("Well", if ok { "yes" } else { "no" });
-    let enrolled = format!("{} enrolled, {} enrolling, {} gone", cell(devices, "active"), cell(devices, "started"), cell(devices, "gone"));
+    let enrolled = format!(
+        "{} enrolled, {} enrolling, {} gone",
+        cell(devices, "active"),
+        cell(devices, "started"),
+        cell(devices, "gone")
+    );
     facts.add("Devices", enrolled);
     let reasons = health["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
     reasons.fold(facts.render(), |text, reason| text + &format!("- {}\n", plain(reason)))

@@ -70,19 +70,23 @@ fn create(api: &dyn Api, args: &CreateArgs, voice: &mut Voice<'_>) -> Result<(),
     let made = api.json(&Call::post_json("/api/v1/tokens", &wish))?;
     // Only the token on stdout, so that `TOKEN=$(cordon token create …)` works.
     voice.show(&made, || field(&made, "token"))?;
-    if !voice.is_json() {
-        let until = made["expires_at"].as_str().map(|at| format!(" until {at}")).unwrap_or_default();
-        voice.talk(&format!("This is {} ({}){until}. Keep it now: it is not shown again.", field(&made, "id"), args.role));
-    }
+    let until = made["expires_at"].as_str().map(|at| format!(" until {at}")).unwrap_or_default();
+    voice.advise(&format!(
+        "This is {} ({}){until}. Keep it now: it is not shown again.",
+        field(&made, "id"),
+        args.role
+    ));
     Ok(())
 }
 
 fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let (items, next) = api.list(&Call::get("/api/v1/tokens"), None)?;
     let now = voice.now();
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { rows(&items, now) })?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { rows(&items, now) }
+    })?;
     if items.is_empty() {
-        voice.talk("There are no tokens. Make one: cordon token create NAME --role auditor --expires-in 90d");
+        voice.advise("There are no tokens. Make one: cordon token create NAME --role auditor --expires-in 90d");
     }
     Ok(())
 }
@@ -128,12 +132,23 @@ mod tests {
 
     #[test]
     fn the_list_and_the_end() {
-        let fake = Fake::new(|_| (200, json!({"items": [{"id": "t-1", "name": "n", "role": "admin", "created_by": "local:ada",
-            "last_used_at": null, "expires_at": "2026-11-19T12:00:00Z", "revoked_at": null}]})));
+        let fake = Fake::new(|_| {
+            (
+                200,
+                json!({"items": [{"id": "t-1", "name": "n", "role": "admin", "created_by": "local:ada",
+            "last_used_at": null, "expires_at": "2026-11-19T12:00:00Z", "revoked_at": null}]}),
+            )
+        });
         let (_, out, _) = heard(false, |voice| list(&fake, voice));
-        assert_eq!(out, "ID   NAME  ROLE   MADE BY    LAST USED  ENDS\nt-1  n     admin  local:ada  never      in 1 day\n");
+        assert_eq!(
+            out,
+            "ID   NAME  ROLE   MADE BY    LAST USED  ENDS\nt-1  n     admin  local:ada  never      in 1 day\n"
+        );
         let fake = Fake::new(|_| (204, Value::Null));
         let (_, out, _) = heard(false, |voice| revoke(&fake, &RevokeArgs { id: "t-1".into() }, voice));
-        assert_eq!((out.as_str(), fake.last().method, fake.last().target.as_str()), ("t-1 is revoked.\n", "DELETE", "/api/v1/tokens/t-1"));
+        assert_eq!(
+            (out.as_str(), fake.last().method, fake.last().target.as_str()),
+            ("t-1 is revoked.\n", "DELETE", "/api/v1/tokens/t-1")
+        );
     }
 }

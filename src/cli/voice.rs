@@ -25,7 +25,14 @@ impl<'a> Voice<'a> {
     /// Speaks into anything; nobody is there to answer.
     #[cfg(test)]
     pub fn into(json: bool, out: &'a mut dyn Write, err: &'a mut dyn Write, now: Timestamp) -> Voice<'a> {
-        Voice { json, out: Box::new(out), err: Box::new(err), on_screen: false, can_ask: false, clock: Box::new(ManualClock::at(now)) }
+        Voice {
+            json,
+            out: Box::new(out),
+            err: Box::new(err),
+            on_screen: false,
+            can_ask: false,
+            clock: Box::new(ManualClock::at(now)),
+        }
     }
 
     /// Standard output and error of this process.
@@ -75,6 +82,13 @@ impl<'a> Voice<'a> {
         let _ = writeln!(self.err, "{text}");
     }
 
+    /// Advice for people only; scripts that asked for JSON have no use for it.
+    pub fn advise(&mut self, text: &str) {
+        if !self.json {
+            self.talk(text);
+        }
+    }
+
     /// The failure that ends the program.
     pub fn fail(&mut self, failure: &Failure) {
         let text = if self.json {
@@ -99,7 +113,9 @@ impl<'a> Voice<'a> {
 
 /// Text from elsewhere without what a terminal would obey: controls, and marks that turn the direction of writing.
 pub fn plain(text: &str) -> String {
-    let obeyed = |c: char| c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let obeyed = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
@@ -118,9 +134,10 @@ mod tests {
         let speak = |voice: &mut Voice<'_>| {
             voice.show(&json!({"a": 1}), || String::from("one")).unwrap();
             voice.talk("by the way");
+            voice.advise("next");
             assert!(!voice.confirm("sure?"));
         };
-        assert_eq!(spoken(false, speak), ("one\n".into(), "by the way\n".into()));
+        assert_eq!(spoken(false, speak), ("one\n".into(), "by the way\nnext\n".into()));
         assert_eq!(spoken(true, speak), ("{\"a\":1}\n".into(), "by the way\n".into()));
     }
 

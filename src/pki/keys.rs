@@ -372,7 +372,7 @@ pub(super) mod tests {
             inside.any().unwrap();
             let inner = inside.expect(OCTET_STRING).unwrap().value.to_vec();
             let inner = if key.is_rsa() { inner } else { with_curve(&inner) };
-            let text = format!("junk\n{}", super::super::pem::encode(label, &inner));
+            let text = format!("junk\n{}", crate::pki::pem::encode(label, &inner));
             assert_eq!(PrivateKey::from_pem(&text).unwrap().spki_der(), key.spki_der(), "{label}");
         }
     }

@@ -336,9 +336,9 @@ fn leaf_extensions(spki: &[u8], purpose: Option<&Oid>) -> Result<Vec<Vec<u8>>, I
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::keys::tests::RSA;
     use super::*;
     use crate::pki::SystemRandom;
+    use crate::pki::keys::tests::RSA;
     use std::sync::LazyLock;
 
     pub const NOW: Timestamp = Timestamp(1_795_000_000_000);

@@ -126,7 +126,12 @@ struct Visit<'a, 'c> {
 impl Visit<'_, '_> {
     fn decide(self) -> Result<Outcome, Error> {
         let from = &self.checkin.from;
-        if let Message::Authenticate(Authenticate { topic, .. }) = &self.checkin.message
+        let topic = match &self.checkin.message {
+            Message::Authenticate(said) => Some(&said.topic),
+            Message::TokenUpdate(said) => Some(&said.target.topic),
+            _ => None,
+        };
+        if let Some(topic) = topic
             && !self.tx.has_push_certificate(topic.as_str())?
         {
             return Ok(refuse(self.peer, self.checkin, "the Topic is not one of this server's"));

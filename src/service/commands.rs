@@ -107,6 +107,7 @@ pub fn send_stating(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stat
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
     }
+    cx.require_space()?;
     let ready = ready(cx, wish.uuid.clone(), &wish.request_type, keys)?;
     let now = cx.now();
     cx.store.write(|tx| {

@@ -60,6 +60,7 @@ pub fn issue(cx: &Context, actor: &Actor, wish: &Wish) -> Result<Issued, Error> 
     if let Some(seen) = cx.clock_is_behind() {
         return Err(Error::conflict(Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() }));
     }
+    cx.require_space()?;
     let certificate = cx.store.read(|db| db.find_current_push_certificate())?;
     let certificate = certificate.ok_or_else(|| Error::conflict(Text::NoPushCertificate))?;
     let topic = Topic::new(&certificate.topic).map_err(Error::internal)?;

@@ -148,6 +148,17 @@ impl Context {
         (self.now() < highest.plus(-HOUR)).then_some(highest)
     }
 
+    /// New work is refused in plain words while there is room for the answers to what is queued already.
+    ///
+    /// # Errors
+    /// `Busy` when the disk is nearly full.
+    pub fn require_space(&self) -> Result<(), Error> {
+        if self.store.free_space()? < crate::base::limits::MIN_FREE_SPACE {
+            return Err(Error::new(Kind::Busy, crate::base::texts::Text::DiskFull));
+        }
+        Ok(())
+    }
+
     /// Pushes are owed: wakes the pusher. Called after the commit.
     pub fn ring_pusher(&self) {
         *self.push_work.rung.lock().unwrap_or_else(|p| p.into_inner()) = true;

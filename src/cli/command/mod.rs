@@ -114,12 +114,18 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
     let call = Call::get("/api/v1/commands").with("device", args.device.as_ref()).with("state", args.state.as_ref());
     let (items, next) = api.list(&call, Some(args.limit as usize))?;
     let now = voice.now();
-    voice.show(&json!({ "items": items, "next_cursor": next }), || if items.is_empty() { String::new() } else { rows(&items, now) })?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        if items.is_empty() { String::new() } else { rows(&items, now) }
+    })?;
     if items.is_empty() {
         let narrowed = args.device.is_some() || args.state.is_some();
-        voice.talk(if narrowed { "No command matches." } else { "No command was sent yet. Try: cordon command send DEVICE DeviceInformation" });
+        voice.advise(if narrowed {
+            "No command matches."
+        } else {
+            "No command was sent yet. Try: cordon command send DEVICE DeviceInformation"
+        });
     } else if next.is_some() {
-        voice.talk(&format!("These are the newest {}; see more with --limit.", items.len()));
+        voice.advise(&format!("These are the newest {}; see more with --limit.", items.len()));
     }
     Ok(())
 }
@@ -183,8 +189,16 @@ fn times(count: &Value) -> String {
 /// Apple's ErrorChain, a line each; empty when there is none.
 fn errors(chain: &Value) -> String {
     let line = |error: &Value| {
-        let words = ["LocalizedDescription", "USEnglishDescription"].into_iter().map(|key| field(error, key)).find(|text| !text.is_empty());
-        let line = format!("Error: {} ({} {})", words.unwrap_or_default(), cell(error, "ErrorDomain"), cell(error, "ErrorCode"));
+        let words = ["LocalizedDescription", "USEnglishDescription"]
+            .into_iter()
+            .map(|key| field(error, key))
+            .find(|text| !text.is_empty());
+        let line = format!(
+            "Error: {} ({} {})",
+            words.unwrap_or_default(),
+            cell(error, "ErrorDomain"),
+            cell(error, "ErrorCode")
+        );
         super::voice::plain(&line) + "\n"
     };
     chain.as_array().into_iter().flatten().map(line).collect()
@@ -228,7 +242,13 @@ mod tests {
             "result": {"Status": "Error"}, "error_chain": [{"ErrorCode": 12, "ErrorDomain": "MC", "LocalizedDescription": "no\u{7}"}],
             "history": [{"at": "2026-11-18T11:58:00Z", "kind": "queued", "detail": null}]});
         let text = story(&command, Timestamp::from_secs(1_795_003_200));
-        for part in ["Created:     2 minutes ago by local:ada\n", "2 times", "Error: no\u{fffd} (MC 12)\n", "\"Status\": \"Error\"", "queued"] {
+        for part in [
+            "Created:     2 minutes ago by local:ada\n",
+            "2 times",
+            "Error: no\u{fffd} (MC 12)\n",
+            "\"Status\": \"Error\"",
+            "queued",
+        ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("User:") && !text.contains("Not now"), "{text}");

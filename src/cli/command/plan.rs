@@ -43,8 +43,10 @@ impl Plan {
     /// Wrong usage naming the key; a file that cannot be read.
     pub fn from_pairs(request_type: &str, pairs: &[(String, String)]) -> Result<Plan, Failure> {
         let Some(spec) = catalogue::find(request_type) else { return Err(unknown(request_type)) };
-        let pairs: Vec<(String, String)> =
-            pairs.iter().map(|(key, value)| Ok((key.clone(), with_file(&spec.keys, key, value)?))).collect::<Result<_, Failure>>()?;
+        let pairs: Vec<(String, String)> = pairs
+            .iter()
+            .map(|(key, value)| Ok((key.clone(), with_file(&spec.keys, key, value)?)))
+            .collect::<Result<_, Failure>>()?;
         let keys = catalogue::build(request_type, &pairs).map_err(|error| {
             let near = match (&error.fault, pairs.iter().find(|(key, _)| *key == error.path)) {
                 (ArgFault::UnknownKey(known), Some((key, _))) => nearest(key, known.iter().copied()),
@@ -64,8 +66,8 @@ impl Plan {
     /// When it is no command, or another one than `said`.
     pub fn from_plist(file: &Path, said: Option<&str>) -> Result<Plan, Failure> {
         let body = files::read(file, MAX_COMMAND)?;
-        let (_, request_type, _) =
-            command::parse_raw(&body).map_err(|error| Failure::new("bad-plist", format!("{}: {error}", file.display())))?;
+        let (_, request_type, _) = command::parse_raw(&body)
+            .map_err(|error| Failure::new("bad-plist", format!("{}: {error}", file.display())))?;
         if let Some(said) = said.filter(|said| *said != request_type) {
             return Err(Failure::usage(format!("{} holds a {request_type}, not a {said}", file.display())));
         }
@@ -97,7 +99,9 @@ fn unknown(request_type: &str) -> Failure {
 /// The value, or for keys of type data the content of `@FILE` in base64. Elsewhere `@` is a letter like others.
 fn with_file(keys: &[KeySpec], key: &str, value: &str) -> Result<String, Failure> {
     match value.strip_prefix('@') {
-        Some(file) if takes_data(keys, &key.split('.').collect::<Vec<_>>()) => Ok(STANDARD.encode(files::read(Path::new(file), MAX_COMMAND)?)),
+        Some(file) if takes_data(keys, &key.split('.').collect::<Vec<_>>()) => {
+            Ok(STANDARD.encode(files::read(Path::new(file), MAX_COMMAND)?))
+        }
         _ => Ok(value.to_owned()),
     }
 }

@@ -103,7 +103,11 @@ fn consent(plan: &Plan, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failur
     if !voice.can_ask {
         return Err(Failure::usage(format!("{what} Say --yes if that is meant.")));
     }
-    if voice.confirm(&format!("{what} Send it to {}?", args.device)) { Ok(()) } else { Err(Failure::new("not-sent", "Nothing was sent.")) }
+    if voice.confirm(&format!("{what} Send it to {}?", args.device)) {
+        Ok(())
+    } else {
+        Err(Failure::new("not-sent", "Nothing was sent."))
+    }
 }
 
 fn deliver(api: &dyn Api, call: &Call, plan: &Plan, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -134,7 +138,7 @@ fn ended(api: &dyn Api, call: &Call, wait: &WaitArgs, voice: &mut Voice<'_>) -> 
     }
     let sent = api.json(call)?;
     let uuid = field(&sent, "command_uuid");
-    voice.talk(&format!("{} is queued as {uuid}.", field(&sent, "request_type")));
+    voice.advise(&format!("{} is queued as {uuid}.", field(&sent, "request_type")));
     let limit = wait.timeout.map(|seconds| Duration::from_secs(seconds.into()));
     watch(api, &uuid, limit, voice.on_screen)
 }
@@ -172,9 +176,10 @@ fn verdict(command: &Value) -> Result<(), Failure> {
     let uuid = field(command, "command_uuid");
     match field(command, "state").as_str() {
         "Acknowledged" => Ok(()),
-        "Queued" | "Sent" | "NotNow" => {
-            Err(Failure::new("no-answer", format!("the device has not answered yet; the command stays queued. Why: cordon command explain {uuid}")))
-        }
+        "Queued" | "Sent" | "NotNow" => Err(Failure::new(
+            "no-answer",
+            format!("the device has not answered yet; the command stays queued. Why: cordon command explain {uuid}"),
+        )),
         state => Err(Failure::new("not-acknowledged", format!("the command ended as {state}"))),
     }
 }
@@ -234,7 +239,10 @@ mod tests {
         Fake::new(move |call| {
             looks.set(looks.get() + 1);
             let state = if call.method == "POST" || looks.get() < 3 { "Queued" } else { state };
-            (200, json!({"command_uuid": "U-1", "request_type": "ProfileList", "state": state, "created_at": "2026-11-18T12:00:00Z"}))
+            (
+                200,
+                json!({"command_uuid": "U-1", "request_type": "ProfileList", "state": state, "created_at": "2026-11-18T12:00:00Z"}),
+            )
         })
     }
 

@@ -38,9 +38,7 @@ pub fn run(args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
 }
 
 fn summary(spec: &CommandSpec) -> Value {
-    let platform = |p: &PlatformSpec| {
-        json!({ "platform": p.platform.name(), "device_channel": p.device_channel, "user_channel": p.user_channel, "supervised": p.supervised })
-    };
+    let platform = |p: &PlatformSpec| json!({ "platform": p.platform.name(), "device_channel": p.device_channel, "user_channel": p.user_channel, "supervised": p.supervised });
     json!({ "request_type": spec.request_type, "platforms": spec.platforms.iter().map(platform).collect::<Vec<_>>() })
 }
 
@@ -128,12 +126,21 @@ mod tests {
         let (_, out, _) = heard(false, |voice| run(&all, voice));
         assert!(out.lines().count() > 60 && out.contains("DeviceLock"), "{out}");
         let (_, out, _) = heard(true, |voice| run(&all, voice));
-        assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["items"].as_array().unwrap().len(), catalogue::list().len());
+        assert_eq!(
+            serde_json::from_str::<Value>(&out).unwrap()["items"].as_array().unwrap().len(),
+            catalogue::list().len()
+        );
         let lock = Args { request_type: Some("DeviceLock".into()) };
         let (_, out, _) = heard(false, |voice| run(&lock, voice));
         assert!(out.contains("PIN") && out.contains("macOS: device"), "{out}");
         let (_, out, _) = heard(true, |voice| run(&lock, voice));
-        assert!(serde_json::from_str::<Value>(&out).unwrap()["keys"].as_array().unwrap().iter().any(|key| key["key"] == "PIN"));
+        assert!(
+            serde_json::from_str::<Value>(&out).unwrap()["keys"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|key| key["key"] == "PIN")
+        );
         let (done, ..) = heard(false, |voice| run(&Args { request_type: Some("devicelock".into()) }, voice));
         assert!(done.unwrap_err().detail.contains("Did you mean DeviceLock?"));
     }

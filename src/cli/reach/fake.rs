@@ -45,7 +45,10 @@ impl Api for Fake {
 }
 
 /// What `speak` says on stdout and stderr, at 2026-11-18 12:00 UTC.
-pub fn heard(json: bool, speak: impl FnOnce(&mut Voice<'_>) -> Result<(), Failure>) -> (Result<(), Failure>, String, String) {
+pub fn heard(
+    json: bool,
+    speak: impl FnOnce(&mut Voice<'_>) -> Result<(), Failure>,
+) -> (Result<(), Failure>, String, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let now = Timestamp::from_secs(1_795_003_200);
     let done = speak(&mut Voice::into(json, &mut out, &mut err, now));
