@@ -12,3 +12,5 @@ mod journeys;
 mod scep;
 mod support;
 mod tidy;
+
+mod custody;

@@ -106,8 +106,8 @@ pub fn bypass_code(spec: &Spec) -> String {
 pub fn location(spec: &Spec) -> Dictionary {
     let mut place = Dictionary::new();
     let mut put = |key: &str, value: f64| place.insert(key.to_owned(), Value::Real(value));
-    put("Latitude", 31.0 + fraction(spec, "latitude"));
-    put("Longitude", -41.0 - fraction(spec, "longitude"));
+    put("Latitude", 31.004_17 + fraction(spec, "latitude"));
+    put("Longitude", -41.008_23 - fraction(spec, "longitude"));
     put("HorizontalAccuracy", 65.0);
     put("VerticalAccuracy", -1.0);
     put("Altitude", 0.5);

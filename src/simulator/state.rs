@@ -294,6 +294,9 @@ impl State {
         self.unlock_token = None;
         self.profiles.clear();
         self.answers.clear();
+        if standing == Standing::Erased {
+            self.lost_mode = false;
+        }
     }
 
     pub fn note(&mut self, at: Timestamp, channel: Channel, event: Event) {
