@@ -15,10 +15,13 @@ CREATE TABLE setting (
 CREATE TABLE wrapped_key (
     key_id      INTEGER NOT NULL,
     wrapping    TEXT NOT NULL CHECK (wrapping IN ('machine-key', 'recovery-code')),
+    -- How the wrapping key is made from a recovery code: Argon2id with this salt and this cost (m=…,t=…,p=…).
     salt        BLOB,
+    cost        TEXT,
     wrapped     BLOB NOT NULL,
     created_at  INTEGER NOT NULL,
-    PRIMARY KEY (key_id, wrapping)
+    PRIMARY KEY (key_id, wrapping),
+    CHECK ((wrapping = 'recovery-code') = (salt IS NOT NULL) AND (salt IS NULL) = (cost IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- Every certificate Cordon issued or was shown. Kept for ever: revocation must be able to answer.
@@ -305,6 +308,38 @@ CREATE TABLE audit (
     previous  BLOB NOT NULL CHECK (length(previous) = 32),
     hash      BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
+
+-- People who log in with a name and a password. Never deleted, only disabled: the audit names them.
+-- `password_hash` is Argon2id of the password with this salt and cost. TOTP counts once a code has confirmed it;
+-- `totp_step` is the step of the last code that was used, so that none works twice.
+CREATE TABLE admin (
+    id                   INTEGER PRIMARY KEY,
+    name                 TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    role                 TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'helpdesk', 'teacher', 'auditor')),
+    password_hash        BLOB NOT NULL CHECK (length(password_hash) = 32),
+    password_salt        BLOB NOT NULL,
+    password_cost        TEXT NOT NULL,
+    password_changed_at  INTEGER NOT NULL,
+    sealed_totp          BLOB,
+    totp_confirmed_at    INTEGER,
+    totp_step            INTEGER,
+    created_by           TEXT NOT NULL,
+    created_at           INTEGER NOT NULL,
+    last_login_at        INTEGER,
+    disabled_at          INTEGER,
+    CHECK (sealed_totp IS NOT NULL OR totp_confirmed_at IS NULL)
+) STRICT;
+
+-- Who is logged in. The session's token is shown once; its SHA-256 is kept. Ending a session deletes its row.
+CREATE TABLE admin_session (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    admin         INTEGER NOT NULL REFERENCES admin (id),
+    hash          BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    created_at    INTEGER NOT NULL,
+    last_used_at  INTEGER NOT NULL,
+    expires_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX admin_session_of_admin ON admin_session (admin);
 
 -- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once.
 CREATE TABLE secret_request (

@@ -12,7 +12,7 @@ use crate::http::tls::{ClientAuth, TlsHolder, server_config};
 use crate::jobs::Jobs;
 use crate::service::founding::{self, Place};
 use crate::service::ports::PushSender;
-use crate::service::{Context, Error, Urls, push_certificates, school};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,6 +124,7 @@ impl Server {
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;
+        pushing::call_everyone_waiting(&cx)?;
         let jobs = Jobs::start(Arc::clone(&cx), port_sender).map_err(Error::internal)?;
         Ok(Server { cx, listeners, people, devices, proxied, control, socket, socket_moved, jobs, sender, _runtime: runtime })
     }

@@ -112,6 +112,11 @@ pub fn short_code(random: &[u8]) -> String {
     random.iter().map(|b| char::from(ALPHABET[usize::from(*b) % ALPHABET.len()])).collect()
 }
 
+/// Whether every character is one that [`short_code`] gives.
+pub fn is_short_code(text: &str) -> bool {
+    text.bytes().all(|b| ALPHABET.contains(&b))
+}
+
 impl DeviceId {
     /// A new id from random bytes.
     pub fn mint(random: [u8; 10]) -> Self {

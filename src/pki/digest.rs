@@ -41,6 +41,11 @@ pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     fixed(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref())
 }
 
+/// HMAC-SHA-1 of `message`: what authenticator apps compute (RFC 6238), sound where plain SHA-1 is not.
+pub fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
+    fixed(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key), message).as_ref())
+}
+
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
 pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
@@ -66,6 +71,8 @@ mod tests {
             hex::encode(hmac_sha256(b"Jefe", b"what do ya want for nothing?")),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
+        // RFC 2202 test case 2.
+        assert_eq!(hex::encode(hmac_sha1(b"Jefe", b"what do ya want for nothing?")), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
         for (kind, length) in
             [(DigestKind::Sha1, 20), (DigestKind::Sha256, 32), (DigestKind::Sha384, 48), (DigestKind::Sha512, 64)]
         {

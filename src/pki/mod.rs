@@ -15,6 +15,7 @@ mod oids;
 mod pem;
 pub mod scep;
 pub mod sealing;
+pub mod stretching;
 pub mod templates;
 pub mod x509;
 

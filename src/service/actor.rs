@@ -11,6 +11,8 @@ pub enum Actor {
     Token { name: String, role: Role },
     /// Somebody on this machine who may use the control socket: owner, without a password.
     LocalShell { user: String },
+    /// Somebody who logged in by name; `session` is its number.
+    Admin { name: String, role: Role, session: i64 },
     /// The server's own upkeep.
     Job(&'static str),
 }
@@ -49,18 +51,19 @@ impl Permission {
 }
 
 impl Actor {
-    /// `token:NAME`, `local:USER`, `job:NAME`.
+    /// `token:NAME`, `local:USER`, `admin:NAME`, `job:NAME`.
     pub fn name(&self) -> String {
         match self {
             Actor::Token { name, .. } => format!("token:{name}"),
             Actor::LocalShell { user } => format!("local:{user}"),
+            Actor::Admin { name, .. } => format!("admin:{name}"),
             Actor::Job(name) => format!("job:{name}"),
         }
     }
 
     fn role(&self) -> Role {
         match self {
-            Actor::Token { role, .. } => *role,
+            Actor::Token { role, .. } | Actor::Admin { role, .. } => *role,
             Actor::LocalShell { .. } | Actor::Job(_) => Role::Owner,
         }
     }

@@ -2,12 +2,13 @@
 //!
 //! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
 
-use super::{Authorities, Context, Error, PushWork, Seen, Urls};
+use super::{Authorities, Context, Error, PushWork, Seen, Urls, recovery};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
 use crate::pki::keys::PrivateKey;
 use crate::pki::sealing::DataKey;
+use crate::pki::stretching::Cost;
 use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
 use crate::store::{CertificateRow, Purpose, Store, StoreError, Tx, WrappedKey, create_machine_key, find_machine_key};
@@ -41,7 +42,8 @@ impl Place {
         Self { directory: directory.to_owned(), machine_key: None }
     }
 
-    fn key_path(&self) -> PathBuf {
+    /// Where the machine key lies.
+    pub fn key_path(&self) -> PathBuf {
         self.machine_key.clone().unwrap_or_else(|| self.directory.join("machine.key"))
     }
 }
@@ -59,6 +61,40 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
         Some(authorities) => authorities,
         None => found(&store, &keyring, &*random, now)?,
     };
+    assemble(store, keyring, authorities, clock, random)
+}
+
+/// Opens a school whose machine key is lost or on another machine. Afterwards this machine's key opens it too: the one that is
+/// there, or else a new one, which is on disk before the database knows of it.
+///
+/// # Errors
+/// `Invalid` when the code does not open this database; else as [`open`].
+pub fn open_with_recovery(place: &Place, code: &str, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Context, Error> {
+    let store = Store::open(&place.directory)?;
+    let keyring = recovery::open_keyring(&store, code)?;
+    let path = place.key_path();
+    let machine_key = match find_machine_key(&path)? {
+        Some(key) => key,
+        None => {
+            let key = Secret::new(crate::base::random::bytes::<32>(&*random));
+            create_machine_key(&path, &key)?;
+            key
+        }
+    };
+    let row = WrappedKey { key_id: keyring.id(), wrapped: keyring.wrap(&*random, &machine_key), derivation: None, created_at: clock.now() };
+    store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
+    let authorities = load_authorities(&store, &keyring)?.ok_or_else(|| Error::internal("this database holds no certificate authority"))?;
+    assemble(store, keyring, authorities, clock, random)
+}
+
+fn assemble(
+    store: Store,
+    keyring: DataKey,
+    authorities: Authorities,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Context, Error> {
+    let now = clock.now();
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
     Ok(Context {
         store,
@@ -70,6 +106,8 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
         push_work: PushWork::default(),
+        password_cost: Cost::PASSWORD,
+        guesses: super::login::Guesses::default(),
     })
 }
 
@@ -79,8 +117,10 @@ fn machine_key(place: &Place, store: &Store, random: &dyn Random) -> Result<Secr
         return Ok(key);
     }
     if !store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?.is_empty() {
+        let database = store.path().display();
         return Err(Error::internal(format!(
-            "the machine key {} is missing, and this database is sealed with it; put it back from where this machine's key is kept",
+            "the machine key {0} is missing, and {database} is sealed with it; put it back from where this machine's key is kept, \
+             or make a new one with the recovery code: cordon restore {database} --recovery-code-file FILE",
             path.display()
         )));
     }
@@ -96,16 +136,16 @@ fn keyring(store: &Store, machine_key: &Secret<[u8; 32]>, random: &dyn Random, n
     let wrapped = store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?;
     if let Some(newest) = wrapped.first() {
         return DataKey::unwrap(&newest.wrapped, machine_key)
-            .map_err(|_| Error::internal("the machine key does not open this database: it belongs to another one"));
+            .map_err(|_| Error::internal("the machine key does not open this database: it belongs to another one; the recovery code opens it all the same (cordon restore)"));
     }
     let key = DataKey::generate(random, 1);
-    let row = WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key) };
-    store.write(|tx| tx.insert_wrapped_key(&row, MACHINE_KEY, now))?;
+    let row = WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key), derivation: None, created_at: now };
+    store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
     Ok(key)
 }
 
 /// The place that an authority's key is sealed for.
-fn key_place(purpose: Purpose, fingerprint: &[u8; 32]) -> String {
+pub(super) fn key_place(purpose: Purpose, fingerprint: &[u8; 32]) -> String {
     format!("authority/{}/{}", purpose.as_str(), hex::encode(fingerprint))
 }
 

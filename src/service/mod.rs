@@ -18,6 +18,13 @@ pub mod pushing;
 pub mod school;
 pub mod tokens;
 
+pub mod login;
+pub mod passwords;
+pub mod people;
+pub mod recovery;
+pub mod restoring;
+pub mod totp;
+
 pub mod custody;
 pub mod lost;
 pub mod revealing;
@@ -29,6 +36,7 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
 use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::Store;
@@ -63,6 +71,9 @@ pub struct Context {
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
     push_work: PushWork,
+    /// What checking a password costs; tests of other things lower it.
+    pub password_cost: Cost,
+    guesses: login::Guesses,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

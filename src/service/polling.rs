@@ -10,6 +10,7 @@ use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
@@ -322,11 +323,16 @@ fn hand_out(tx: &Tx<'_>, report: &Report, channel: &EnrollmentRow, now: Timestam
         let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
         tx.mark_sent(row.seq, now)?;
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
+        // Should it vanish with this command, nothing else would ever call it again.
+        tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
         return Ok((Some((command.uuid, command.sealed_plist)), false));
     };
     let left = queue::needs_push_after(report.status, &waiting, now);
     if left {
         tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;
+    } else if !waiting.is_empty() {
+        // It means to come back by itself; a restarted device may have forgotten that.
+        tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
     }
     Ok((None, left))
 }

@@ -114,6 +114,14 @@ pub fn load(cx: &Context, sender: &dyn PushSender) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether the sealed key opens and is the certificate's; asked when a copy is proven.
+pub(super) fn key_fits(cx: &Context, row: &PushCertificateRow) -> Result<bool, Error> {
+    let topic = Topic::new(&row.topic).map_err(Error::internal)?;
+    let certificate = Certificate::parse_pem(&row.chain_pem).map_err(Error::internal)?;
+    let key = cx.open(&key_place(&topic), &row.sealed_key).ok().and_then(|key| PrivateKey::from_pkcs8_der(key.expose()).ok());
+    Ok(key.is_some_and(|key| certificate.key_matches(&key)))
+}
+
 fn check_dates(cx: &Context, certificate: &Certificate) -> Result<(), Error> {
     // With a clock that runs behind, dates cannot be judged; the certificate is taken, and doctor says why.
     if cx.clock_is_behind().is_some() {

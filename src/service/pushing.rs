@@ -42,6 +42,18 @@ pub fn push_now(cx: &Context, actor: &Actor, device: &str, user: Option<&str>) -
     Ok(())
 }
 
+/// Owes a push to everybody with work, before the pusher starts: whoever was called while no server ran came in vain, and a device
+/// whose visit failed waits for the next call.
+///
+/// # Errors
+/// Faults of the store.
+pub fn call_everyone_waiting(cx: &Context) -> Result<(), Error> {
+    let now = cx.now();
+    let called = cx.store.write(|tx| tx.owe_everyone_waiting(now).map_err(Error::from))?;
+    tracing::debug!(called, "devices with waiting work are called");
+    Ok(())
+}
+
 /// One answer on its way back from the sender's thread.
 struct Answered {
     owed: OwedPush,

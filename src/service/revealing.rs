@@ -2,7 +2,7 @@
 //! only after somebody else agreed, once, within an hour.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, custody, devices, unlocking};
+use super::{Context, Error, auditing, custody, devices, login, unlocking};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -36,17 +36,30 @@ pub struct Request {
     pub device: String,
 }
 
+/// Which secret somebody wants to see, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    pub kind: String,
+    /// The one in force when left out.
+    pub generation: Option<i64>,
+    pub reason: String,
+    /// Given again by somebody who is logged in by name.
+    pub password: Option<Secret<String>>,
+}
+
 /// Shows one secret: the generation asked for, or the one that is in force as far as is known.
 ///
 /// # Errors
-/// `Denied` for roles below admin and for scripts; `Invalid` without a reason; `NotFound`; `Conflict` while a second person must agree.
-pub fn reveal(cx: &Context, actor: &Actor, device: &str, kind: &str, generation: Option<i64>, reason: &str) -> Result<Revealed, Error> {
-    actor.require(Permission::Reveal)?;
-    require_person(actor)?;
+/// `Denied` for roles below admin, for scripts, and without a fresh password; `Invalid` without a reason; `NotFound`; `Conflict`
+/// while a second person must agree.
+pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Result<Revealed, Error> {
+    let (kind, generation) = (asked.kind.as_str(), asked.generation);
+    require_person(actor, Permission::Reveal)?;
     if !custody::KINDS.contains(&kind) {
         return Err(Error::invalid(Text::UnknownSecretKind { kind: kind.to_owned(), known: custody::KINDS.join(", ") }));
     }
-    let reason = unlocking::reason("reason", Some(reason))?;
+    let reason = unlocking::reason("reason", Some(&asked.reason))?;
+    login::verify_fresh(cx, actor, asked.password.as_ref().map(|p| p.expose().as_str()))?;
     let found = devices::find(cx, device)?;
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
@@ -72,11 +85,12 @@ pub fn reveal(cx: &Context, actor: &Actor, device: &str, kind: &str, generation:
     Ok(Revealed { kind: row.kind, generation: row.generation, created_at: row.created_at, value: readable(kind, &value) })
 }
 
-/// Scripts do not read secrets: a token is copied more easily than a person.
-fn require_person(actor: &Actor) -> Result<(), Error> {
+/// Scripts do not read secrets, whatever their role: a token is copied more easily than a person.
+fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
+    actor.require(permission)?;
     match actor {
-        Actor::LocalShell { .. } => Ok(()),
-        _ => Err(Error::denied(Text::PersonNeeded)),
+        Actor::LocalShell { .. } | Actor::Admin { .. } => Ok(()),
+        Actor::Token { .. } | Actor::Job(_) => Err(Error::denied(Text::NotForScripts)),
     }
 }
 
@@ -151,10 +165,10 @@ pub fn list_requests(cx: &Context, actor: &Actor) -> Result<Vec<Request>, Error>
 /// A second person agrees.
 ///
 /// # Errors
-/// `Denied` for scripts and for the one who asked; `NotFound` for a request that is over.
-pub fn approve(cx: &Context, actor: &Actor, id: &str) -> Result<Request, Error> {
-    actor.require(Permission::Reveal)?;
-    require_person(actor)?;
+/// `Denied` for scripts, for the one who asked, and without a fresh password; `NotFound` for a request that is over.
+pub fn approve(cx: &Context, actor: &Actor, id: &str, password: Option<&str>) -> Result<Request, Error> {
+    require_person(actor, Permission::Reveal)?;
+    login::verify_fresh(cx, actor, password)?;
     let now = cx.now();
     cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoSuchSecretRequest { id: id.to_owned() });
@@ -172,9 +186,9 @@ pub fn approve(cx: &Context, actor: &Actor, id: &str) -> Result<Request, Error> 
 }
 
 /// Switches the two-person rule. Only an owner may, and it is recorded.
-pub fn set_two_person(cx: &Context, actor: &Actor, on: bool) -> Result<(), Error> {
-    actor.require(Permission::Administer)?;
-    require_person(actor)?;
+pub fn set_two_person(cx: &Context, actor: &Actor, on: bool, password: Option<&str>) -> Result<(), Error> {
+    require_person(actor, Permission::Administer)?;
+    login::verify_fresh(cx, actor, password)?;
     let now = cx.now();
     cx.store.write(|tx| {
         tx.put_setting(TWO_PERSON, &json!(on))?;
@@ -227,9 +241,13 @@ mod tests {
 
     #[test]
     fn only_people_see_secrets() {
-        let script = Actor::Token { name: String::from("nightly"), role: crate::store::Role::Owner };
-        assert_eq!(require_person(&script).map_err(|e| e.public), Err(Text::PersonNeeded));
-        assert!(require_person(&Actor::Job("custody")).is_err());
-        assert!(require_person(&Actor::LocalShell { user: String::from("ada") }).is_ok());
+        let name = || String::from("ada");
+        let role = crate::store::Role::Owner;
+        let ask = |actor: Actor| require_person(&actor, Permission::Reveal).map_err(|e| e.public);
+        assert_eq!(ask(Actor::Token { name: name(), role }), Err(Text::NotForScripts));
+        assert_eq!(ask(Actor::Job("custody")), Err(Text::NotForScripts));
+        assert_eq!(ask(Actor::LocalShell { user: name() }), Ok(()));
+        assert_eq!(ask(Actor::Admin { name: name(), role, session: 1 }), Ok(()));
+        assert!(ask(Actor::Admin { name: name(), role: crate::store::Role::Helpdesk, session: 1 }).is_err());
     }
 }

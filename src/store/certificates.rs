@@ -87,6 +87,9 @@ pub struct BindingRow {
 pub struct WrappedKey {
     pub key_id: u32,
     pub wrapped: Vec<u8>,
+    /// Salt and cost of the derivation; only for a recovery code.
+    pub derivation: Option<(Vec<u8>, String)>,
+    pub created_at: Timestamp,
 }
 
 fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
@@ -135,9 +138,29 @@ impl Db<'_> {
     }
 
     pub fn list_wrapped_keys(&self, wrapping: &str) -> Result<Vec<WrappedKey>, StoreError> {
-        let mut statement = self.conn.prepare("SELECT key_id, wrapped FROM wrapped_key WHERE wrapping = ?1 ORDER BY key_id DESC")?;
-        let rows = statement.query_map([wrapping], |row| Ok(WrappedKey { key_id: row.get("key_id")?, wrapped: row.get("wrapped")? }))?;
+        let sql = "SELECT key_id, salt, cost, wrapped, created_at FROM wrapped_key WHERE wrapping = ?1 ORDER BY key_id DESC";
+        let mut statement = self.conn.prepare(sql)?;
+        let rows = statement.query_map([wrapping], |row| {
+            let (salt, cost): (Option<Vec<u8>>, Option<String>) = (row.get("salt")?, row.get("cost")?);
+            let created_at = Timestamp(row.get("created_at")?);
+            Ok(WrappedKey { key_id: row.get("key_id")?, wrapped: row.get("wrapped")?, derivation: salt.zip(cost), created_at })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Every key of the school, replaced ones too, with its certificate.
+    pub fn list_authorities(&self) -> Result<Vec<(Purpose, AuthorityRow)>, StoreError> {
+        let sql = "SELECT a.id, a.purpose, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate ORDER BY a.id";
+        let mut statement = self.conn.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let word: String = row.get("purpose")?;
+            let purpose = [Purpose::Root, Purpose::Issuing, Purpose::Tls, Purpose::Signer].into_iter().find(|p| p.as_str() == word);
+            let purpose = purpose.ok_or(StoreError::Corrupt("authority purpose"))?;
+            found.push((purpose, AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? }));
+        }
+        Ok(found)
     }
 }
 
@@ -162,10 +185,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn insert_wrapped_key(&self, key: &WrappedKey, wrapping: &str, now: Timestamp) -> Result<(), StoreError> {
+    /// Stores the data key under a wrapping; what was wrapped so before is gone.
+    pub fn put_wrapped_key(&self, key: &WrappedKey, wrapping: &str) -> Result<(), StoreError> {
+        let (salt, cost) = key.derivation.as_ref().map(|(salt, cost)| (salt, cost)).unzip();
         self.conn.execute(
-            "INSERT INTO wrapped_key (key_id, wrapping, wrapped, created_at) VALUES (?1, ?2, ?3, ?4)",
-            params![key.key_id, wrapping, key.wrapped, now.0],
+            "INSERT INTO wrapped_key (key_id, wrapping, salt, cost, wrapped, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (key_id, wrapping) DO UPDATE SET
+                 salt = excluded.salt, cost = excluded.cost, wrapped = excluded.wrapped, created_at = excluded.created_at",
+            params![key.key_id, wrapping, salt, cost, key.wrapped, key.created_at.0],
         )?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 /// `PRAGMA user_version` of `schema.sql`.
 pub(super) const CURRENT: i64 = 1;
 /// `PRAGMA application_id`: "Crdn", so that `file` and `restore` know whose database this is.
-const APPLICATION_ID: i64 = 0x4372_646e;
+pub(super) const APPLICATION_ID: i64 = 0x4372_646e;
 const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Brings the file to [`CURRENT`] in one transaction.

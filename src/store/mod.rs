@@ -6,6 +6,7 @@
 
 mod audit;
 mod certificates;
+mod copying;
 mod commands;
 mod devices;
 mod enrollments;
@@ -18,11 +19,15 @@ mod settings;
 mod tokens;
 mod writer;
 
+mod people;
+pub use people::{AdminRow, PasswordHash, SessionRow};
+
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
+pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use machine_key::{create_machine_key, find_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
 pub use push::{OwedPush, PushRow};
@@ -101,11 +106,7 @@ impl Store {
     /// `Locked` when a server already runs on it, `Newer` when an older binary meets a newer file, `Full` without space.
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
         std::fs::create_dir_all(directory)?;
-        let lock_path = directory.join("cordon.lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&lock_path)?;
-        if fs2::FileExt::try_lock_exclusive(&lock).is_err() {
-            return Err(StoreError::Locked(directory.to_owned()));
-        }
+        let lock = lock(directory)?;
         if fs2::available_space(directory)? < crate::base::limits::MIN_FREE_SPACE {
             return Err(StoreError::Full);
         }
@@ -115,6 +116,8 @@ impl Store {
         prepare_writer(&conn)?;
         migrations::migrate(&mut conn)?;
         conn.execute("INSERT INTO setting (name, value) VALUES ('open', 'true') ON CONFLICT DO UPDATE SET value = 'true'", [])?;
+        // The mark must be in the file itself, not only in the WAL: a copy that lacks the WAL has to show it.
+        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(Store { path, writer: Writer::new(conn), readers: Mutex::new(Vec::new()), _lock: lock })
     }
 
@@ -166,6 +169,15 @@ impl Store {
         }
         conn.close().map_err(|(_, e)| e)?;
         Ok(())
+    }
+}
+
+/// The instance lock of a data directory, held until it is dropped.
+fn lock(directory: &Path) -> Result<File, StoreError> {
+    let lock = File::options().create(true).truncate(false).write(true).open(directory.join("cordon.lock"))?;
+    match fs2::FileExt::try_lock_exclusive(&lock) {
+        Ok(()) => Ok(lock),
+        Err(_) => Err(StoreError::Locked(directory.to_owned())),
     }
 }
 

@@ -199,6 +199,23 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The device is awake and has all its work in hand: push again at `due_at` should it vanish with it, unless that is planned.
+    pub fn ensure_repush(&self, enrollment: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO push (enrollment, due_at) VALUES (?1, ?2)
+                   ON CONFLICT (enrollment) DO UPDATE SET due_at = coalesce(due_at, excluded.due_at)";
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, due_at.0])?;
+        Ok(())
+    }
+
+    /// Owes a push to every reachable enrollment for which work waits; returns how many.
+    pub fn owe_everyone_waiting(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let sql = "INSERT INTO outbox (kind, subject, due_at, created_at)
+                   SELECT DISTINCT 'push', y.enrollment, ?1, ?1 FROM delivery y JOIN enrollment e ON e.id = y.enrollment
+                   WHERE y.finished_at IS NULL AND e.topic IS NOT NULL AND coalesce(y.not_before, ?1) <= ?1
+                   ON CONFLICT (kind, subject) DO NOTHING";
+        Ok(self.conn.execute(sql, [now.0])?)
+    }
+
     /// The token is dead: no pushes until a TokenUpdate.
     pub fn mark_push_dead(&self, enrollment: i64, why: &str, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO push (enrollment, dead_at, dead_why, last_result) VALUES (?1, ?2, ?3, ?3)

@@ -7,9 +7,13 @@ use crate::support::{Plan, School};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cordon::base::random::bytes;
+use cordon::base::secret::Secret;
 use cordon::base::time::{HOUR, ManualClock, Clock, SystemClock};
 use cordon::pki::SystemRandom;
 use cordon::plist::{Dictionary, Value as Plist};
+use cordon::service::actor::{Actor, Role};
+use cordon::service::revealing::{self, Asked};
+use cordon::service::people;
 use cordon::simulator::spec::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -139,7 +143,7 @@ fn every_look_is_audited_and_refusals_show_nothing() {
     school.of(&ipad, "secrets/lock-pin/reveal", &json!({ "reason": REASON })).is_problem(404, "no-such-secret");
     school.of(&ipad, path, &json!({ "reason": REASON, "generation": 9 })).is_problem(404, "no-such-secret");
     let whole = format!("/api/v1/devices/{}/{path}", ipad.udid());
-    for (role, id) in [("owner", "person-needed"), ("admin", "person-needed"), ("helpdesk", "role-missing"), ("auditor", "role-missing")] {
+    for (role, id) in [("owner", "not-for-scripts"), ("admin", "not-for-scripts"), ("helpdesk", "role-missing"), ("auditor", "role-missing")] {
         let token = school.token(role);
         school.https(Some(&token), "POST", &whole, &json!({ "reason": REASON })).is_problem(403, id);
     }
@@ -166,26 +170,26 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let school = School::planned(Plan { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Plan::default() });
     let ipad = school.enroll(Kind::Ipad, 1);
     let owner = school.token("owner");
-    school.https(Some(&owner), "POST", "/api/v1/secret-rule", &json!({ "two_person": true })).is_problem(403, "person-needed");
+    school.https(Some(&owner), "POST", "/api/v1/secret-rule", &json!({ "two_person": true })).is_problem(403, "not-for-scripts");
     school.api("POST", "/secret-rule", &json!({ "two_person": true })).is(200);
     let path = format!("/devices/{}/secrets/unlock-token/reveal", ipad.udid());
     let ask = |user: &str| school.as_person(user, "POST", &path, &json!({ "reason": REASON }));
     let approve = |user: &str, id: &str| school.as_person(user, "POST", &format!("/secret-requests/{id}/approve"), &json!({}));
     let open = || school.get("/secret-requests")["items"].as_array().unwrap().clone();
 
-    let words = ask("ada").is_problem(409, "second-person-needed");
-    ask("ada").is_problem(409, "second-person-needed");
+    let words = ask("ada").is_problem(409, "second-not-for-scripts");
+    ask("ada").is_problem(409, "second-not-for-scripts");
     assert_eq!(open().len(), 1, "asking twice is one request");
     let id = open()[0]["id"].as_str().unwrap().to_owned();
     assert!(words.contains(&id));
     approve("ada", &id).is_problem(403, "own-secret-request");
     let admin = school.token("admin");
-    school.https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({})).is_problem(403, "person-needed");
+    school.https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({})).is_problem(403, "not-for-scripts");
     assert_eq!(approve("grace", &id).is(200)["approved_by"], "local:grace");
     approve("emmy", &id).is_problem(404, "no-such-secret-request");
-    ask("emmy").is_problem(409, "second-person-needed");
+    ask("emmy").is_problem(409, "second-not-for-scripts");
     assert!(ask("ada").is(200)["value"].is_string());
-    ask("ada").is_problem(409, "second-person-needed");
+    ask("ada").is_problem(409, "second-not-for-scripts");
     assert_eq!(school.audited("secret.reveal")[0]["detail"]["request"], json!(id));
     assert_eq!(school.audited("secret.approve").len(), 1);
 
@@ -194,9 +198,32 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let id = mine["id"].as_str().unwrap().to_owned();
     approve("grace", &id).is(200);
     clock.advance(HOUR + 1);
-    ask("ada").is_problem(409, "second-person-needed");
+    ask("ada").is_problem(409, "second-not-for-scripts");
     let id = open()[0]["id"].as_str().unwrap().to_owned();
     clock.advance(HOUR + 1);
     approve("grace", &id).is_problem(404, "no-such-secret-request");
     assert_eq!(school.audited("secret.reveal").len(), 1);
+}
+
+#[test]
+fn somebody_who_is_logged_in_by_name_gives_the_password_again() {
+    let school = School::new();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    let cx = school.server().context();
+    let local = Actor::LocalShell { user: String::from("ada") };
+    let password = "hollow birch seventy lanterns";
+    people::create(cx, &local, "grace", "admin", &Secret::new(password.to_owned())).unwrap();
+    let grace = Actor::Admin { name: String::from("grace"), role: Role::Admin, session: 1 };
+    let ask = |password: Option<&str>| {
+        let password = password.map(|p| Secret::new(p.to_owned()));
+        let asked = Asked { kind: String::from("unlock-token"), generation: None, reason: String::from(REASON), password };
+        revealing::reveal(cx, &grace, &ipad.udid(), &asked)
+    };
+    for wrong in [None, Some("hollow birch seventy lantern")] {
+        assert_eq!(ask(wrong).unwrap_err().public.id(), "password-needed");
+    }
+    assert_eq!(school.audited("secret.reveal").len(), 0);
+    assert!(ask(Some(password)).is_ok());
+    assert_eq!(school.audited("secret.reveal")[0]["actor"], "admin:grace");
+    assert_hidden(&school, "the password", password.as_bytes());
 }

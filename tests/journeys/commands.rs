@@ -2,7 +2,7 @@
 
 use crate::support::wire::{self, command_uuid};
 use crate::support::{Plan, School};
-use cordon::base::time::{Clock, HOUR, ManualClock, MINUTE, SystemClock};
+use cordon::base::time::{Clock, HOUR, MINUTE, ManualClock, SystemClock};
 use cordon::simulator::spec::Kind;
 use cordon::simulator::state::{Behaviour, Channel};
 use serde_json::{Value, json};
@@ -44,9 +44,26 @@ fn an_error_of_the_device_is_shown_with_its_reason() {
 }
 
 #[test]
+fn a_command_that_the_device_cannot_read_is_explained() {
+    let school = School::new();
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let uuid = school.send(&ipad, "ProfileList", Value::Null);
+    let mut caller = school.caller(Some(&ipad.identity()));
+    caller.report(&wire::idle(&ipad.udid()));
+    assert!(school.explain(&uuid).contains("handed to the device once"), "{}", school.explain(&uuid));
+    assert_eq!(command_uuid(&caller.report(&wire::result("CommandFormatError", &ipad.udid(), &uuid, &[]))), None);
+    assert_eq!(school.state_of(&uuid), "CommandFormatError");
+    assert!(school.explain(&uuid).contains("could not make sense of it"), "{}", school.explain(&uuid));
+    // A status for a command that nobody gave is no fault of the device's.
+    let stray = wire::result("Acknowledged", &ipad.udid(), "99999999-0000-4000-8000-000000000000", &[]);
+    assert_eq!(caller.report(&stray).status, 200);
+}
+
+#[test]
 fn not_now_is_waited_out_without_another_push() {
     let school = School::new();
-    let busy = Behaviour { not_now: BTreeMap::from([("ProfileList".into(), 2)]), repoll_millis: 100, ..Behaviour::default() };
+    let busy =
+        Behaviour { not_now: BTreeMap::from([("ProfileList".into(), 2)]), repoll_millis: 100, ..Behaviour::default() };
     let ipad = school.enroll_with(Kind::Ipad, 1, busy, &Value::Null);
     let uuid = school.send(&ipad, "ProfileList", Value::Null);
     let done = school.wait_for(&uuid, "Acknowledged");
@@ -112,7 +129,12 @@ fn a_result_that_comes_twice_changes_nothing() {
     }
     let before = school.command(&uuids[0]);
     let mut caller = school.caller(Some(&ipad.identity()));
-    let again = caller.report(&wire::result("Acknowledged", &ipad.udid(), &uuids[0], &[("ProfileList", wire::text("forged later"))]));
+    let again = caller.report(&wire::result(
+        "Acknowledged",
+        &ipad.udid(),
+        &uuids[0],
+        &[("ProfileList", wire::text("forged later"))],
+    ));
     assert_eq!((again.status, again.body.len()), (200, 0));
     assert_eq!(school.command(&uuids[0]), before);
 }
@@ -163,6 +185,33 @@ fn a_device_left_with_work_after_a_broken_line_is_called_again() {
 }
 
 #[test]
+fn a_device_that_vanishes_between_two_commands_is_called_again() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::planned(Plan { clock: clock.clone(), ..Plan::default() });
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let first = school.send(&ipad, "ProfileList", Value::Null);
+    let second = school.send(&ipad, "SecurityInfo", Value::Null);
+    let next = |school: &School| school.device(&ipad)["push"]["next"].as_str().map(str::to_owned);
+    school.wait_until("the push to be filed", || next(&school));
+    let mut caller = school.caller(Some(&ipad.identity()));
+    assert_eq!(command_uuid(&caller.report(&wire::idle(&ipad.udid()))), Some(first.clone()));
+    let done = caller.report(&wire::result("Acknowledged", &ipad.udid(), &first, &[]));
+    assert_eq!(command_uuid(&done), Some(second.clone()));
+    assert!(next(&school).is_some(), "it has work, and nobody else will remind it");
+    assert_eq!(command_uuid(&caller.report(&wire::result("NotNow", &ipad.udid(), &second, &[]))), None);
+    assert!(next(&school).is_some(), "also when it means to come back by itself");
+    let before = ipad.pushes(Channel::Device).len();
+    ipad.set_deaf(false);
+    school.wait_until("another push", || {
+        clock.advance(10 * MINUTE);
+        school.server().context().ring_pusher();
+        (ipad.pushes(Channel::Device).len() > before).then_some(())
+    });
+    school.wait_for(&second, "Acknowledged");
+    assert_eq!(next(&school), None, "nothing waits, so nobody is called");
+}
+
+#[test]
 fn only_what_has_not_been_sent_can_be_cancelled() {
     let school = School::new();
     let ipad = school.enroll_deaf(Kind::Ipad, 1);
@@ -196,7 +245,11 @@ fn a_command_whose_time_is_over_expires() {
     let soon = clock.now().plus(HOUR).to_string();
     let dated = school.send(&ipad, "ProfileList", json!({ "expires_at": soon }));
     let lasting = school.send(&ipad, "SecurityInfo", json!({ "not_before": soon }));
-    assert!(school.explain(&dated).contains(&format!("not fetched by {soon}, it expires")), "{}", school.explain(&dated));
+    assert!(
+        school.explain(&dated).contains(&format!("not fetched by {soon}, it expires")),
+        "{}",
+        school.explain(&dated)
+    );
     assert!(school.explain(&lasting).contains(&format!("not to be sent before {soon}")));
     clock.advance(HOUR + MINUTE);
     ipad.poll(Channel::Device).unwrap();
@@ -211,13 +264,16 @@ fn misspelt_commands_are_refused_in_words() {
     let school = School::new();
     let ipad = school.enroll_deaf(Kind::Ipad, 1);
     school.try_send(&ipad, None, "deviceinformation", Value::Null).is_problem(400, "unknown-request-type");
-    let why = school.try_send(&ipad, None, "DeviceInformation", json!({ "Querys": [] })).is_problem(400, "command-doubt");
+    let why =
+        school.try_send(&ipad, None, "DeviceInformation", json!({ "Querys": [] })).is_problem(400, "command-doubt");
     assert!(why.contains("Querys") || why.contains("Queries"), "{why}");
     let uuid = "11111111-2222-4333-8444-555555555555";
     let keys = json!({ "CommandUUID": uuid });
     assert_eq!(school.try_send(&ipad, None, "ProfileList", keys.clone()).is(201)["command_uuid"], uuid);
     school.try_send(&ipad, None, "ProfileList", keys).is_problem(409, "uuid-taken");
-    school.api("POST", "/devices/nobody/commands", &json!({ "RequestType": "ProfileList" })).is_problem(404, "no-such-device");
+    school
+        .api("POST", "/devices/nobody/commands", &json!({ "RequestType": "ProfileList" }))
+        .is_problem(404, "no-such-device");
 }
 
 #[test]

@@ -12,7 +12,10 @@ fn an_ipad_enrols_by_scep_and_is_active() {
     let ipad = school.enroll(Kind::Ipad, 1);
     let seen = school.device(&ipad);
     let spec = ipad.with(|d| d.spec().clone());
-    assert_eq!((&seen["state"], &seen["udid"], &seen["serial"]), (&json!("Active"), &json!(spec.udid), &json!(spec.serial)));
+    assert_eq!(
+        (&seen["state"], &seen["udid"], &seen["serial"]),
+        (&json!("Active"), &json!(spec.udid), &json!(spec.serial))
+    );
     assert_eq!((&seen["product_name"], &seen["platform"]), (&json!(spec.product), &json!("iPadOS")));
     assert_eq!(seen["users"], json!([]));
     let story: Vec<&str> = seen["timeline"].as_array().unwrap().iter().map(|t| t["kind"].as_str().unwrap()).collect();
@@ -37,7 +40,8 @@ fn scep_by_get_is_as_good_as_by_post() {
 fn a_profile_enrols_one_device_only() {
     let school = School::new();
     let profile = school.profile(&Value::Null);
-    let (first, second) = (school.unpack(Kind::Ipad, 1, Behaviour::default()), school.unpack(Kind::Ipad, 2, Behaviour::default()));
+    let (first, second) =
+        (school.unpack(Kind::Ipad, 1, Behaviour::default()), school.unpack(Kind::Ipad, 2, Behaviour::default()));
     first.enroll(&school.stand_in, &profile);
     let refused = second.try_enroll(&school.stand_in, &profile).unwrap_err();
     assert!(refused.contains("refused the request"), "{refused}");
@@ -102,9 +106,9 @@ fn enrolling_again_clears_the_queue_and_late_results_are_filed() {
 
     ipad.poll(Channel::Device).unwrap();
     let late = ipad.with(|d| {
-        d.log().iter().any(|e| {
-            matches!(&e.event, Event::Report { command_uuid: Some(uuid), answer: 200, .. } if *uuid == sent)
-        })
+        d.log()
+            .iter()
+            .any(|e| matches!(&e.event, Event::Report { command_uuid: Some(uuid), answer: 200, .. } if *uuid == sent))
     });
     assert!(late, "the late result was taken with 200");
     let command = school.command(&sent);

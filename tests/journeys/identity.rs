@@ -21,7 +21,8 @@ fn foreign() -> Identity {
     let now = SystemClock.now();
     let root = new_root("Cordon", now, &SystemRandom);
     let key = PrivateKey::generate_ec_p256().unwrap();
-    let leaf = issue_device_identity(&root, &key.spki_der(), "Cordon device", "Cordon", now, 365, &SystemRandom).unwrap();
+    let leaf =
+        issue_device_identity(&root, &key.spki_der(), "Cordon device", "Cordon", now, 365, &SystemRandom).unwrap();
     Identity { chain: vec![leaf.der().to_vec()], key: key.to_pkcs8_der().expose().clone() }
 }
 
@@ -31,7 +32,11 @@ fn authenticate(udid: &str) -> Vec<u8> {
 
 fn token_update(udid: &str) -> Vec<u8> {
     let token = Plist::Data(vec![7; 32]);
-    check_in("TokenUpdate", udid, &[("Topic", text(crate::support::TOPIC)), ("PushMagic", text("stolen")), ("Token", token)])
+    check_in(
+        "TokenUpdate",
+        udid,
+        &[("Topic", text(crate::support::TOPIC)), ("PushMagic", text("stolen")), ("Token", token)],
+    )
 }
 
 #[test]
@@ -42,7 +47,12 @@ fn a_certificate_speaks_for_its_own_device_only() {
     let mut caller = school.caller(Some(&thief.identity()));
     let udid = victim.udid();
     assert_eq!(caller.report(&idle(&udid)).status, 400);
-    for body in [authenticate(&udid), token_update(&udid), check_in("CheckOut", &udid, &[]), check_in("GetBootstrapToken", &udid, &[])] {
+    for body in [
+        authenticate(&udid),
+        token_update(&udid),
+        check_in("CheckOut", &udid, &[]),
+        check_in("GetBootstrapToken", &udid, &[]),
+    ] {
         assert_eq!(caller.check_in(&body).status, 400, "{}", String::from_utf8_lossy(&body));
     }
     let after = school.enrollment(&victim, Channel::Device);
@@ -60,7 +70,9 @@ fn a_foreign_certificate_or_none_opens_nothing() {
     let udid = ipad.udid();
     for identity in [Some(foreign()), None] {
         let mut caller = school.caller(identity.as_ref());
-        for body in [authenticate(&udid), token_update(&udid), check_in("CheckOut", &udid, &[]), authenticate("NEW-DEVICE")] {
+        for body in
+            [authenticate(&udid), token_update(&udid), check_in("CheckOut", &udid, &[]), authenticate("NEW-DEVICE")]
+        {
             assert_eq!(caller.check_in(&body).status, 400);
         }
         assert_eq!(caller.report(&idle(&udid)).status, 400);
@@ -79,8 +91,12 @@ fn an_issued_certificate_is_nobody_until_it_authenticates() {
     let reply = applicant.ask(&school);
     let identity = applicant.identity(&reply);
     assert_eq!(applicant.ask(&school), reply, "the same request again gets the same certificate");
-    let Reply::Failure(_) = Applicant::new(&school, &profile, "T1").ask(&school) else { panic!("another key got a certificate") };
-    let Reply::Failure(_) = Applicant::new(&school, &profile, "T2").ask(&school) else { panic!("the challenge worked twice") };
+    let Reply::Failure(_) = Applicant::new(&school, &profile, "T1").ask(&school) else {
+        panic!("another key got a certificate")
+    };
+    let Reply::Failure(_) = Applicant::new(&school, &profile, "T2").ask(&school) else {
+        panic!("the challenge worked twice")
+    };
 
     let mut caller = school.caller(Some(&identity));
     for udid in ["NEW-DEVICE", &ipad.udid()] {
@@ -104,7 +120,11 @@ fn what_is_not_offered_is_a_400_and_never_an_end_of_management() {
     let udid = ipad.udid();
     let mut caller = school.caller(Some(&ipad.identity()));
     let unknown = [
-        check_in("DeclarativeManagement", &udid, &[("Endpoint", text("tokens")), ("Data", Plist::Data(b"{}".to_vec()))]),
+        check_in(
+            "DeclarativeManagement",
+            &udid,
+            &[("Endpoint", text("tokens")), ("Data", Plist::Data(b"{}".to_vec()))],
+        ),
         check_in("GetToken", &udid, &[("TokenServiceType", text("com.apple.maid"))]),
         check_in("NeverHeardOf", &udid, &[]),
         check_in("", &udid, &[]),
@@ -127,7 +147,8 @@ fn what_is_not_offered_is_a_400_and_never_an_end_of_management() {
 // ---- behind a proxy
 
 fn behind_a_proxy(trusted: &str) -> School {
-    let plan = Plan { proxied: "127.0.0.1:0".into(), trusted_proxies: vec![trusted.parse().unwrap()], ..Plan::default() };
+    let plan =
+        Plan { proxied: "127.0.0.1:0".into(), trusted_proxies: vec![trusted.parse().unwrap()], ..Plan::default() };
     School::planned(plan)
 }
 
@@ -155,7 +176,8 @@ fn a_signature_must_fit_body_and_device() {
         let certificate = Certificate::parse(&identity.chain[0]).unwrap();
         let key = PrivateKey::from_pkcs8_der(&identity.key).unwrap();
         let form = cordon::pki::cms::DetachedForm::WithAttributes;
-        STANDARD.encode(cordon::pki::cms::sign_detached(body, &certificate, &key, form, key.preferred_digest()).unwrap())
+        STANDARD
+            .encode(cordon::pki::cms::sign_detached(body, &certificate, &key, form, key.preferred_digest()).unwrap())
     };
     let body = idle(&one.udid());
     let good = sign(&one.identity(), &body);
@@ -181,7 +203,10 @@ fn a_signature_must_fit_body_and_device() {
 /// The two headers in which proxies pass a client certificate on.
 fn forwarded(identity: &Identity) -> [(&'static str, String); 2] {
     let pem = Certificate::parse(&identity.chain[0]).unwrap().to_pem();
-    let escaped: String = pem.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect();
+    let escaped: String = pem
+        .bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect();
     [("Client-Cert", format!(":{}:", STANDARD.encode(&identity.chain[0]))), ("X-SSL-Client-Cert", escaped)]
 }
 
@@ -193,10 +218,18 @@ fn a_forwarded_certificate_counts_from_a_trusted_proxy_only() {
         let ipad = school.enroll_with(Kind::Ipad, 1, Behaviour::default(), &wish);
         let mut proxy = school.proxy();
         for (name, value) in forwarded(&ipad.identity()) {
-            assert_eq!(proxy.put(wire::COMMAND, &[(name, &value)], &idle(&ipad.udid())).status, status, "{name} from {trusted}");
+            assert_eq!(
+                proxy.put(wire::COMMAND, &[(name, &value)], &idle(&ipad.udid())).status,
+                status,
+                "{name} from {trusted}"
+            );
         }
         for (name, value) in forwarded(&foreign()) {
-            assert_eq!(proxy.put(wire::COMMAND, &[(name, &value)], &idle(&ipad.udid())).status, 400, "{name} of a stranger");
+            assert_eq!(
+                proxy.put(wire::COMMAND, &[(name, &value)], &idle(&ipad.udid())).status,
+                400,
+                "{name} of a stranger"
+            );
         }
         for (name, value) in [("Client-Cert", "nonsense"), ("X-SSL-Client-Cert", "%GG"), ("X-SSL-Client-Cert", "")] {
             assert_eq!(proxy.put(wire::COMMAND, &[(name, value)], &idle(&ipad.udid())).status, 400, "{name}: {value}");
@@ -212,6 +245,10 @@ fn a_forwarded_certificate_is_not_looked_at_on_the_devices_own_door() {
         assert_eq!(school.caller(None).put(wire::COMMAND, &[(name, &value)], &idle(&two.udid())).status, 400, "{name}");
         let mut caller = school.caller(Some(&one.identity()));
         assert_eq!(caller.put(wire::COMMAND, &[(name, &value)], &idle(&one.udid())).status, 200, "{name}: TLS speaks");
-        assert_eq!(caller.put(wire::COMMAND, &[(name, &value)], &idle(&two.udid())).status, 400, "{name}: the header does not");
+        assert_eq!(
+            caller.put(wire::COMMAND, &[(name, &value)], &idle(&two.udid())).status,
+            400,
+            "{name}: the header does not"
+        );
     }
 }

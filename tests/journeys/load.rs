@@ -46,7 +46,10 @@ fn sixty_four_callers_at_once_lose_no_result() {
     });
     for uuid in &sent {
         let done = school.command(uuid);
-        assert_eq!((&done["state"], &done["result"]["QueryResponses"]["DeviceName"]), (&json!("Acknowledged"), &json!(uuid)));
+        assert_eq!(
+            (&done["state"], &done["result"]["QueryResponses"]["DeviceName"]),
+            (&json!("Acknowledged"), &json!(uuid))
+        );
         let finished = done["history"].as_array().unwrap().iter().filter(|h| h["kind"] == "Acknowledged").count();
         assert_eq!(finished, 1, "{done}");
     }

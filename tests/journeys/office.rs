@@ -20,9 +20,11 @@ fn a_wrong_push_certificate_is_refused_with_the_reason() {
     let root = new_root("Nobody", SystemClock.now(), &SystemRandom);
     let (root_pem, root_key) = (root.certificate.to_pem(), root.key.to_pem().expose().clone());
 
-    let why = import(json!({ "certificate_pem": certificate, "key_pem": other_key })).is_problem(400, "push-key-mismatch");
+    let why =
+        import(json!({ "certificate_pem": certificate, "key_pem": other_key })).is_problem(400, "push-key-mismatch");
     assert!(why.contains("does not belong"), "{why}");
-    let why = import(json!({ "certificate_pem": root_pem, "key_pem": root_key })).is_problem(400, "push-certificate-no-topic");
+    let why = import(json!({ "certificate_pem": root_pem, "key_pem": root_key }))
+        .is_problem(400, "push-certificate-no-topic");
     assert!(why.contains("com.apple.mgmt"), "{why}");
     import(json!({ "certificate_pem": certificate })).is_problem(400, "push-certificate-without-key");
     import(json!({ "certificate_pem": "nonsense", "key_pem": key })).is_problem(400, "push-certificate-unreadable");
@@ -57,7 +59,12 @@ fn the_topic_cannot_change_under_enrolled_devices_but_can_be_added() {
 
     let (renewed, renewed_key) = school.stand_in.push_certificate(TOPIC).unwrap();
     school.api("POST", "/push-certificates", &json!({ "certificate_pem": renewed, "key_pem": renewed_key })).is(201);
-    let current: Vec<Value> = school.get("/push-certificates")["items"].as_array().unwrap().iter().map(|c| json!([c["topic"], c["current"]])).collect();
+    let current: Vec<Value> = school.get("/push-certificates")["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| json!([c["topic"], c["current"]]))
+        .collect();
     assert_eq!(current, [json!([TOPIC, true]), json!([OTHER_TOPIC, false])]);
     let uuid = school.send(&ipad, "ProfileList", Value::Null);
     school.wait_for(&uuid, "Acknowledged");
@@ -105,7 +112,9 @@ fn each_token_opens_what_its_role_may() {
     let ipad = school.enroll_deaf(Kind::Ipad, 1);
     let (owner, helpdesk, auditor) = (school.token("owner"), school.token("helpdesk"), school.token("auditor"));
     let path = format!("/api/v1/devices/{}/commands", ipad.udid());
-    let send = |token: &str, request_type: &str| school.https(Some(token), "POST", &path, &json!({ "RequestType": request_type }));
+    let send = |token: &str, request_type: &str| {
+        school.https(Some(token), "POST", &path, &json!({ "RequestType": request_type }))
+    };
     let why = send(&auditor, "ProfileList").is_problem(403, "role-missing");
     assert!(why.contains("helpdesk"), "{why}");
     let sent = send(&helpdesk, "ProfileList").is(201);
@@ -126,7 +135,10 @@ fn each_token_opens_what_its_role_may() {
     }
 
     let tokens = school.get("/tokens");
-    let id = tokens["items"].as_array().unwrap().iter().find(|t| t["name"] == "auditor").unwrap()["id"].as_str().unwrap().to_owned();
+    let id = tokens["items"].as_array().unwrap().iter().find(|t| t["name"] == "auditor").unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert!(!tokens.to_string().contains("cordon_"), "a token is shown once");
     school.api("DELETE", &format!("/tokens/{id}"), &Value::Null).is(204);
     look(Some(&auditor), "/api/v1/devices").is_problem(401, "login-needed");
@@ -136,7 +148,8 @@ fn each_token_opens_what_its_role_may() {
 fn a_token_ends_with_its_time() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let school = School::planned(Plan { clock: clock.clone(), ..Plan::default() });
-    let made = school.api("POST", "/tokens", &json!({ "name": "script", "role": "auditor", "expires_in": "2d" })).is(201);
+    let made =
+        school.api("POST", "/tokens", &json!({ "name": "script", "role": "auditor", "expires_in": "2d" })).is(201);
     let token = made["token"].as_str().unwrap();
     school.https(Some(token), "GET", "/api/v1/devices", &Value::Null).is(200);
     clock.advance(2 * DAY);

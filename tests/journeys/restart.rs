@@ -29,12 +29,14 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
     let waiting = school.send(&ipad, "ProfileList", Value::Null);
     let handed = school.caller(Some(&ipad.identity())).report(&wire::idle(&ipad.udid()));
     assert_eq!(command_uuid(&handed), Some(waiting.clone()));
-    let before = [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
+    let before =
+        [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
 
     school.stop();
     let left = files(&school.directory());
     assert!(left.contains("cordon.db") && left.contains("machine.key"), "{left:?}");
-    let extra: Vec<_> = left.iter().filter(|f| f.contains("-wal") || f.contains("-shm") || f.contains(".sock")).collect();
+    let extra: Vec<_> =
+        left.iter().filter(|f| f.contains("-wal") || f.contains("-shm") || f.contains(".sock")).collect();
     assert!(extra.is_empty(), "{extra:?}");
     let copy = tempfile::tempdir().unwrap();
     for name in ["cordon.db", "machine.key"] {
@@ -42,7 +44,8 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
     }
 
     school.start();
-    let after = [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
+    let after =
+        [school.command(&done), school.command(&waiting), school.get("/audit"), school.get("/push-certificates")];
     assert_eq!(before, after);
     school.https(Some(&token), "GET", "/api/v1/devices", &Value::Null).is(200);
     let again = school.caller(Some(&ipad.identity())).report(&wire::idle(&ipad.udid()));
@@ -64,6 +67,21 @@ fn a_stopped_server_is_one_file_and_goes_on_where_it_was() {
     let ran = ipad.executed();
     assert_eq!((ran.len(), ran[0].executions, ran[0].deliveries), (1, 1, 2));
     school.stop();
+}
+
+#[test]
+fn a_device_that_came_in_vain_is_called_again_after_the_start() {
+    let mut school = School::planned(Plan::with_lasting_ports());
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let idle = school.enroll_deaf(Kind::Ipad, 2);
+    let uuid = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_until("the push to be filed", || school.device(&ipad)["push"]["next"].as_str().map(drop));
+    school.stop();
+    assert!(ipad.poll(Channel::Device).is_err(), "nobody is there");
+    ipad.set_deaf(false);
+    school.start();
+    school.wait_for(&uuid, "Acknowledged");
+    assert!(idle.pushes(Channel::Device).is_empty(), "only those with work are called");
 }
 
 #[test]

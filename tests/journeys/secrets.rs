@@ -37,11 +37,18 @@ fn tokens_and_commands_and_results_show_nowhere_in_clear() {
     let bypass = school.send(&ipad, "ActivationLockBypassCode", Value::Null);
     let code = hex::encode_upper(&random[20..40]);
     assert_eq!(wire::command_uuid(&caller.report(&idle(&udid))), Some(install.clone()));
-    assert_eq!(wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &install, &[]))), Some(bypass.clone()));
+    assert_eq!(
+        wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &install, &[]))),
+        Some(bypass.clone())
+    );
     let answer = [("ActivationLockBypassCode", text(&code))];
     assert_eq!(wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &bypass, &answer))), None);
     // A refused message is logged, its body never.
-    let broken = check_in("SetBootstrapToken", &udid, &[("BootstrapToken", Plist::Array(vec![Plist::Data(bootstrap_token.clone())]))]);
+    let broken = check_in(
+        "SetBootstrapToken",
+        &udid,
+        &[("BootstrapToken", Plist::Array(vec![Plist::Data(bootstrap_token.clone())]))],
+    );
     assert_eq!(caller.check_in(&broken).status, 400);
     let token = school.token("owner");
 
@@ -103,7 +110,8 @@ fn every_unlock_token_is_kept_sealed_with_a_generation() {
     let ipad = school.enroll(Kind::Ipad, 1);
     let row = |school: &School| {
         let device = school.enrollment(&ipad, Channel::Device).device;
-        let found: Result<_, cordon::store::StoreError> = school.server().context().store.read(|db| db.find_secret(device, "unlock-token"));
+        let found: Result<_, cordon::store::StoreError> =
+            school.server().context().store.read(|db| db.find_secret(device, "unlock-token"));
         found.unwrap().unwrap()
     };
     let first = row(&school);

@@ -107,14 +107,8 @@ impl School {
         let stand_in = Arc::new(StandIn::start_with_clock(Arc::clone(&plan.clock)).unwrap());
         let folder = tempfile::tempdir().unwrap();
         let world = World { clock: Arc::clone(&plan.clock), ..World::real(Network::default()) };
-        let mut school = Self {
-            server: None,
-            stand_in,
-            world: Arc::new(world),
-            folder,
-            plan,
-            devices: RefCell::default(),
-        };
+        let mut school =
+            Self { server: None, stand_in, world: Arc::new(world), folder, plan, devices: RefCell::default() };
         school.start();
         if let Some(address) = school.server().proxied() {
             // What a proxy would do: take the TLS off and pass everything to the one listener.
@@ -256,7 +250,8 @@ impl School {
     fn stories(&self) -> String {
         let devices = self.devices.borrow();
         let story = |device: &Arc<Handle>| {
-            let log = device.with(|d| d.log().iter().map(|e| format!("  {:?} {:?}\n", e.channel, e.event)).collect::<String>());
+            let log = device
+                .with(|d| d.log().iter().map(|e| format!("  {:?} {:?}\n", e.channel, e.event)).collect::<String>());
             format!("{}: troubles {:?}\n{log}", device.udid(), device.fleet.troubles())
         };
         devices.iter().map(story).collect()
@@ -296,7 +291,8 @@ impl School {
             (Channel::User, Some(person)) => format!("{}:{}", d.spec().udid, person.guid),
             _ => d.spec().udid.clone(),
         });
-        let found: Result<_, cordon::store::StoreError> = self.server().context().store.read(|db| db.find_enrollment(&id));
+        let found: Result<_, cordon::store::StoreError> =
+            self.server().context().store.read(|db| db.find_enrollment(&id));
         found.unwrap().unwrap()
     }
 }

@@ -40,19 +40,32 @@ impl Applicant {
     pub fn ask(&self, school: &School) -> Reply {
         let (signer, signer_key) = &*SIGNER;
         let (cipher, digest) = (ContentCipher::Aes128Cbc, DigestKind::Sha256);
-        let message =
-            client::build_request(&self.csr, signer, signer_key, &self.ca, &self.transaction, cipher, digest, &SystemRandom).unwrap();
+        let message = client::build_request(
+            &self.csr,
+            signer,
+            signer_key,
+            &self.ca,
+            &self.transaction,
+            cipher,
+            digest,
+            &SystemRandom,
+        )
+        .unwrap();
         let tls = tls_config(&[school.root()], None).unwrap();
         let headers = [("Content-Type", "application/x-pki-message")];
         let request = Request { method: "POST", url: &self.url, headers: &headers, body: &message };
         let answer = Client::new(Arc::new(Network::default()), tls).send(&request).unwrap();
         assert_eq!(answer.status, 200);
-        client::read_reply(&answer.body, &self.ca, signer, signer_key, &client::sender_nonce(&message).unwrap()).unwrap()
+        client::read_reply(&answer.body, &self.ca, signer, signer_key, &client::sender_nonce(&message).unwrap())
+            .unwrap()
     }
 
     /// The identity that a successful reply gives.
     pub fn identity(&self, reply: &Reply) -> Identity {
         let Reply::Success(leaf) = reply else { panic!("no certificate but {reply:?}") };
-        Identity { chain: vec![leaf.der().to_vec(), self.ca.der().to_vec()], key: self.key.to_pkcs8_der().expose().clone() }
+        Identity {
+            chain: vec![leaf.der().to_vec(), self.ca.der().to_vec()],
+            key: self.key.to_pkcs8_der().expose().clone(),
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Response};
 use crate::service::lost::{self, Notice};
+use crate::service::revealing::Asked;
 use crate::service::{Error, custody, revealing};
 use crate::store::SecretRow;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ pub fn list(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     Ok(json(200, &Page { items, next_cursor: None }))
 }
 
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevealWish {
     /// At least 10 characters; kept in the audit.
@@ -59,6 +60,8 @@ pub struct RevealWish {
     pub reason: String,
     /// The one in force when left out.
     pub generation: Option<i64>,
+    /// One's own, again; from somebody who is logged in by name.
+    pub password: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -72,7 +75,9 @@ pub struct Revealed {
 
 pub fn reveal(call: &Call<'_>, device: &str, kind: &str) -> Result<Response, Error> {
     let body: RevealWish = call.body()?;
-    let shown = revealing::reveal(call.cx, &call.actor, device, kind, body.generation, &body.reason)?;
+    let password = body.password.map(crate::base::secret::Secret::new);
+    let asked = Asked { kind: kind.to_owned(), generation: body.generation, reason: body.reason, password };
+    let shown = revealing::reveal(call.cx, &call.actor, device, &asked)?;
     let (generation, created_at) = (shown.generation, shown.created_at.to_string());
     Ok(json(200, &Revealed { kind: shown.kind, generation, created_at, value: shown.value.expose().clone() }))
 }
@@ -111,20 +116,31 @@ pub fn list_requests(call: &Call<'_>) -> Result<Response, Error> {
     Ok(json(200, &Page { items, next_cursor: None }))
 }
 
-pub fn approve(call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    Ok(json(200, &request(revealing::approve(call.cx, &call.actor, id)?)))
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approval {
+    /// One's own, again; from somebody who is logged in by name.
+    pub password: Option<String>,
 }
 
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub fn approve(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let body: Approval = call.body()?;
+    Ok(json(200, &request(revealing::approve(call.cx, &call.actor, id, body.password.as_deref())?)))
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRule {
     /// Another person must agree before a secret is shown.
     pub two_person: bool,
+    /// One's own, again; from somebody who is logged in by name.
+    #[serde(default, skip_serializing)]
+    pub password: Option<String>,
 }
 
 pub fn set_rule(call: &Call<'_>) -> Result<Response, Error> {
     let body: SecretRule = call.body()?;
-    revealing::set_two_person(call.cx, &call.actor, body.two_person)?;
+    revealing::set_two_person(call.cx, &call.actor, body.two_person, body.password.as_deref())?;
     Ok(json(200, &body))
 }
 

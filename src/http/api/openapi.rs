@@ -1,6 +1,6 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
-use super::custody::{LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts};
+use super::custody::{Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts};
 use super::reply::Problem;
 use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
@@ -68,7 +68,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("RevealWish")
         .gives("Revealed"),
     op("get", "/secret-requests", "Two-person rule: requests of the last hour", "200").gives("Page_SecretRequest"),
-    op("post", "/secret-requests/{id}/approve", "Two-person rule: agree to somebody else's request. Not for API tokens", "200").gives("SecretRequest"),
+    op("post", "/secret-requests/{id}/approve", "Two-person rule: agree to somebody else's request. Not for API tokens", "200")
+        .takes("Approval")
+        .gives("SecretRequest"),
     op("post", "/secret-rule", "Two-person rule: on or off. Owners only, not for API tokens", "200").takes("SecretRule").gives("SecretRule"),
     op("post", "/devices/{id}/lost", "Mark a device lost and ask for Lost Mode; waiting ClearPasscode commands are cancelled", "200")
         .takes("LostWish")
@@ -171,6 +173,7 @@ fn components() -> Value {
     add::<Secret>(&mut all, "Secret");
     add::<SecretRequest>(&mut all, "SecretRequest");
     add::<SecretRule>(&mut all, "SecretRule");
+    add::<Approval>(&mut all, "Approval");
     add::<RevealWish>(&mut all, "RevealWish");
     add::<Revealed>(&mut all, "Revealed");
     add::<LostWish>(&mut all, "LostWish");

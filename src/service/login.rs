@@ -1,0 +1,285 @@
+//! Logging in by name: password, code of the authenticator app, sessions, and what happens to who guesses. Called by `http`; the
+//! people themselves are kept by [`super::people`].
+//!
+//! Wrong tries slow down the next ones, by name and by address; they never lock anybody out for good. They are counted in memory: a
+//! stranger must not be able to write into the school's file.
+
+use super::actor::Actor;
+use super::{Context, Error, Kind, auditing, passwords, totp};
+use crate::base::secret::Secret;
+use crate::base::texts::Text;
+use crate::base::time::{HOUR, MINUTE, SECOND, Timestamp};
+use crate::pki::digest::sha256;
+use crate::store::AdminRow;
+use base64::Engine;
+use serde_json::json;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Every session's token begins so; it tells them from API tokens.
+const PREFIX: &str = "cordon_session_";
+/// A session that nobody uses ends after this (ASVS V3.3).
+pub const IDLE: i64 = 30 * MINUTE;
+/// Any session ends after this.
+pub const ABSOLUTE: i64 = 12 * HOUR;
+/// The last use is written at most this often; a session ends that much early at worst.
+const USED_EVERY: i64 = MINUTE;
+
+/// Wrong tries of one name before they are slowed down, and of one address: a school sits behind one.
+const FREE_BY_NAME: u32 = 5;
+const FREE_BY_ADDRESS: u32 = 20;
+/// The longest one has to wait.
+const LONGEST_WAIT: i64 = 15 * MINUTE;
+/// Wrong tries are forgotten when there was none for this long.
+const FORGOTTEN: i64 = 24 * HOUR;
+/// Names and addresses remembered; beyond it the longest quiet one goes.
+const MAX_REMEMBERED: usize = 10_000;
+/// Passwords being checked at once: each takes 19 MiB for a moment.
+const MAX_CHECKS: usize = 4;
+
+/// Wrong tries so far.
+#[derive(Default)]
+pub struct Guesses {
+    tries: Mutex<HashMap<String, Tries>>,
+    checks: AtomicUsize,
+}
+
+#[derive(Clone, Copy)]
+struct Tries {
+    wrong: u32,
+    last: Timestamp,
+    blocked_until: Timestamp,
+}
+
+/// What somebody gives to log in.
+pub struct Attempt<'a> {
+    pub name: &'a str,
+    pub password: Secret<String>,
+    pub totp: Option<&'a str>,
+    /// Where from, if that is one person's address and not a proxy's.
+    pub address: Option<IpAddr>,
+}
+
+/// An open session. The token is here and nowhere else.
+pub struct Session {
+    pub token: Secret<String>,
+    pub admin: AdminRow,
+    pub expires_at: Timestamp,
+}
+
+/// # Errors
+/// `Denied` with `LoginFailed` for a wrong name or password and for a disabled admin, without saying which; `TotpNeeded`,
+/// `TotpWrong`; `Busy` with `TooManyTries`.
+pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
+    let now = cx.now();
+    let keys = keys(attempt.name, attempt.address);
+    cx.guesses.refuse_blocked(&keys, now)?;
+    let found = cx.store.read(|db| db.find_admin(attempt.name))?;
+    let right = cx.guesses.checked(|| passwords::verify(cx, found.as_ref().map(|admin| &admin.password), &attempt.password))?;
+    let Some(admin) = found.filter(|admin| right && admin.disabled_at.is_none()) else {
+        return Err(failed(cx, &keys, attempt.name, Text::LoginFailed));
+    };
+    let step = match (&admin.sealed_totp, admin.totp_confirmed_at, attempt.totp) {
+        (Some(sealed), Some(_), Some(code)) => {
+            let secret = cx.open(&totp_place(admin.id), sealed)?;
+            let step = totp::find_step(secret.expose(), code, now);
+            Some(step.ok_or_else(|| failed(cx, &keys, attempt.name, Text::TotpWrong))?)
+        }
+        (_, Some(_), None) => return Err(Error::denied(Text::TotpNeeded)),
+        _ => None,
+    };
+    let random = Secret::new(cx.random_bytes::<32>());
+    let token = Secret::new(format!("{PREFIX}{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(random.expose())));
+    let expires_at = now.plus(ABSOLUTE);
+    let hash = sha256(token.expose().as_bytes());
+    let opened = cx.store.write(|tx| {
+        if let Some(step) = step
+            && !tx.use_totp_step(admin.id, step)?
+        {
+            return Err(Error::denied(Text::TotpWrong));
+        }
+        let session = tx.insert_session(admin.id, &hash, now, expires_at, now.plus(-IDLE))?;
+        let actor = Actor::Admin { name: admin.name.clone(), role: admin.role, session };
+        auditing::record(tx, &actor, "admin.login", Some(&admin.name), None, now)
+    });
+    if let Err(refused) = opened {
+        return Err(if refused.public == Text::TotpWrong { failed(cx, &keys, attempt.name, Text::TotpWrong) } else { refused });
+    }
+    // Only the name's count: who guesses others' passwords must not wash the address clean with their own.
+    cx.guesses.forget(&keys[0]);
+    Ok(Session { token, admin, expires_at })
+}
+
+/// Whether a bearer text claims to be a session's.
+pub fn is_session_token(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
+/// Who a session's token stands for, with the role of this moment.
+///
+/// # Errors
+/// `Denied` for an unknown, idle, ended or disabled one, without saying which.
+pub fn authenticate(cx: &Context, text: &str) -> Result<Actor, Error> {
+    let now = cx.now();
+    let found = cx.store.read(|db| db.find_session_by_hash(&sha256(text.as_bytes())))?;
+    let in_force = found.filter(|s| s.expires_at > now && now.since(s.last_used_at) < IDLE && s.admin.disabled_at.is_none());
+    let session = in_force.ok_or_else(|| Error::denied(Text::LoginNeeded))?;
+    if now.since(session.last_used_at) >= USED_EVERY {
+        cx.store.write(|tx| tx.put_session_used(session.id, now))?;
+    }
+    Ok(Actor::Admin { name: session.admin.name, role: session.admin.role, session: session.id })
+}
+
+/// Ends the actor's own session.
+///
+/// # Errors
+/// `Invalid` for who has none.
+pub fn logout(cx: &Context, actor: &Actor) -> Result<(), Error> {
+    let Actor::Admin { name, session, .. } = actor else { return Err(Error::invalid(Text::PersonNeeded)) };
+    let now = cx.now();
+    cx.store.write(|tx| {
+        tx.end_session(*session)?;
+        auditing::record(tx, actor, "admin.logout", Some(name), None, now)
+    })
+}
+
+/// What stands before a grave step: somebody who is logged in gives the password again, for the session could be anybody's at a
+/// screen left open. Who sits at the server itself has proven more; a token proves nothing about a person.
+///
+/// # Errors
+/// `Denied` with `PasswordNeeded`; `Busy` with `TooManyTries`.
+pub fn verify_fresh(cx: &Context, actor: &Actor, password: Option<&str>) -> Result<(), Error> {
+    let name = match actor {
+        Actor::LocalShell { .. } => return Ok(()),
+        Actor::Admin { name, .. } => name,
+        _ => return Err(Error::denied(Text::PasswordNeeded)),
+    };
+    let password = password.ok_or_else(|| Error::denied(Text::PasswordNeeded))?;
+    let keys = keys(name, None);
+    cx.guesses.refuse_blocked(&keys, cx.now())?;
+    let admin = cx.store.read(|db| db.find_admin(name))?.filter(|admin| admin.disabled_at.is_none());
+    let password = Secret::new(password.to_owned());
+    if cx.guesses.checked(|| passwords::verify(cx, admin.as_ref().map(|a| &a.password), &password))? {
+        cx.guesses.forget(&keys[0]);
+        return Ok(());
+    }
+    Err(failed(cx, &keys, name, Text::PasswordNeeded))
+}
+
+/// The place that an authenticator's secret is sealed for.
+pub(super) fn totp_place(admin: i64) -> String {
+    format!("admin/{admin}/totp")
+}
+
+/// Counts a wrong try, notes it in the audit if the name is somebody's, and says `text`.
+fn failed(cx: &Context, keys: &[String], name: &str, text: Text) -> Error {
+    let now = cx.now();
+    for (i, key) in keys.iter().enumerate() {
+        cx.guesses.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
+    }
+    let detail = json!({ "why": text.id() });
+    let noted = cx.store.read(|db| db.find_admin(name)).map_err(Error::from).and_then(|admin| match admin {
+        Some(admin) => cx.store.write(|tx| auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), now)),
+        None => Ok(()),
+    });
+    noted.err().unwrap_or_else(|| Error::denied(text))
+}
+
+/// The name first, then the address.
+fn keys(name: &str, address: Option<IpAddr>) -> Vec<String> {
+    let name: String = name.chars().take(64).flat_map(char::to_lowercase).collect();
+    let address = address.map(|address| match address {
+        IpAddr::V4(v4) => format!("address:{v4}"),
+        // Whoever has one address of a /64 has them all.
+        IpAddr::V6(v6) => format!("address:{:x?}", &v6.segments()[..4]),
+    });
+    [Some(format!("name:{name}")), address].into_iter().flatten().collect()
+}
+
+impl Guesses {
+    fn refuse_blocked(&self, keys: &[String], now: Timestamp) -> Result<(), Error> {
+        let tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
+        let until = keys.iter().filter_map(|key| tries.get(key)).map(|t| t.blocked_until).max();
+        match until.filter(|until| *until > now) {
+            None => Ok(()),
+            Some(until) => Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: (until.since(now) + SECOND - 1) / SECOND })),
+        }
+    }
+
+    fn count(&self, key: &str, free: u32, now: Timestamp) {
+        let mut tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
+        if tries.len() >= MAX_REMEMBERED
+            && !tries.contains_key(key)
+            && let Some(quiet) = tries.iter().min_by_key(|(_, t)| t.last).map(|(key, _)| key.clone())
+        {
+            tries.remove(&quiet);
+        }
+        let entry = tries.entry(key.to_owned()).or_insert(Tries { wrong: 0, last: now, blocked_until: now });
+        if now.since(entry.last) > FORGOTTEN {
+            entry.wrong = 0;
+        }
+        entry.wrong = entry.wrong.saturating_add(1);
+        entry.last = now;
+        if entry.wrong >= free {
+            // 1 s, 2 s, 4 s … 15 min.
+            let wait = SECOND.checked_shl((entry.wrong - free).min(20)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            entry.blocked_until = now.plus(wait);
+        }
+    }
+
+    fn forget(&self, key: &str) {
+        self.tries.lock().unwrap_or_else(|p| p.into_inner()).remove(key);
+    }
+
+    /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.
+    fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
+        if self.checks.fetch_add(1, Ordering::SeqCst) >= MAX_CHECKS {
+            self.checks.fetch_sub(1, Ordering::SeqCst);
+            return Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: 1 }));
+        }
+        let right = check();
+        self.checks.fetch_sub(1, Ordering::SeqCst);
+        right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv6Addr;
+
+    #[test]
+    fn waits_grow_and_end() {
+        let guesses = Guesses::default();
+        let (keys, mut now) = (keys("Ada", None), Timestamp::from_secs(1_000));
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            guesses.refuse_blocked(&keys, now).unwrap();
+            guesses.count(&keys[0], FREE_BY_NAME, now);
+            let until = guesses.tries.lock().unwrap()[&keys[0]].blocked_until;
+            waits.push(until.since(now) / SECOND);
+            if until > now {
+                assert!(guesses.refuse_blocked(&keys, until.plus(-1)).is_err());
+            }
+            now = until;
+        }
+        assert_eq!(waits[..8], [0, 0, 0, 0, 1, 2, 4, 8]);
+        assert_eq!(waits[19], LONGEST_WAIT / SECOND);
+        guesses.count(&keys[0], FREE_BY_NAME, now.plus(FORGOTTEN + 1));
+        guesses.refuse_blocked(&keys, now.plus(FORGOTTEN + 1)).unwrap();
+    }
+
+    #[test]
+    fn memory_is_bounded_and_addresses_go_by_network() {
+        let guesses = Guesses::default();
+        for i in 0..(MAX_REMEMBERED + 10) {
+            guesses.count(&format!("name:{i}"), FREE_BY_NAME, Timestamp(i as i64));
+        }
+        let tries = guesses.tries.lock().unwrap();
+        assert!(tries.len() == MAX_REMEMBERED && !tries.contains_key("name:0"));
+        let at = |last| Some(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, last)));
+        assert_eq!(keys("ADA", at(1)), keys("ada", at(2)));
+    }
+}
