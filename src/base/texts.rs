@@ -211,7 +211,8 @@ impl Text {
             ),
             Text::RoleMissing { needed } => write!(f, "This needs the role “{needed}”. Ask the owner of this Cordon for it."),
             Text::LoginNeeded => f.write_str(
-                "This needs an API token that is in force: send it as “Authorization: Bearer TOKEN”. `cordon token create NAME --role admin` makes one.",
+                "This needs an API token or a login that is in force: send it as “Authorization: Bearer TOKEN”. \
+                 `cordon token create NAME --role admin` makes a token; POST /api/v1/login logs somebody in.",
             ),
             Text::BadRole { role } => write!(f, "“{role}” is not a role. Roles are owner, admin, helpdesk, teacher and auditor."),
             Text::BadDuration { text } => write!(f, "“{text}” is not a time span. Write it like 12h, 90d or 2w."),

@@ -1,8 +1,8 @@
 //! Logging in by name: password, code of the authenticator app, sessions, and what happens to who guesses. Called by `http`; the
 //! people themselves are kept by [`super::people`].
 //!
-//! Wrong tries slow down the next ones, by name and by address; they never lock anybody out for good. They are counted in memory: a
-//! stranger must not be able to write into the school's file.
+//! Wrong tries slow down the next ones, by name and by address; they never lock anybody out for good. They are counted in memory, and
+//! what the audit keeps of them is written later ([`flush`]): how long an answer takes must not tell whether a name is somebody's.
 
 use super::actor::Actor;
 use super::{Context, Error, Kind, auditing, passwords, totp};
@@ -39,10 +39,15 @@ const MAX_REMEMBERED: usize = 10_000;
 /// Passwords being checked at once: each takes 19 MiB for a moment.
 const MAX_CHECKS: usize = 4;
 
+/// Wrong tries that wait to be noted; beyond it they only count.
+const MAX_UNNOTED: usize = 1_000;
+
 /// Wrong tries so far.
 #[derive(Default)]
 pub struct Guesses {
     tries: Mutex<HashMap<String, Tries>>,
+    /// Name, instant and the id of what was said.
+    unnoted: Mutex<Vec<(String, Timestamp, &'static str)>>,
     checks: AtomicUsize,
 }
 
@@ -112,6 +117,7 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
             refused
         });
     }
+    flush(cx)?;
     // Only the name's count: who guesses others' passwords must not wash the address clean with their own.
     cx.guesses.forget(&keys[0]);
     Ok(Session { token, admin, expires_at })
@@ -179,20 +185,34 @@ pub(super) fn totp_place(admin: i64) -> String {
     format!("admin/{admin}/totp")
 }
 
-/// Counts a wrong try, notes it in the audit if the name is somebody's, and says `text`.
+/// Counts a wrong try, remembers it for the audit, and says `text`.
 fn failed(cx: &Context, keys: &[String], name: &str, text: Text) -> Error {
     let now = cx.now();
     for (i, key) in keys.iter().enumerate() {
         cx.guesses.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
     }
-    let detail = json!({ "why": text.id() });
-    let noted = cx.store.read(|db| db.find_admin(name)).map_err(Error::from).and_then(|admin| match admin {
-        Some(admin) => cx.store.write(|tx| {
-            auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), now)
-        }),
-        None => Ok(()),
-    });
-    noted.err().unwrap_or_else(|| Error::denied(text))
+    let mut unnoted = cx.guesses.unnoted.lock().unwrap_or_else(|p| p.into_inner());
+    if unnoted.len() < MAX_UNNOTED {
+        unnoted.push((name.chars().take(64).collect(), now, text.id()));
+    }
+    Error::denied(text)
+}
+
+/// Notes the wrong tries since the last time in the audit: those on a name that is somebody's.
+pub(super) fn flush(cx: &Context) -> Result<(), Error> {
+    let tries = std::mem::take(&mut *cx.guesses.unnoted.lock().unwrap_or_else(|p| p.into_inner()));
+    if tries.is_empty() {
+        return Ok(());
+    }
+    cx.store.write(|tx| {
+        for (name, at, why) in &tries {
+            if let Some(admin) = tx.find_admin(name)? {
+                let detail = json!({ "why": why });
+                auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), *at)?;
+            }
+        }
+        Ok(())
+    })
 }
 
 /// The name first, then the address.

@@ -141,6 +141,7 @@ impl Context {
 
     /// Writes what was gathered since the last time, and the highest time seen.
     pub fn flush_seen(&self) -> Result<(), Error> {
+        login::flush(self)?;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|p| p.into_inner()));
         let now = self.now();
         let clock_moved = self.highest_time.fetch_max(now.0, Ordering::SeqCst) < now.0;

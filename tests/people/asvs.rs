@@ -361,7 +361,10 @@ fn v7_1_1_and_v7_1_2_no_password_token_or_code_is_written_down() {
     let token = house.login("ada");
     house.try_login("ada", "a wrong one of mine");
     set(&house, &token, "ada", "a red bus in june");
+    house.try_login("nobody", "wrong");
+    house.cx.flush_seen().unwrap();
     let rows = auditing::list(&house.cx, &House::local(), 0, 500).unwrap();
+    assert!(rows.iter().all(|row| row.subject.as_deref() != Some("nobody")), "a stranger writes nothing into the file");
     let all: String = rows.iter().map(|row| format!("{row:?}")).collect();
     for secret in [PASSWORD, "a wrong one of mine", "a red bus in june", token.as_str()] {
         assert!(!all.contains(secret), "{secret}");
