@@ -66,7 +66,16 @@ CREATE TABLE device (
     build_version  TEXT,
     imei           TEXT,
     meid           TEXT,
-    created_at     INTEGER NOT NULL
+    -- As the device last said it of itself (DeviceInformation); NULL until it did.
+    supervised     INTEGER CHECK (supervised IN (0, 1)),
+    -- What people say of it. 'missing' is a mark only; 'lost' also asked for Lost Mode.
+    lost           TEXT NOT NULL DEFAULT 'no' CHECK (lost IN ('no', 'lost', 'missing')),
+    lost_since     INTEGER,
+    lost_by        TEXT,
+    -- What the device acknowledged: Lost Mode is on.
+    lost_mode      INTEGER NOT NULL DEFAULT 0 CHECK (lost_mode IN (0, 1)),
+    created_at     INTEGER NOT NULL,
+    CHECK ((lost = 'no') = (lost_since IS NULL) AND (lost = 'no') = (lost_by IS NULL))
 ) STRICT;
 
 -- One management relationship on one channel: the device's own, or one user's under it. Apple's ids as received.
@@ -233,7 +242,8 @@ CREATE TABLE timeline (
 CREATE INDEX timeline_of_device ON timeline (device, id);
 CREATE INDEX timeline_of_command ON timeline (command, id) WHERE command IS NOT NULL;
 
--- Custody: never overwritten, kept per device and kind with a generation.
+-- Custody: never overwritten, kept per physical device and kind with a generation, also when it is un-enrolled or enrols anew.
+-- A NULL value records that the secret was cleared by a command (an empty recovery lock).
 CREATE TABLE secret (
     id            INTEGER PRIMARY KEY,
     device        INTEGER NOT NULL REFERENCES device (id),
@@ -244,8 +254,13 @@ CREATE TABLE secret (
     created_at    INTEGER NOT NULL,
     -- The device took it back (an empty SetBootstrapToken): kept, but no longer handed out.
     withdrawn_at  INTEGER,
+    -- Set for secrets that went out in a command: no foreign key, as old commands are cleared away and secrets are not.
+    command       TEXT,
+    -- The device acknowledged that command, or the device itself sent the secret. NULL: it may or may not be in force.
+    confirmed_at  INTEGER,
     UNIQUE (device, kind, generation)
 ) STRICT;
+CREATE INDEX secret_of_command ON secret (command) WHERE command IS NOT NULL;
 
 -- One per push topic; the current one is for new enrollments. A request whose certificate has not come back has no chain yet.
 CREATE TABLE push_certificate (
@@ -367,3 +382,20 @@ CREATE TABLE webhook_delivery (
 ) STRICT;
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook, seq);
+-- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once.
+CREATE TABLE secret_request (
+    id           TEXT PRIMARY KEY,
+    device       INTEGER NOT NULL REFERENCES device (id),
+    kind         TEXT NOT NULL,
+    generation   INTEGER NOT NULL,
+    reason       TEXT NOT NULL,
+    asked_by     TEXT NOT NULL,
+    asked_at     INTEGER NOT NULL,
+    approved_by  TEXT,
+    approved_at  INTEGER,
+    used_at      INTEGER,
+    CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
+    CHECK (approved_by IS NULL OR approved_by <> asked_by),
+    CHECK (used_at IS NULL OR approved_at IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHERE used_at IS NULL;

@@ -15,3 +15,4 @@ mod tidy;
 
 mod people;
 mod webhooks;
+mod custody;

@@ -63,6 +63,19 @@ pub enum Text {
     UnknownEventKind { kind: String },
     TooManyWebhooks { limit: usize },
     WebhookDisabled { id: String },
+    UnknownSecretKind { kind: String, known: String },
+    NoSuchSecret { device: String, kind: String },
+    ReasonNeeded { key: &'static str, least: usize },
+    NotForScripts,
+    SecondPersonNeeded { id: String },
+    NoSuchSecretRequest { id: String },
+    OwnSecretRequest { id: String },
+    NoUnlockToken { device: String },
+    ForeignUnlockToken { device: String },
+    PossessionNeeded { least: usize },
+    NeverClearLost { device: String, why: &'static str },
+    NotLost { device: String },
+    NoLocation { device: String },
 }
 
 impl Text {
@@ -126,6 +139,19 @@ impl Text {
             Text::UnknownEventKind { .. } => "unknown-event-kind",
             Text::TooManyWebhooks { .. } => "too-many-webhooks",
             Text::WebhookDisabled { .. } => "webhook-disabled",
+            Text::UnknownSecretKind { .. } => "unknown-secret-kind",
+            Text::NoSuchSecret { .. } => "no-such-secret",
+            Text::ReasonNeeded { .. } => "reason-needed",
+            Text::NotForScripts => "not-for-scripts",
+            Text::SecondPersonNeeded { .. } => "second-person-needed",
+            Text::NoSuchSecretRequest { .. } => "no-such-secret-request",
+            Text::OwnSecretRequest { .. } => "own-secret-request",
+            Text::NoUnlockToken { .. } => "no-unlock-token",
+            Text::ForeignUnlockToken { .. } => "foreign-unlock-token",
+            Text::PossessionNeeded { .. } => "possession-needed",
+            Text::NeverClearLost { .. } => "never-clear-lost",
+            Text::NotLost { .. } => "not-lost",
+            Text::NoLocation { .. } => "no-location",
         }
     }
 
@@ -238,6 +264,47 @@ impl Text {
             }
             Text::TooManyWebhooks { limit } => write!(f, "There are {limit} webhooks already, and more are not possible. Remove one that nobody needs."),
             Text::WebhookDisabled { id } => write!(f, "The webhook {id} is switched off. Switch it on first (PATCH with \"enabled\": true)."),
+            Text::UnknownSecretKind { kind, known } => write!(f, "“{kind}” is not a kind of secret. Kinds are {known}."),
+            Text::NoSuchSecret { device, kind } => {
+                write!(f, "No {kind} of {device} is kept here. `cordon secret list {device}` shows what is.")
+            }
+            Text::ReasonNeeded { key, least } => {
+                write!(f, "{key}: say why, in at least {least} characters. It is kept in the audit, where others can read it.")
+            }
+            Text::NotForScripts => f.write_str(
+                "Secrets are shown to people, not to API tokens: log in by name, or ask on the server itself with `cordon secret reveal DEVICE KIND --reason TEXT`.",
+            ),
+            Text::SecondPersonNeeded { id } => write!(
+                f,
+                "A second person must agree first: ask another administrator to run `cordon secret approve {id}`, then ask again within an hour."
+            ),
+            Text::NoSuchSecretRequest { id } => {
+                write!(f, "No request {id} is waiting to be agreed to. `cordon secret requests` shows those that are; they end after an hour.")
+            }
+            Text::OwnSecretRequest { id } => write!(f, "Request {id} is your own. Another administrator must agree to it."),
+            Text::NoUnlockToken { device } => write!(
+                f,
+                "No unlock token of {device} is kept here, so its passcode cannot be cleared. A device sends one when it enrols with the right \
+                 to lock and to remove passcodes; otherwise it has to be erased."
+            ),
+            Text::ForeignUnlockToken { device } => {
+                write!(f, "This UnlockToken is none that {device} ever sent. Leave UnlockToken out; the one that is kept is used.")
+            }
+            Text::PossessionNeeded { least } => write!(
+                f,
+                "Clearing a passcode opens the device to whoever holds it and switches Data Protection off. Say in “possession” (--possession TEXT), \
+                 in at least {least} characters, how you made sure that its owner holds it. It is kept in the audit."
+            ),
+            Text::NeverClearLost { device, why } => write!(
+                f,
+                "The passcode of {device} is not cleared: it {why}. Once it is really back, run `cordon device found {device}` and try again."
+            ),
+            Text::NotLost { device } => {
+                write!(f, "{device} is not marked lost and not in Lost Mode. `cordon device lost {device}` marks it.")
+            }
+            Text::NoLocation { device } => {
+                write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
+            }
         }
     }
 }

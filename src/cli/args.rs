@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, recovery_code, restore};
+use super::{admin, recovery_code, restore, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -92,6 +92,8 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// Unlock tokens, recovery keys, PINs: what is kept of a device
+    Secret(secret::Args),
 }
 
 /// Runs the server.
@@ -266,6 +268,16 @@ mod tests {
             "cordon restore f --replace --recovery-code-file -",
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
+            "cordon secret list X",
+            "cordon secret reveal X lock-pin --reason R --generation 2 --json",
+            "cordon secret two-person on",
+            "cordon device lost X --phone 5 --footnote f",
+            "cordon device lost X --missing",
+            "cordon device found X --yes",
+            "cordon device locate X --reason R --wait",
+            "cordon device play-sound X",
+            "cordon command send X ClearPasscode --possession P --yes",
+            "cordon command send X DeviceLocation --reason R",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
@@ -285,6 +297,9 @@ mod tests {
             "cordon admin add ada --role king",
             "cordon restore f --verify --replace",
             "cordon setup --organization O --hostname h --admin-password-file p",
+            "cordon secret reveal X lock-pin",
+            "cordon device lost X",
+            "cordon device locate X",
         ];
         for line in bad {
             let told = Cli::try_parse_from(line.split(' ')).unwrap_err();

@@ -2,6 +2,7 @@
 
 use super::command;
 use super::failure::Failure;
+use super::missing;
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
@@ -24,6 +25,14 @@ enum Verb {
     Show(ShowArgs),
     /// Lock the screen of a device now
     Lock(LockArgs),
+    /// Mark a device lost and put it into Lost Mode
+    Lost(missing::LostArgs),
+    /// It is back: end Lost Mode
+    Found(missing::FoundArgs),
+    /// Ask a lost device where it is
+    Locate(missing::LocateArgs),
+    /// Let a lost device play a sound
+    PlaySound(missing::SoundArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +91,10 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => show(api, args, voice),
         Verb::Lock(args) => lock(api, args, voice),
+        Verb::Lost(args) => missing::lost(api, args, voice),
+        Verb::Found(args) => missing::found(api, args, voice),
+        Verb::Locate(args) => missing::locate(api, args, voice),
+        Verb::PlaySound(args) => missing::play_sound(api, args, voice),
     }
 }
 
@@ -152,6 +165,13 @@ fn story(device: &Value, now: Timestamp) -> String {
     facts.add("State", device["state"].as_str().unwrap_or("never enrolled"));
     facts.add("Last seen", told_field(&device["last_seen"], now));
     facts.add("Waiting", format!("{} command(s)", cell(device, "waiting")));
+    if matches!(device["lost"].as_str(), Some("lost" | "missing")) {
+        let since = told_field(&device["lost_since"], now);
+        facts.add("Whereabouts", format!("marked {} {since} by {}", field(device, "lost"), cell(device, "lost_by")));
+    }
+    if device["lost_mode"] == true {
+        facts.add("Lost Mode", "on");
+    }
     facts.add("Push", push_in_words(&device["push"], now));
     let mut text = facts.render();
     let list = |key: &str| device[key].as_array().filter(|items| !items.is_empty());

@@ -32,6 +32,8 @@ pub enum Permission {
     Administer,
     /// The audit.
     Audit,
+    /// Secrets in custody, and where a lost device is.
+    Reveal,
 }
 
 impl Permission {
@@ -43,6 +45,7 @@ impl Permission {
             Permission::Destroy | Permission::Enroll => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
+            Permission::Reveal => "admin",
         }
     }
 }
@@ -75,6 +78,7 @@ impl Actor {
             Permission::Destroy | Permission::Enroll => matches!(self.role(), Role::Owner | Role::Admin),
             Permission::Administer => self.role() == Role::Owner,
             Permission::Audit => matches!(self.role(), Role::Owner | Role::Admin | Role::Auditor),
+            Permission::Reveal => matches!(self.role(), Role::Owner | Role::Admin),
         };
         if allowed { Ok(()) } else { Err(Error::denied(Text::RoleMissing { needed: permission.needed() })) }
     }
@@ -86,17 +90,17 @@ mod tests {
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look};
+        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look, Reveal};
         let table = [
-            (Role::Owner, &[Look, Command, Destroy, Enroll, Administer, Audit][..]),
-            (Role::Admin, &[Look, Command, Destroy, Enroll, Audit][..]),
+            (Role::Owner, &[Look, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
+            (Role::Admin, &[Look, Command, Destroy, Enroll, Audit, Reveal][..]),
             (Role::Helpdesk, &[Look, Command][..]),
             (Role::Teacher, &[][..]),
             (Role::Auditor, &[Look, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role };
-            for permission in [Look, Command, Destroy, Enroll, Administer, Audit] {
+            for permission in [Look, Command, Destroy, Enroll, Administer, Audit, Reveal] {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }

@@ -2,7 +2,7 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer};
-use super::{Context, Error};
+use super::{Context, Error, custody};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -220,6 +220,11 @@ impl Visit<'_, '_> {
             }
             Effect::Greet => {
                 if let Some(channel) = rows.channel
+                    && let Some(row) = tx.find_enrollment_by_row(channel)?
+                {
+                    custody::ask_bypass_code(self.cx, tx, &row, now)?;
+                }
+                if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?
                 {
                     tx.owe_push(channel, now.plus(GREETING_DELAY), now)?;
@@ -291,21 +296,9 @@ impl Visit<'_, '_> {
         Ok(())
     }
 
-    /// Adds a generation, unless the device only repeats what is there.
     fn keep_secret(&self, rows: &Rows, kind: &str, value: &Secret<Vec<u8>>) -> Result<(), Error> {
         let Some(device) = rows.device else { return Err(Error::internal("a secret without a device")) };
-        let last = self.tx.find_secret(device, kind)?;
-        if let Some(last) = &last
-            && !last.withdrawn
-            && let Some(sealed) = &last.sealed_value
-            && self.cx.open(&secret_place(device, kind, last.generation), sealed)?.expose() == value.expose()
-        {
-            return Ok(());
-        }
-        let generation = last.map_or(1, |l| l.generation + 1);
-        let sealed = self.cx.seal(&secret_place(device, kind, generation), value.expose());
-        self.tx.insert_secret(device, kind, generation, &sealed, self.now)?;
-        Ok(())
+        custody::keep(self.cx, self.tx, device, kind, value, self.now)
     }
 
     /// `{BootstrapToken: data}`; without the key when none is kept. Never an error.
@@ -313,10 +306,10 @@ impl Visit<'_, '_> {
         let mut answer = Dictionary::new();
         if let Some(device) = device
             && let Some(row) = self.tx.find_secret(device, "bootstrap-token")?
-            && !row.withdrawn
+            && row.withdrawn_at.is_none()
             && let Some(sealed) = &row.sealed_value
         {
-            let value = self.cx.open(&secret_place(device, "bootstrap-token", row.generation), sealed)?;
+            let value = self.cx.open(&custody::place(device, "bootstrap-token", row.generation), sealed)?;
             answer.insert(String::from("BootstrapToken"), Value::Data(value.expose().clone()));
         }
         Ok(to_xml(&Value::Dictionary(answer)))
@@ -360,11 +353,6 @@ impl Visit<'_, '_> {
     }
 }
 
-/// The place that a device's secret is sealed for.
-pub(super) fn secret_place(device: i64, kind: &str, generation: i64) -> String {
-    format!("secret/{device}/{kind}/{generation}")
-}
-
 /// Row ids as they come to exist while effects are applied.
 struct Rows {
     device_channel: Option<i64>,
@@ -397,6 +385,8 @@ fn facts(said: &Authenticate) -> DeviceFacts {
         build_version: said.build_version.clone(),
         imei: said.imei.clone(),
         meid: said.meid.clone(),
+        supervised: None,
+        lost_mode: None,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
-use super::{Context, Error, auditing, devices, polling};
+use super::unlocking::{self, Stated};
+use super::{Context, Error, auditing, custody, devices, polling};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -12,7 +13,7 @@ use crate::protocol::lifecycle::State;
 use crate::protocol::queue::DeliveryState;
 use crate::protocol::catalogue::{self, Certainty, Finding, Problem};
 use crate::protocol::command;
-use crate::store::{CommandFilter, DeliveryRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow};
+use crate::store::{CommandFilter, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx};
 use serde_json::json;
 
 /// Commands that erase, lock out or remove: they need the right to destroy.
@@ -65,63 +66,140 @@ pub(super) fn result_place(seq: i64) -> String {
     format!("result/{seq}")
 }
 
+/// A command made ready outside the transaction.
+pub(super) struct Ready {
+    pub uuid: CommandUuid,
+    request_type: String,
+    keys: Dictionary,
+    sealed_plist: Vec<u8>,
+}
+
+/// What is said about a queued command beside its keys.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told {
+    pub user: Option<String>,
+    pub not_before: Option<Timestamp>,
+    pub expires_at: Option<Timestamp>,
+    pub possession: Option<String>,
+    pub reason: Option<String>,
+}
+
 /// Queues a command and owes the push.
 ///
 /// # Errors
-/// `Invalid` with the key that is wrong; `NotFound`; `Conflict` for a device that cannot be commanded.
+/// As [`send_stating`].
 pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<CommandView, Error> {
-    actor.require(if DESTRUCTIVE.contains(&wish.request_type.as_str()) { Permission::Destroy } else { Permission::Command })?;
-    check(wish)?;
+    send_stating(cx, actor, device, wish, &Stated::default())
+}
+
+/// Queues a command together with what the person states about it.
+///
+/// # Errors
+/// `Invalid` with the key that is wrong or the statement that is missing; `NotFound`; `Conflict` for a device that cannot be
+/// commanded, or whose passcode must not be cleared.
+pub fn send_stating(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
+    actor.require(needed(&wish.request_type))?;
     let found = devices::find(cx, device)?;
+    let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
+    if !wish.unchecked {
+        check(&wish.request_type, &keys)?;
+    }
     let channel = devices::channel(cx, &found, wish.user.as_deref())?;
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
     }
     cx.require_space()?;
-    let uuid = wish.uuid.clone().unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
-    let plist = command::encode(&uuid, &wish.request_type, &wish.keys);
+    let ready = ready(cx, wish.uuid.clone(), &wish.request_type, keys)?;
+    let now = cx.now();
+    cx.store.write(|tx| {
+        if wish.request_type == unlocking::CLEAR_PASSCODE {
+            // Asked again inside the transaction: a device marked lost in between must not slip through.
+            unlocking::allow_clear(tx, found.id)?;
+        }
+        enqueue(cx, tx, actor, &found, &channel, &ready, &told, now)?;
+        if wish.request_type == unlocking::ENABLE_LOST_MODE {
+            unlocking::stop_waiting(tx, found.id, "the device is being put into Lost Mode", now)?;
+        }
+        Ok::<_, Error>(())
+    })?;
+    cx.ring_pusher();
+    show(cx, actor, ready.uuid.as_str())
+}
+
+fn needed(request_type: &str) -> Permission {
+    match request_type {
+        unlocking::DEVICE_LOCATION => Permission::Reveal,
+        other if DESTRUCTIVE.contains(&other) => Permission::Destroy,
+        _ => Permission::Command,
+    }
+}
+
+/// Encodes and seals, so that the writer is not held up by it.
+///
+/// # Errors
+/// `Invalid` for one that is too large.
+pub(super) fn ready(cx: &Context, uuid: Option<CommandUuid>, request_type: &str, keys: Dictionary) -> Result<Ready, Error> {
+    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
+    let plist = command::encode(&uuid, request_type, &keys);
     if plist.len() > MAX_COMMAND {
         return Err(Error::invalid(Text::CommandTooLarge { bytes: plist.len(), limit: MAX_COMMAND }));
     }
     let sealed_plist = cx.seal(&command_place(uuid.as_str()), &plist);
-    let (now, by) = (cx.now(), actor.name());
-    cx.store.write(|tx| {
-        let waiting = tx.count_waiting(channel.id)?;
-        if waiting >= MAX_QUEUED_PER_ENROLLMENT {
-            return Err(Error::conflict(Text::QueueFull { waiting }));
+    Ok(Ready { uuid, request_type: request_type.to_owned(), keys, sealed_plist })
+}
+
+/// Queues inside the caller's transaction: the rows, the secrets it carries, story, audit, and the owed push.
+///
+/// # Errors
+/// `Conflict` for a full queue or a UUID that is taken.
+#[allow(clippy::too_many_arguments, reason = "one call of one fact each; a struct would only rename them")]
+pub(super) fn enqueue(
+    cx: &Context,
+    tx: &Tx<'_>,
+    actor: &Actor,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    ready: &Ready,
+    told: &Told,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (uuid, request_type, by) = (ready.uuid.as_str(), ready.request_type.as_str(), actor.name());
+    let waiting = tx.count_waiting(channel.id)?;
+    if waiting >= MAX_QUEUED_PER_ENROLLMENT {
+        return Err(Error::conflict(Text::QueueFull { waiting }));
+    }
+    if tx.find_command(uuid)?.is_some() {
+        return Err(Error::conflict(Text::UuidTaken { uuid: uuid.to_owned() }));
+    }
+    let new = NewCommand { uuid, request_type, sealed_plist: &ready.sealed_plist, created_by: &by };
+    tx.insert_command(&new, now)?;
+    tx.insert_delivery(uuid, channel.id, channel.generation, 0, told.not_before, told.expires_at)?;
+    custody::keep_carried(cx, tx, device, uuid, request_type, &ready.keys, now)?;
+    let mut story = json!({ "RequestType": request_type, "by": by });
+    let mut detail = json!({ "command": uuid, "RequestType": request_type, "user": told.user });
+    for (key, said) in [("possession", &told.possession), ("reason", &told.reason)] {
+        if let Some(said) = said {
+            story[key] = json!(said);
+            detail[key] = json!(said);
         }
-        if tx.find_command(uuid.as_str())?.is_some() {
-            return Err(Error::conflict(Text::UuidTaken { uuid: uuid.to_string() }));
-        }
-        let new = NewCommand { uuid: uuid.as_str(), request_type: &wish.request_type, sealed_plist: &sealed_plist, created_by: &by };
-        tx.insert_command(&new, now)?;
-        tx.insert_delivery(uuid.as_str(), channel.id, channel.generation, 0, wish.not_before, wish.expires_at)?;
-        let detail = json!({ "RequestType": wish.request_type, "by": by });
-        tx.tell(found.id, Some(channel.id), Some(uuid.as_str()), "queued", Some(&detail.to_string()), now)?;
-        let detail = json!({ "command": uuid.as_str(), "RequestType": wish.request_type, "user": wish.user });
-        auditing::record(tx, actor, "command.send", Some(&found.public_id), Some(detail), now)?;
-        if channel.target.is_some() {
-            tx.owe_push(channel.id, wish.not_before.unwrap_or(now).max(now), now)?;
-        }
-        let told = || events::command(uuid.as_str(), &wish.request_type, "Queued", channel.user_short_name.as_deref());
-        events::record(cx, tx, Kind::CommandQueued, Some(found.id), now, told)
-    })?;
-    cx.ring_pusher();
-    cx.ring_teller();
-    show(cx, actor, uuid.as_str())
+    }
+    tx.tell(device.id, Some(channel.id), Some(uuid), "queued", Some(&story.to_string()), now)?;
+    auditing::record(tx, actor, "command.send", Some(&device.public_id), Some(detail), now)?;
+    if channel.target.is_some() {
+        tx.owe_push(channel.id, told.not_before.unwrap_or(now).max(now), now)?;
+    }
+    let heard = || events::command(uuid, request_type, "Queued", channel.user_short_name.as_deref());
+    events::record(cx, tx, Kind::CommandQueued, Some(device.id), now, heard)
 }
 
 /// By Apple's schema: the first thing that is wrong, in words.
-fn check(wish: &Wish) -> Result<(), Error> {
-    if wish.unchecked {
-        return Ok(());
-    }
-    if catalogue::find(&wish.request_type).is_none() {
-        return Err(Error::invalid(Text::UnknownRequestType { request_type: wish.request_type.clone() }));
+fn check(request_type: &str, keys: &Dictionary) -> Result<(), Error> {
+    if catalogue::find(request_type).is_none() {
+        return Err(Error::invalid(Text::UnknownRequestType { request_type: request_type.to_owned() }));
     }
     // A key that the schema does not know is more often misspelt than new; new ones go as a raw plist. Values are the device's to judge.
     let sure = |f: &Finding| f.certainty() == Certainty::Wrong || f.problem == Problem::UnknownKey;
-    match catalogue::check(&wish.request_type, &wish.keys).into_iter().find(sure) {
+    match catalogue::check(request_type, keys).into_iter().find(sure) {
         Some(finding) => Err(Error::invalid(Text::CommandDoubt { finding: finding.to_string() })),
         None => Ok(()),
     }

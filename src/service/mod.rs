@@ -29,6 +29,10 @@ pub mod events;
 pub mod expiring;
 pub mod telling;
 pub mod webhooks;
+pub mod custody;
+pub mod lost;
+pub mod revealing;
+pub mod unlocking;
 
 pub use error::{Error, Kind};
 

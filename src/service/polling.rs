@@ -3,9 +3,10 @@
 
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
 use super::commands::{command_place, result_place};
+use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error};
+use super::{Context, Error, lost, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
@@ -135,6 +136,8 @@ fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Re
 struct Sealed {
     blob: Option<(i64, Vec<u8>)>,
     bytes: i64,
+    /// Secrets that were in it; the blob has notes in their places.
+    captured: Vec<Captured>,
 }
 
 fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
@@ -172,13 +175,17 @@ fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Resu
 
 fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {
     if report.keys.is_empty() {
-        return Sealed { blob: None, bytes: 0 };
+        return Sealed { blob: None, bytes: 0, captured: Vec::new() };
     }
-    let plain = to_xml(&Value::Dictionary(report.keys.clone()));
+    let (keys, captured) = match delivery {
+        Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
+        None => (report.keys.clone(), Vec::new()),
+    };
+    let plain = to_xml(&Value::Dictionary(keys));
     let bytes = plain.len() as i64;
-    let Some(delivery) = delivery else { return Sealed { blob: None, bytes } };
+    let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };
     let packed = pack(plain);
-    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes }
+    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes, captured }
 }
 
 /// One byte says how the rest is packed: 0 as it is, 1 zlib.
@@ -225,6 +232,7 @@ fn settle(
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
             tell("late-answer", Some(json!({ "status": report.status.as_str() }).to_string()))?;
+            follow(cx, tx, report, &delivery, channel, sealed, now)?;
         }
         Settle::Finish(state) => {
             tx.finish_delivery(delivery.seq, state, now)?;
@@ -235,7 +243,9 @@ fn settle(
             tx.clear_repush(channel.id)?;
             if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
                 learn(tx, report, channel.device)?;
+                custody::ask_bypass_code(cx, tx, channel, now)?;
             }
+            follow(cx, tx, report, &delivery, channel, sealed, now)?;
         }
     }
     Ok(())
@@ -253,6 +263,28 @@ fn told(delivery: &DeliveryRow, state: &str, channel: &EnrollmentRow, error_chai
 fn error_chain(report: &Report) -> Option<serde_json::Value> {
     let items = || report.error_chain.iter().map(|item| item.to_json()).collect::<Vec<_>>();
     (!report.error_chain.is_empty()).then(|| serde_json::Value::from(items()))
+}
+
+/// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
+/// device is asked how it stands.
+fn follow(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> Result<(), Error> {
+    custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
+    lost::settled(tx, report, delivery, channel)?;
+    if delivery.request_type == unlocking::CLEAR_PASSCODE
+        && report.status == Status::Acknowledged
+        && let Some(device) = tx.find_device(channel.device)?
+    {
+        custody::ask_by_itself(cx, tx, &device, channel, "SecurityInfo", now)?;
+    }
+    Ok(())
 }
 
 fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
@@ -284,6 +316,8 @@ fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
         build_version: text("BuildVersion"),
         imei: None,
         meid: None,
+        supervised: answers.get("IsSupervised").and_then(Value::as_boolean),
+        lost_mode: answers.get("IsMDMLostModeEnabled").and_then(Value::as_boolean),
     };
     tx.update_device(device, &facts)?;
     Ok(())
@@ -300,11 +334,18 @@ fn hand_out(
     channel: &EnrollmentRow,
     now: Timestamp,
 ) -> Result<(HandedOut, bool), Error> {
-    let rows = tx.list_next_deliveries(channel.id, now)?;
-    let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
-    if let Some(chosen) = queue::select(&waiting, Some(report.status), now)
-        && let Some(row) = rows.iter().find(|row| row.seq == chosen.seq)
-    {
+    let waiting: Vec<Waiting> = loop {
+        let rows = tx.list_next_deliveries(channel.id, now)?;
+        let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
+        let chosen = queue::select(&waiting, Some(report.status), now);
+        let Some(row) = chosen.and_then(|chosen| rows.iter().find(|row| row.seq == chosen.seq)) else { break waiting };
+        // The last look before a passcode goes: each round ends one delivery, so this comes to an end.
+        if row.request_type == unlocking::CLEAR_PASSCODE
+            && let Some(why) = unlocking::find_doubt(tx, channel.device)?
+        {
+            unlocking::stop(tx, channel.device, row, &format!("the device {why}"), now)?;
+            continue;
+        }
         let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
         tx.mark_sent(row.seq, now)?;
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
@@ -312,7 +353,7 @@ fn hand_out(
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
         events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
         return Ok((Some((command.uuid, command.sealed_plist)), false));
-    }
+    };
     let left = queue::needs_push_after(report.status, &waiting, now);
     if left {
         tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;

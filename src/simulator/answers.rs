@@ -3,9 +3,9 @@
 //! Called by `session` once per CommandUUID. Commands that need the network (a new enrolment profile, leaving management) are handed
 //! back as an [`Act`]. Rights and channels follow Apple's command table; a device that may not, answers `Error`, never silence.
 
-use super::facts::{apps, find_fact, security_info};
+use super::facts::{apps, bypass_code, find_fact, location, security_info};
 use super::profile::{self, Enrolling, Profile, Refusal};
-use super::spec::Kind;
+use super::spec::{Kind, derive};
 use super::state::{Blob, Channel, Installed, State};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 
@@ -56,6 +56,13 @@ const RULES: &[Rule] = &[
     ("RestartDevice", 4, ALL, false),
     ("ShutDownDevice", 4, NO_TV, false),
     ("DeviceConfigured", 0, ALL, false),
+    ("EnableLostMode", 4, MOBILE, false),
+    ("DisableLostMode", 4, MOBILE, false),
+    ("DeviceLocation", 4, MOBILE, false),
+    ("PlayLostModeSound", 4, MOBILE, false),
+    ("ActivationLockBypassCode", 4, NO_TV, false),
+    ("SetRecoveryLock", 4, &[Kind::Mac], false),
+    ("RotateFileVaultKey", 4, &[Kind::Mac], false),
 ];
 
 /// Does what `command` (the `Command` dictionary) asks.
@@ -79,6 +86,10 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
         "DeviceLock" => device_lock(state, command),
         "ClearPasscode" => clear_passcode(state, command),
         "EraseDevice" => erase(state, command),
+        "EnableLostMode" => enable_lost_mode(state, command),
+        "DisableLostMode" | "DeviceLocation" | "PlayLostModeSound" => in_lost_mode(state, request_type),
+        "ActivationLockBypassCode" => bypass(state),
+        "RotateFileVaultKey" => Ok(rotate_file_vault_key(state)),
         _ => Ok(nothing_to_say()),
     };
     match done {
@@ -302,6 +313,47 @@ fn erase(state: &State, command: &Dict) -> Result<Act, Trouble> {
     Ok(Act::Erase(Dictionary::new()))
 }
 
+/// Only a supervised device, and with something to show.
+fn enable_lost_mode(state: &mut State, command: &Dict) -> Result<Act, Trouble> {
+    if !state.spec.supervised {
+        return Err(Refusal::mdm(12021, "the device is not supervised").into());
+    }
+    if command.find_string("Message")?.is_none() && command.find_string("PhoneNumber")?.is_none() {
+        return Err(Refusal::mdm(12008, "neither a message nor a phone number").into());
+    }
+    state.lost_mode = true;
+    Ok(nothing_to_say())
+}
+
+fn in_lost_mode(state: &mut State, request_type: &str) -> Result<Act, Trouble> {
+    if !state.lost_mode {
+        return Err(Refusal::mdm(12078, "the device is not in Lost Mode").into());
+    }
+    match request_type {
+        "DeviceLocation" => Ok(Act::Answer(Reply::Acknowledged(location(&state.spec)))),
+        "DisableLostMode" => {
+            state.lost_mode = false;
+            Ok(nothing_to_say())
+        }
+        _ => Ok(nothing_to_say()),
+    }
+}
+
+fn bypass(state: &State) -> Result<Act, Trouble> {
+    if !state.spec.supervised {
+        return Err(Refusal::mdm(12021, "the device is not supervised").into());
+    }
+    Ok(answer("ActivationLockBypassCode", Value::String(bypass_code(&state.spec))))
+}
+
+/// A new key each time, sealed for nobody: only its bytes matter here.
+fn rotate_file_vault_key(state: &State) -> Act {
+    let label = format!("filevault {}", state.executed.len());
+    let mut result = Dictionary::new();
+    result.insert("EncryptedNewRecoveryKey".to_owned(), Value::Data(derive(state.spec.seed, &label).to_vec()));
+    answer("RotateResult", Value::Dictionary(result))
+}
+
 /// Only Macs take a PIN, and it has six characters.
 fn check_pin(state: &State, command: &Dict) -> Result<(), Trouble> {
     match command.find_string("PIN")? {
@@ -383,6 +435,29 @@ mod tests {
         for (rights, wanted) in [(8191, 3), (8191 - 16, 2), (8191 - 16 - 32, 1)] {
             let found = keys(ask(&mut state, rights, Channel::Device, "DeviceInformation", &queries));
             assert_eq!(found["QueryResponses"].as_dictionary().unwrap().len(), wanted);
+        }
+    }
+
+    #[test]
+    fn lost_mode_and_the_bypass_code() {
+        let mut state = State::new(Spec::new(Kind::Ipad, 1));
+        let message: &[(&str, Value)] = &[("Message", text("Please call"))];
+        let table: [(&str, &[(&str, Value)], i64); 8] = [
+            ("DeviceLocation", &[], 12078),
+            ("DisableLostMode", &[], 12078),
+            ("EnableLostMode", &[], 12008),
+            ("EnableLostMode", message, 0),
+            ("DeviceLocation", &[], 0),
+            ("PlayLostModeSound", &[], 0),
+            ("DisableLostMode", &[], 0),
+            ("ActivationLockBypassCode", &[], 0),
+        ];
+        for (request_type, keys, wanted) in table {
+            assert_eq!(code(&ask(&mut state, 8191, Channel::Device, request_type, keys)), wanted, "{request_type}");
+        }
+        state.spec.supervised = false;
+        for (request_type, keys) in [("EnableLostMode", message), ("ActivationLockBypassCode", &[])] {
+            assert_eq!(code(&ask(&mut state, 8191, Channel::Device, request_type, keys)), 12021, "{request_type}");
         }
     }
 

@@ -41,7 +41,8 @@ pub fn find_fact(state: &State, channel: Channel, query: &str) -> Option<(u32, V
         "AvailableDeviceCapacity" => (DEVICE, Some(Value::Real(f64::from(spec.capacity_gb) * fraction(spec, "free")))),
         "BatteryLevel" if spec.kind != Kind::AppleTv => (DEVICE, Some(Value::Real(fraction(spec, "battery")))),
         "IsSupervised" => (DEVICE, flag(spec.supervised)),
-        "IsMultiUser" | "IsMDMLostModeEnabled" | "IsCloudBackupEnabled" if !mac => (DEVICE, flag(false)),
+        "IsMDMLostModeEnabled" if !mac => (DEVICE, flag(state.lost_mode)),
+        "IsMultiUser" | "IsCloudBackupEnabled" if !mac => (DEVICE, flag(false)),
         "IsDeviceLocatorServiceEnabled" | "IsDoNotDisturbInEffect" if !mac => (DEVICE, flag(false)),
         "IsActivationLockEnabled" => (DEVICE, flag(false)),
         "IsActivationLockSupported" if mac => (DEVICE, flag(true)),
@@ -93,6 +94,27 @@ pub fn security_info(state: &State) -> Dictionary {
     management.insert("EnrolledViaDEP".to_owned(), Value::Boolean(false));
     put("ManagementStatus", Value::Dictionary(management));
     info
+}
+
+/// The code that opens Apple's Activation Lock, in the shape that devices use.
+pub fn bypass_code(spec: &Spec) -> String {
+    let code = hex::encode_upper(derive(spec.seed, "activation lock"));
+    format!("{}-{}-{}-{}-{}-{}", &code[..5], &code[5..10], &code[10..14], &code[14..18], &code[18..22], &code[22..26])
+}
+
+/// What a device in Lost Mode answers to DeviceLocation: a place in the middle of the sea.
+pub fn location(spec: &Spec) -> Dictionary {
+    let mut place = Dictionary::new();
+    let mut put = |key: &str, value: f64| place.insert(key.to_owned(), Value::Real(value));
+    put("Latitude", 31.004_17 + fraction(spec, "latitude"));
+    put("Longitude", -41.008_23 - fraction(spec, "longitude"));
+    put("HorizontalAccuracy", 65.0);
+    put("VerticalAccuracy", -1.0);
+    put("Altitude", 0.5);
+    put("Speed", -1.0);
+    put("Course", -1.0);
+    place.insert("Timestamp".to_owned(), Value::String("2026-09-01T07:30:00Z".to_owned()));
+    place
 }
 
 /// `n` apps with the keys of `InstalledApplicationList`.

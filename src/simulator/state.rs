@@ -220,6 +220,8 @@ pub struct State {
     pub unlock_token: Option<Blob>,
     pub passcode: bool,
     pub locked: bool,
+    #[serde(default)]
+    pub lost_mode: bool,
     pub profiles: Vec<Installed>,
     pub executed: Vec<Executed>,
     answers: Vec<(String, Outgoing)>,
@@ -245,6 +247,7 @@ impl State {
             unlock_token: None,
             passcode: true,
             locked: false,
+            lost_mode: false,
             profiles: Vec::new(),
             executed: Vec::new(),
             answers: Vec::new(),
@@ -291,6 +294,9 @@ impl State {
         self.unlock_token = None;
         self.profiles.clear();
         self.answers.clear();
+        if standing == Standing::Erased {
+            self.lost_mode = false;
+        }
     }
 
     pub fn note(&mut self, at: Timestamp, channel: Channel, event: Event) {

@@ -172,6 +172,56 @@ impl Db<'_> {
         Ok(found)
     }
 
+    /// Unfinished deliveries of one kind of command to any channel of a device.
+    pub fn list_unfinished(&self, device: i64, request_type: &str) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.finished_at IS NULL AND c.request_type = ?2 AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
+             ORDER BY y.seq"
+        );
+        self.deliveries(&sql, params![device, request_type])
+    }
+
+    /// Deliveries of one kind of command that the device may have carried out since then: handed out more often than put off,
+    /// and not answered with an error.
+    pub fn list_perhaps_done(&self, device: i64, request_type: &str, since: Timestamp) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE c.request_type = ?2 AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
+               AND y.sent_count > y.not_now_count AND (y.finished_at IS NULL OR y.finished_at >= ?3)
+               AND y.state NOT IN ('Error', 'CommandFormatError')
+             ORDER BY y.seq"
+        );
+        self.deliveries(&sql, params![device, request_type, since.0])
+    }
+
+    /// The newest delivery of one kind of command that the device acknowledged.
+    pub fn find_last_acknowledged(&self, device: i64, request_type: &str) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.state = 'Acknowledged' AND c.request_type = ?2 AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
+             ORDER BY y.seq DESC LIMIT 1"
+        );
+        Ok(self.deliveries(&sql, params![device, request_type])?.pop())
+    }
+
+    /// Whether a channel was asked this in its present enrolment, whatever became of it.
+    pub fn was_asked(&self, enrollment: i64, generation: i64, request_type: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery y JOIN command c ON c.uuid = y.command
+                   WHERE y.enrollment = ?1 AND y.generation = ?2 AND c.request_type = ?3)";
+        Ok(self.conn.prepare_cached(sql)?.query_row(params![enrollment, generation, request_type], |row| row.get(0))?)
+    }
+
+    fn deliveries(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<DeliveryRow>, StoreError> {
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let mut rows = statement.query(values)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(row_to_delivery(row)?);
+        }
+        Ok(found)
+    }
+
     pub fn find_result(&self, delivery: i64) -> Result<Option<ResultRow>, StoreError> {
         let sql = "SELECT status, error_chain, sealed_answer, answer_bytes, received_at FROM result WHERE delivery = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([delivery], |row| {

@@ -18,6 +18,29 @@ pub struct DeviceFacts {
     pub build_version: Option<String>,
     pub imei: Option<String>,
     pub meid: Option<String>,
+    pub supervised: Option<bool>,
+    /// Lost Mode is on, as the device says.
+    pub lost_mode: Option<bool>,
+}
+
+/// What people say of a device's whereabouts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    No,
+    /// In a stranger's hands perhaps; Lost Mode was asked for.
+    Lost,
+    /// Not where it should be; a mark only.
+    Missing,
+}
+
+impl Lost {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lost::No => "no",
+            Lost::Lost => "lost",
+            Lost::Missing => "missing",
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -32,6 +55,12 @@ pub struct DeviceRow {
     pub product_name: Option<String>,
     pub os_version: Option<String>,
     pub build_version: Option<String>,
+    pub supervised: Option<bool>,
+    pub lost: Lost,
+    pub lost_since: Option<Timestamp>,
+    pub lost_by: Option<String>,
+    /// The device acknowledged that Lost Mode is on.
+    pub lost_mode: bool,
     pub created_at: Timestamp,
 }
 
@@ -45,7 +74,8 @@ pub struct TimelineRow {
 }
 
 const COLUMNS: &str =
-    "d.id, d.public_id, d.serial, d.name, d.platform, d.model, d.model_name, d.product_name, d.os_version, d.build_version, d.created_at";
+    "d.id, d.public_id, d.serial, d.name, d.platform, d.model, d.model_name, d.product_name, d.os_version, d.build_version,
+     d.supervised, d.lost, d.lost_since, d.lost_by, d.lost_mode, d.created_at";
 
 fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
     Ok(DeviceRow {
@@ -59,6 +89,16 @@ fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
         product_name: row.get("product_name")?,
         os_version: row.get("os_version")?,
         build_version: row.get("build_version")?,
+        supervised: row.get("supervised")?,
+        lost: match row.get::<_, String>("lost")?.as_str() {
+            "no" => Lost::No,
+            "missing" => Lost::Missing,
+            // The CHECK of the table allows only the three words; the careful one stands in for the impossible.
+            _ => Lost::Lost,
+        },
+        lost_since: row.get::<_, Option<i64>>("lost_since")?.map(Timestamp),
+        lost_by: row.get("lost_by")?,
+        lost_mode: row.get("lost_mode")?,
         created_at: Timestamp(row.get("created_at")?),
     })
 }
@@ -92,6 +132,14 @@ impl Db<'_> {
              LIMIT 1"
         );
         Ok(self.conn.prepare_cached(&sql)?.query_row([text], row_to_device).optional()?)
+    }
+
+    /// Devices that are marked lost or missing.
+    pub fn list_lost(&self) -> Result<Vec<DeviceRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM device d WHERE d.lost <> 'no' ORDER BY d.id");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map([], row_to_device)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model or a channel's id by prefix.
@@ -137,7 +185,8 @@ impl Tx<'_> {
         let sql = "UPDATE device SET serial = coalesce(?2, serial), name = coalesce(?3, name), platform = coalesce(?4, platform),
                        model = coalesce(?5, model), model_name = coalesce(?6, model_name), product_name = coalesce(?7, product_name),
                        os_version = coalesce(?8, os_version), build_version = coalesce(?9, build_version),
-                       imei = coalesce(?10, imei), meid = coalesce(?11, meid)
+                       imei = coalesce(?10, imei), meid = coalesce(?11, meid),
+                       supervised = coalesce(?12, supervised), lost_mode = coalesce(?13, lost_mode)
                    WHERE id = ?1";
         let serial = facts.serial.as_ref().map(Serial::as_str);
         self.conn.prepare_cached(sql)?.execute(params![
@@ -151,8 +200,24 @@ impl Tx<'_> {
             facts.os_version,
             facts.build_version,
             facts.imei,
-            facts.meid
+            facts.meid,
+            facts.supervised,
+            facts.lost_mode
         ])?;
+        Ok(())
+    }
+
+    /// Marks where a device is thought to be; `by` says who, and is ignored for [`Lost::No`].
+    pub fn mark_lost(&self, id: i64, lost: Lost, by: &str, now: Timestamp) -> Result<(), StoreError> {
+        let (since, by) = if lost == Lost::No { (None, None) } else { (Some(now.0), Some(by)) };
+        let sql = "UPDATE device SET lost = ?2, lost_since = ?3, lost_by = ?4 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, lost.as_str(), since, by])?;
+        Ok(())
+    }
+
+    /// The device acknowledged that Lost Mode is on or off.
+    pub fn put_lost_mode(&self, id: i64, on: bool) -> Result<(), StoreError> {
+        self.conn.prepare_cached("UPDATE device SET lost_mode = ?2 WHERE id = ?1")?.execute(params![id, on])?;
         Ok(())
     }
 

@@ -27,14 +27,14 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
-pub use devices::{DeviceFacts, DeviceRow, TimelineRow};
+pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use machine_key::{create_machine_key, find_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
 pub use push::{OwedPush, PushRow};
 pub use push::{NewPushCertificate, PushCertificateRow};
-pub use secrets::SecretRow;
+pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

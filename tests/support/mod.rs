@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod device;
+pub mod hidden;
 pub mod journal;
 pub mod scep;
 pub mod wire;

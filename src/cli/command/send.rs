@@ -24,6 +24,7 @@ const LOOKS: [Duration; 4] =
   cordon command send C02XK1ZZJGH5 Settings Settings.Item=DeviceName Settings.DeviceName='iPad 7'
   cordon command send C02XK1ZZJGH5 DeviceLock Message='Back to the office' --yes
   cordon command send C02XK1ZZJGH5 RestartDevice --not-before 2h --expires 1d
+  cordon command send C02XK1ZZJGH5 ClearPasscode --possession 'Ada Acker, class 7b, stands at my desk with it'
   cordon command send C02XK1ZZJGH5 --plist command.plist
 
 A repeated KEY makes a list; A.B=VALUE goes inside A; A.0.B=VALUE counts elements; @FILE is read where data belongs.
@@ -52,6 +53,12 @@ pub struct Args {
     /// Give up then: an instant, or a span from now like 7d
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
+    /// ClearPasscode: how you made sure that the owner holds the device; kept in the audit
+    #[arg(long, value_name = "TEXT")]
+    possession: Option<String>,
+    /// DeviceLocation: why; kept in the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Do not ask back
     #[arg(long, short)]
     yes: bool,
@@ -66,11 +73,16 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     let now = voice.now();
     let instant = |option, text: &Option<String>| text.as_ref().map(|text| parse_option(option, text, now)).transpose();
     let (not_before, expires) = (instant("--not-before", &args.not_before)?, instant("--expires", &args.expires)?);
+    if plan.request_type == "ClearPasscode" && args.possession.is_none() {
+        return Err(Failure::usage("say with --possession TEXT how you made sure that the owner holds the device; never clear the passcode of a lost one"));
+    }
     consent(&plan, args, voice)?;
     let call = call(&args.device, &plan)
         .with("user", args.user.as_ref())
         .with("not_before", not_before.map(|at: Timestamp| at.to_string()))
-        .with("expires_at", expires.map(|at: Timestamp| at.to_string()));
+        .with("expires_at", expires.map(|at: Timestamp| at.to_string()))
+        .with("possession", args.possession.as_ref())
+        .with("reason", args.reason.as_ref());
     deliver(api, &call, &plan, &args.wait, voice)
 }
 
@@ -99,25 +111,36 @@ fn consent(plan: &Plan, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failur
 }
 
 fn deliver(api: &dyn Api, call: &Call, plan: &Plan, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    if wait.wait && !api.is_live() {
-        return Err(Failure::new(
-            "no-server",
-            "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent.",
-        ));
+    if wait.wait {
+        let ended = ended(api, call, wait, voice)?;
+        let now = voice.now();
+        voice.show(&ended, || super::story(&ended, now))?;
+        return verdict(&ended);
+    }
+    let sent = api.json(call)?;
+    voice.show(&sent, || format!("{} is queued as {}.", plan.request_type, field(&sent, "command_uuid")))?;
+    owed(api, voice);
+    Ok(())
+}
+
+/// Posts and stays until the device acknowledged; what it answered is for the caller to fetch.
+///
+/// # Errors
+/// For any other end.
+pub fn until_acknowledged(api: &dyn Api, call: &Call, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    verdict(&ended(api, call, wait, voice)?)
+}
+
+/// Posts, and returns the command when it has ended or the time is over.
+fn ended(api: &dyn Api, call: &Call, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<Value, Failure> {
+    if !api.is_live() {
+        return Err(Failure::new("no-server", "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent."));
     }
     let sent = api.json(call)?;
     let uuid = field(&sent, "command_uuid");
-    if !wait.wait {
-        voice.show(&sent, || format!("{} is queued as {uuid}.", plan.request_type))?;
-        owed(api, voice);
-        return Ok(());
-    }
-    voice.advise(&format!("{} is queued as {uuid}.", plan.request_type));
+    voice.advise(&format!("{} is queued as {uuid}.", field(&sent, "request_type")));
     let limit = wait.timeout.map(|seconds| Duration::from_secs(seconds.into()));
-    let ended = watch(api, &uuid, limit, voice.on_screen)?;
-    let now = voice.now();
-    voice.show(&ended, || super::story(&ended, now))?;
-    verdict(&ended)
+    watch(api, &uuid, limit, voice.on_screen)
 }
 
 /// Without a server nobody calls the device; the push stays owed.

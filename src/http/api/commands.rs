@@ -9,29 +9,31 @@ use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
 use crate::protocol::{catalogue, command};
 use crate::service::commands::{self, Wish};
+use crate::service::unlocking::Stated;
 use crate::service::{Error, tokens};
 use crate::store::CommandFilter;
 use serde_json::Value;
 
 /// Keys of the JSON body that are Cordon's and not Apple's.
-const OWN_KEYS: [&str; 5] = ["RequestType", "CommandUUID", "user", "not_before", "expires_at"];
+const OWN_KEYS: [&str; 7] = ["RequestType", "CommandUUID", "user", "not_before", "expires_at", "possession", "reason"];
 
 pub fn send(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let is_plist = call.request.header("content-type").is_some_and(|t| t.contains("xml") || t.contains("plist"));
-    let wish = if is_plist { raw(call)? } else { typed(call)? };
-    let view = commands::send(call.cx, &call.actor, device, &wish)?;
+    let (wish, stated) = if is_plist { raw(call)? } else { typed(call)? };
+    let view = commands::send_stating(call.cx, &call.actor, device, &wish, &stated)?;
     Ok(json(201, &views::command(view)))
 }
 
 /// A raw property list goes as it is; with `checked=true` Apple's schema has its say first.
-fn raw(call: &Call<'_>) -> Result<Wish, Error> {
+fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let parsed = command::parse_raw(&call.request.body.bytes);
     let (uuid, request_type, keys) = parsed.map_err(|e| Error::invalid(Text::BadPlist { why: e.to_string() }))?;
     let unchecked = call.query("checked").as_deref() != Some("true");
-    wish(uuid, request_type, keys, (call.query("user"), call.query("not_before"), call.query("expires_at")), unchecked)
+    let stated = Stated { possession: call.query("possession"), reason: call.query("reason") };
+    Ok((wish(uuid, request_type, keys, (call.query("user"), call.query("not_before"), call.query("expires_at")), unchecked)?, stated))
 }
 
-fn typed(call: &Call<'_>) -> Result<Wish, Error> {
+fn typed(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let body: Value = call.body()?;
     let own = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let missing = || Error::invalid(Text::BadArgument { key: String::from("RequestType"), why: String::from("is required") });
@@ -42,12 +44,13 @@ fn typed(call: &Call<'_>) -> Result<Wish, Error> {
     let uuid = own("CommandUUID").map(|text| text.parse()).transpose();
     let uuid = uuid.map_err(|e: crate::base::ids::BadId| Error::invalid(Text::BadArgument { key: String::from("CommandUUID"), why: e.why.to_owned() }))?;
     let timing = (own("user"), own("not_before"), own("expires_at"));
+    let stated = Stated { possession: own("possession"), reason: own("reason") };
     let mut apple = body;
     if let Some(map) = apple.as_object_mut() {
         OWN_KEYS.iter().for_each(|key| drop(map.remove(*key)));
     }
     let keys = catalogue::from_json(&request_type, &apple).map_err(|e| Error::invalid(Text::CommandDoubt { finding: e.to_string() }))?;
-    wish(uuid, request_type, keys, timing, false)
+    Ok((wish(uuid, request_type, keys, timing, false)?, stated))
 }
 
 /// User, not before, expires at: as the caller wrote them.

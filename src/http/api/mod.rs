@@ -11,6 +11,8 @@ mod webhooks;
 
 mod people;
 
+mod custody;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -142,6 +144,15 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
+        (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
+        (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
+        (&Method::POST, ["secret-rule"]) => custody::set_rule(call),
+        (&Method::POST, ["devices", device, "lost"]) => custody::lost(call, device),
+        (&Method::POST, ["devices", device, "found"]) => custody::found(call, device),
+        (&Method::POST, ["devices", device, "locate"]) => custody::locate(call, device),
+        (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

@@ -1,5 +1,6 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+use super::custody::{Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts};
 use super::reply::Problem;
 use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
@@ -42,7 +43,7 @@ impl Operation {
 }
 
 /// Every operation of the API.
-pub(super) const OPERATIONS: [Operation; 38] = [
+pub(super) const OPERATIONS: [Operation; 47] = [
     op("get", "/devices", "Devices in order of arrival; `search` matches the beginning of serial, name, model or id", "200").gives("Page_Device").paged(),
     op("get", "/devices/{id}", "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number", "200").gives("Device"),
     op("get", "/devices/{id}/users", "The managed users of a device", "200").gives("Page_User"),
@@ -84,6 +85,23 @@ pub(super) const OPERATIONS: [Operation; 38] = [
     op("delete", "/webhooks/{id}", "Remove a webhook with its log", "204"),
     op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202").gives("WebhookDelivery"),
     op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200").gives("Page_WebhookDelivery").paged(),
+    op("get", "/devices/{id}/secrets", "What is kept in custody of a device: every generation of every kind, without values", "200").gives("Page_Secret"),
+    op("post", "/devices/{id}/secrets/{kind}/reveal", "Show one secret to a person with a reason; recorded first. Not for API tokens", "200")
+        .takes("RevealWish")
+        .gives("Revealed"),
+    op("get", "/secret-requests", "Two-person rule: requests of the last hour", "200").gives("Page_SecretRequest"),
+    op("post", "/secret-requests/{id}/approve", "Two-person rule: agree to somebody else's request. Not for API tokens", "200")
+        .takes("Approval")
+        .gives("SecretRequest"),
+    op("post", "/secret-rule", "Two-person rule: on or off. Owners only, not for API tokens", "200").takes("SecretRule").gives("SecretRule"),
+    op("post", "/devices/{id}/lost", "Mark a device lost and ask for Lost Mode; waiting ClearPasscode commands are cancelled", "200")
+        .takes("LostWish")
+        .gives("Marked"),
+    op("post", "/devices/{id}/found", "Clear the mark and end Lost Mode", "200").gives("Marked"),
+    op("post", "/devices/{id}/locate", "Ask a device in Lost Mode where it is; recorded with the reason", "201").takes("Reason").gives("Command"),
+    op("post", "/devices/{id}/whereabouts", "Where the device last said it was; every look is recorded with its reason", "200")
+        .takes("Reason")
+        .gives("Whereabouts"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -192,6 +210,18 @@ fn components() -> Value {
     add::<WebhookDelivery>(&mut all, "WebhookDelivery");
     add::<NewWebhook>(&mut all, "NewWebhook");
     add::<WebhookChange>(&mut all, "WebhookChange");
+    add::<Page<Secret>>(&mut all, "Page_Secret");
+    add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
+    add::<Secret>(&mut all, "Secret");
+    add::<SecretRequest>(&mut all, "SecretRequest");
+    add::<SecretRule>(&mut all, "SecretRule");
+    add::<Approval>(&mut all, "Approval");
+    add::<RevealWish>(&mut all, "RevealWish");
+    add::<Revealed>(&mut all, "Revealed");
+    add::<LostWish>(&mut all, "LostWish");
+    add::<Marked>(&mut all, "Marked");
+    add::<Reason>(&mut all, "Reason");
+    add::<Whereabouts>(&mut all, "Whereabouts");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
@@ -203,6 +233,8 @@ fn components() -> Value {
             "user": { "type": "string" },
             "not_before": { "type": "string", "format": "date-time" },
             "expires_at": { "type": "string", "format": "date-time" },
+            "possession": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "ClearPasscode: how it was verified that the owner holds the device" },
+            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "DeviceLocation: why" },
         },
         "additionalProperties": true,
     });

@@ -257,6 +257,7 @@ fn examine(cx: &Context) -> Result<Health, Error> {
             reasons.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
         }
     }
+    reasons.extend(crate::service::lost::worries(cx)?);
     let (started, active, gone) = cx.store.read(|db| db.count_enrollments())?;
     let devices = Some(DeviceCounts { started, active, gone });
     Ok(Health { ok: reasons.is_empty(), version: env!("CARGO_PKG_VERSION"), reasons, devices })

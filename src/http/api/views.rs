@@ -71,6 +71,14 @@ pub struct Device {
     pub waiting: i64,
     pub push: Push,
     pub users: Vec<User>,
+    /// As the device last said it; null until it did.
+    pub supervised: Option<bool>,
+    /// `no`, `lost` or `missing`: what people say.
+    pub lost: &'static str,
+    pub lost_since: Option<String>,
+    pub lost_by: Option<String>,
+    /// What the device acknowledged.
+    pub lost_mode: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<TimelineItem>>,
 }
@@ -193,6 +201,11 @@ pub fn device(view: &DeviceView, timeline: Option<Vec<TimelineRow>>) -> Device {
         waiting: channel.map_or(0, |c| c.waiting),
         push: channel.map_or(none, push),
         users: view.channels.iter().filter(|c| c.row.channel == ChannelKind::User).map(user).collect(),
+        supervised: row.supervised,
+        lost: row.lost.as_str(),
+        lost_since: text(row.lost_since),
+        lost_by: row.lost_by.clone(),
+        lost_mode: row.lost_mode,
         timeline: timeline.map(|rows| rows.into_iter().map(timeline_item).collect()),
     }
 }

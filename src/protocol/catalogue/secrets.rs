@@ -38,6 +38,8 @@ pub fn secret_kind(request_type: &str, key: &str) -> Option<&'static str> {
     match (request_type, key) {
         // A profile as a whole: it may hold Wi-Fi passwords, challenges and private keys.
         ("InstallProfile", "Payload") => Some("profile"),
+        // Where a lost device, and perhaps a child, is: shown only by the verb that records who looked.
+        ("DeviceLocation", "Latitude" | "Longitude" | "Altitude" | "Course" | "Speed") => Some("location"),
         _ if is_password(key) => {
             Some(PASSWORDS.iter().find(|(command, _)| *command == request_type).map_or("password", |(_, kind)| kind))
         }
@@ -79,6 +81,8 @@ mod tests {
             ("InstallProfile", "Payload", Some("profile")),
             ("InstallProfile", "Challenge", Some("challenge")),
             ("InstallApplication", "clientSecret", Some("password")),
+            ("DeviceLocation", "Latitude", Some("location")),
+            ("DeviceLocation", "Timestamp", None),
             ("ProfileList", "Payload", None),
             ("SetFirmwarePassword", "SetFirmwarePassword", None),
             ("VerifyRecoveryLock", "PasswordVerified", None),
