@@ -188,8 +188,9 @@ CREATE TABLE delivery (
     UNIQUE (command, enrollment),
     CHECK ((finished_at IS NULL) = (state IN ('Queued', 'Sent', 'NotNow')))
 ) STRICT;
--- The poll: next unfinished delivery of an enrollment. Partial, so that history never slows it.
-CREATE INDEX delivery_waiting ON delivery (enrollment, priority DESC, seq) WHERE finished_at IS NULL;
+-- The poll: next unfinished delivery of an enrollment in each state, found without reading those behind it. Partial, so that
+-- history never slows it.
+CREATE INDEX delivery_waiting ON delivery (enrollment, state, priority DESC, seq) WHERE finished_at IS NULL;
 CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
 CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
 

@@ -61,12 +61,18 @@ fn polls(directory: &Path) -> Result<Vec<Line>, Fault> {
     let run = |server: &Server, n: usize| drive(server.devices, &school.devices[..n], span, |device, _| Some(idle(&device.udid)));
     let (ports, mut lines) = (Ports::free()?, Vec::new());
     for n in POLLING {
-        let rate = |server: Server| -> Result<f64, Fault> { Ok(run(&server, n)?.rate) };
-        let bare = rate(Server::lesser("tls", &school)?)?;
-        let null = rate(Server::lesser("null", &school)?)?;
-        let real = rate(Server::real(&school, ports)?)?;
+        // The rate, and the server's processor time for each in µs.
+        let rate = |server: Server| -> Result<(f64, f64), Fault> {
+            let (before, tally) = (server.processor_time()?, run(&server, n)?);
+            Ok((tally.rate, (server.processor_time()? - before) * 1e6 / tally.answers as f64))
+        };
+        let (bare, _) = rate(Server::lesser("tls", &school)?)?;
+        let (null, null_cost) = rate(Server::lesser("null", &school)?)?;
+        let (real, cost) = rate(Server::real(&school, ports)?)?;
         let line = |what: String, figure, goal, raw| Line { what, unit: "/s", figure, goal, raw: Some(raw) };
         lines.push(line(format!("idle polls, {n} connections"), real, Goal::AtLeast(5_000.0), ("our listener, no handler", null)));
+        let raw = Some(("our listener, no handler", null_cost));
+        lines.push(Line { what: format!("processor time of a poll, {n} connections"), unit: "µs", figure: cost, goal: Goal::None, raw });
         lines.push(line(format!("our listener, {n} connections"), null, Goal::None, ("TLS alone, a thread each", bare)));
     }
     Ok(lines)
@@ -81,6 +87,7 @@ fn cycles(directory: &Path) -> Result<Vec<Line>, Fault> {
         b"" => Some(idle(&device.udid)),
         body => acknowledge(&device.udid, body),
     })?;
+    let cost = server.processor_time()? * 1e6 / tally.answers as f64;
     // Killed, not stopped: what was answered must be in the file all the same. The first answer of each connection acknowledged nothing.
     drop(server);
     let (filed, answered) = (school.count_acknowledged()?, tally.answers - WORKING);
@@ -91,6 +98,7 @@ fn cycles(directory: &Path) -> Result<Vec<Line>, Fault> {
     let line = |what: String, figure, goal, raw| Line { what, unit: "/s", figure, goal, raw };
     Ok(vec![
         line(format!("commands acknowledged on disk, {WORKING} connections"), tally.rate, Goal::AtLeast(3_000.0), Some(("one-row writes, 64 callers", rows))),
+        Line { what: String::from("processor time of a command"), unit: "µs", figure: cost, goal: Goal::None, raw: None },
         line(format!("commands queued on disk, {WORKING} callers"), queued, Goal::None, Some(("one-row writes, 64 callers", rows))),
         line(String::from("one-row writes on disk, 64 callers"), rows, Goal::None, Some(("fdatasync of 4 KB", syncs))),
     ])
