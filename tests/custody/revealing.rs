@@ -177,8 +177,8 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let approve = |user: &str, id: &str| school.as_person(user, "POST", &format!("/secret-requests/{id}/approve"), &json!({}));
     let open = || school.get("/secret-requests")["items"].as_array().unwrap().clone();
 
-    let words = ask("ada").is_problem(409, "second-not-for-scripts");
-    ask("ada").is_problem(409, "second-not-for-scripts");
+    let words = ask("ada").is_problem(409, "second-person-needed");
+    ask("ada").is_problem(409, "second-person-needed");
     assert_eq!(open().len(), 1, "asking twice is one request");
     let id = open()[0]["id"].as_str().unwrap().to_owned();
     assert!(words.contains(&id));
@@ -187,9 +187,9 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     school.https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({})).is_problem(403, "not-for-scripts");
     assert_eq!(approve("grace", &id).is(200)["approved_by"], "local:grace");
     approve("emmy", &id).is_problem(404, "no-such-secret-request");
-    ask("emmy").is_problem(409, "second-not-for-scripts");
+    ask("emmy").is_problem(409, "second-person-needed");
     assert!(ask("ada").is(200)["value"].is_string());
-    ask("ada").is_problem(409, "second-not-for-scripts");
+    ask("ada").is_problem(409, "second-person-needed");
     assert_eq!(school.audited("secret.reveal")[0]["detail"]["request"], json!(id));
     assert_eq!(school.audited("secret.approve").len(), 1);
 
@@ -198,7 +198,7 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let id = mine["id"].as_str().unwrap().to_owned();
     approve("grace", &id).is(200);
     clock.advance(HOUR + 1);
-    ask("ada").is_problem(409, "second-not-for-scripts");
+    ask("ada").is_problem(409, "second-person-needed");
     let id = open()[0]["id"].as_str().unwrap().to_owned();
     clock.advance(HOUR + 1);
     approve("grace", &id).is_problem(404, "no-such-secret-request");
