@@ -58,7 +58,9 @@ fn main() -> Result<(), Fault> {
 fn polls(directory: &Path) -> Result<Vec<Line>, Fault> {
     let school = School::found(directory, WORKING, WORKING)?;
     let span = Duration::from_secs(4);
-    let run = |server: &Server, n: usize| drive(server.devices, &school.devices[..n], span, |device, _| Some(idle(&device.udid)));
+    let run = |server: &Server, n: usize| {
+        drive(server.devices, &school.devices[..n], span, |device, _| Some(idle(&device.udid)))
+    };
     let (ports, mut lines) = (Ports::free()?, Vec::new());
     for n in POLLING {
         // The rate, and the server's processor time for each in µs.
@@ -70,10 +72,26 @@ fn polls(directory: &Path) -> Result<Vec<Line>, Fault> {
         let (null, null_cost) = rate(Server::lesser("null", &school)?)?;
         let (real, cost) = rate(Server::real(&school, ports)?)?;
         let line = |what: String, figure, goal, raw| Line { what, unit: "/s", figure, goal, raw: Some(raw) };
-        lines.push(line(format!("idle polls, {n} connections"), real, Goal::AtLeast(5_000.0), ("our listener, no handler", null)));
+        lines.push(line(
+            format!("idle polls, {n} connections"),
+            real,
+            Goal::AtLeast(5_000.0),
+            ("our listener, no handler", null),
+        ));
         let raw = Some(("our listener, no handler", null_cost));
-        lines.push(Line { what: format!("processor time of a poll, {n} connections"), unit: "µs", figure: cost, goal: Goal::None, raw });
-        lines.push(line(format!("our listener, {n} connections"), null, Goal::None, ("TLS alone, a thread each", bare)));
+        lines.push(Line {
+            what: format!("processor time of a poll, {n} connections"),
+            unit: "µs",
+            figure: cost,
+            goal: Goal::None,
+            raw,
+        });
+        lines.push(line(
+            format!("our listener, {n} connections"),
+            null,
+            Goal::None,
+            ("TLS alone, a thread each", bare),
+        ));
     }
     Ok(lines)
 }
@@ -97,9 +115,25 @@ fn cycles(directory: &Path) -> Result<Vec<Line>, Fault> {
     let (rows, syncs) = (rows_per_second(directory)?, syncs_per_second(directory)?);
     let line = |what: String, figure, goal, raw| Line { what, unit: "/s", figure, goal, raw };
     Ok(vec![
-        line(format!("commands acknowledged on disk, {WORKING} connections"), tally.rate, Goal::AtLeast(3_000.0), Some(("one-row writes, 64 callers", rows))),
-        Line { what: String::from("processor time of a command"), unit: "µs", figure: cost, goal: Goal::None, raw: None },
-        line(format!("commands queued on disk, {WORKING} callers"), queued, Goal::None, Some(("one-row writes, 64 callers", rows))),
+        line(
+            format!("commands acknowledged on disk, {WORKING} connections"),
+            tally.rate,
+            Goal::AtLeast(3_000.0),
+            Some(("one-row writes, 64 callers", rows)),
+        ),
+        Line {
+            what: String::from("processor time of a command"),
+            unit: "µs",
+            figure: cost,
+            goal: Goal::None,
+            raw: None,
+        },
+        line(
+            format!("commands queued on disk, {WORKING} callers"),
+            queued,
+            Goal::None,
+            Some(("one-row writes, 64 callers", rows)),
+        ),
         line(String::from("one-row writes on disk, 64 callers"), rows, Goal::None, Some(("fdatasync of 4 KB", syncs))),
     ])
 }
@@ -111,7 +145,9 @@ fn rows_per_second(directory: &Path) -> Result<f64, Fault> {
     std::thread::scope(|scope| {
         let write = |caller: usize| -> Result<(), Fault> {
             let name = format!("bench {caller}");
-            (0..each).try_for_each(|n| cx.store.write(|tx| tx.put_setting(&name, &serde_json::json!(n))).map_err(Fault::from))
+            (0..each).try_for_each(|n| {
+                cx.store.write(|tx| tx.put_setting(&name, &serde_json::json!(n))).map_err(Fault::from)
+            })
         };
         let callers: Vec<_> = (0..WORKING).map(|caller| scope.spawn(move || write(caller))).collect();
         callers.into_iter().try_for_each(|caller| caller.join().map_err(|_| "a writer panicked")?)

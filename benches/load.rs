@@ -115,12 +115,21 @@ pub struct Tally {
 
 /// Keeps one connection per device busy for `span`, or until one has nothing more to say. `next` gives the request that follows
 /// an answer; the first follows an empty one.
-pub fn drive(address: SocketAddr, devices: &[Device], span: Duration, next: impl Fn(&Device, &[u8]) -> Option<Vec<u8>> + Sync) -> Result<Tally, Fault> {
+pub fn drive(
+    address: SocketAddr,
+    devices: &[Device],
+    span: Duration,
+    next: impl Fn(&Device, &[u8]) -> Option<Vec<u8>> + Sync,
+) -> Result<Tally, Fault> {
     let (ready, dry) = (Barrier::new(THREADS), AtomicBool::new(false));
     let tallies = std::thread::scope(|scope| {
         let parts = devices.chunks(devices.len().div_ceil(THREADS));
-        let threads: Vec<_> = parts.map(|part| scope.spawn(|| drive_some(address, part, span, &next, &ready, &dry))).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| "a load thread panicked")?).collect::<Result<Vec<_>, Fault>>()
+        let threads: Vec<_> =
+            parts.map(|part| scope.spawn(|| drive_some(address, part, span, &next, &ready, &dry))).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| "a load thread panicked")?)
+            .collect::<Result<Vec<_>, Fault>>()
     })?;
     Ok(Tally { rate: tallies.iter().map(|t| t.rate).sum(), answers: tallies.iter().map(|t| t.answers).sum() })
 }

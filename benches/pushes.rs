@@ -49,7 +49,11 @@ pub fn measure() -> Result<Vec<Line>, Fault> {
         }
         let counted = Arc::clone(&fates);
         let done = Box::new(move |result: PushResult| {
-            let fate = if matches!(result, PushResult::Answered { status: 200, .. }) { &counted.accepted } else { &counted.lost };
+            let fate = if matches!(result, PushResult::Answered { status: 200, .. }) {
+                &counted.accepted
+            } else {
+                &counted.lost
+            };
             fate.fetch_add(1, Ordering::Relaxed);
         });
         if sender.send(push(&topic)?, done).is_err() {
@@ -62,12 +66,19 @@ pub fn measure() -> Result<Vec<Line>, Fault> {
     if lost > 0 {
         return Err(format!("{lost} pushes were not accepted").into());
     }
-    Ok(vec![Line { what: String::from("pushes, one connection"), unit: "/s", figure: rate, goal: Goal::AtLeast(20_000.0), raw: None }])
+    Ok(vec![Line {
+        what: String::from("pushes, one connection"),
+        unit: "/s",
+        figure: rate,
+        goal: Goal::AtLeast(20_000.0),
+        raw: None,
+    }])
 }
 
 fn push(topic: &Topic) -> Result<Push, Fault> {
     let token = PushToken::new(random::bytes::<32>(&SystemRandom).to_vec())?;
     let apns_id = upper_uuid(random::bytes(&SystemRandom)).to_lowercase();
-    let target = PushTarget { topic: topic.clone(), token, magic: PushMagic::new("6A9F0E9C-0000-4000-8000-000000000000")? };
+    let target =
+        PushTarget { topic: topic.clone(), token, magic: PushMagic::new("6A9F0E9C-0000-4000-8000-000000000000")? };
     Ok(Push { target, expiration_secs: 4_000_000_000, priority: 10, apns_id })
 }

@@ -36,7 +36,8 @@ impl Line {
             Goal::AtLeast(goal) | Goal::AtMost(goal) => Some(goal),
             Goal::None => None,
         };
-        let raw = self.raw.map(|(what, figure)| json!({ "what": what, "figure": figure, "ratio": self.figure / figure }));
+        let raw =
+            self.raw.map(|(what, figure)| json!({ "what": what, "figure": figure, "ratio": self.figure / figure }));
         json!({ "what": self.what, "unit": self.unit, "figure": self.figure, "goal": goal, "met": self.is_met(), "raw": raw })
     }
 

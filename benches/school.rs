@@ -42,14 +42,16 @@ impl School {
         // RSA, as SCEP clients have; one key for all, because only its certificate tells devices apart.
         let key = PrivateKey::generate_rsa(2048)?;
         let (now, spki) = (cx.now(), key.spki_der());
-        let issue = |name: &str| issue_device_identity(&cx.authorities.issuing, &spki, name, "Bench", now, 365, &SystemRandom);
+        let issue =
+            |name: &str| issue_device_identity(&cx.authorities.issuing, &spki, name, "Bench", now, 365, &SystemRandom);
         let sample = issue("sample")?.der().to_vec();
         let mut rows = Vec::with_capacity(enrolled);
         for n in 0..enrolled {
             let udid = upper_uuid(random::bytes(&SystemRandom));
             // Issuing takes a millisecond each; those that never connect only need something of the same size.
             let der = if n < connecting { issue(&udid)?.der().to_vec() } else { sample.clone() };
-            let fingerprint = if n < connecting { cordon::pki::digest::sha256(&der) } else { random::bytes(&SystemRandom) };
+            let fingerprint =
+                if n < connecting { cordon::pki::digest::sha256(&der) } else { random::bytes(&SystemRandom) };
             rows.push((udid, fingerprint, der));
         }
         cx.store.write(|tx| -> Result<(), Error> {
@@ -76,8 +78,11 @@ impl School {
         let cx = open(&self.directory)?;
         let begun = std::time::Instant::now();
         std::thread::scope(|scope| {
-            let senders: Vec<_> = self.devices.iter().map(|device| scope.spawn(|| send(&cx, &device.udid, each))).collect();
-            senders.into_iter().try_for_each(|sender| sender.join().map_err(|_| "a sender panicked")?.map_err(Fault::from))
+            let senders: Vec<_> =
+                self.devices.iter().map(|device| scope.spawn(|| send(&cx, &device.udid, each))).collect();
+            senders
+                .into_iter()
+                .try_for_each(|sender| sender.join().map_err(|_| "a sender panicked")?.map_err(Fault::from))
         })?;
         let rate = (self.devices.len() * each) as f64 / begun.elapsed().as_secs_f64();
         cx.store.close()?;
@@ -87,7 +92,8 @@ impl School {
     /// Acknowledged deliveries in the file, as whoever opens it next will find it.
     pub fn count_acknowledged(&self) -> Result<usize, Fault> {
         let file = rusqlite::Connection::open(self.directory.join("cordon.db"))?;
-        let count: i64 = file.query_row("SELECT count(*) FROM delivery WHERE state = 'Acknowledged'", [], |row| row.get(0))?;
+        let count: i64 =
+            file.query_row("SELECT count(*) FROM delivery WHERE state = 'Acknowledged'", [], |row| row.get(0))?;
         Ok(usize::try_from(count)?)
     }
 }
@@ -99,11 +105,13 @@ pub fn open(directory: &Path) -> Result<Context, Fault> {
 
 fn send(cx: &Context, udid: &str, count: usize) -> Result<(), Error> {
     let actor = Actor::LocalShell { user: String::from("bench") };
-    let queries = ["DeviceName", "OSVersion", "SerialNumber", "ModelName"].map(|q| Value::String(q.to_owned())).to_vec();
+    let queries =
+        ["DeviceName", "OSVersion", "SerialNumber", "ModelName"].map(|q| Value::String(q.to_owned())).to_vec();
     let mut keys = Dictionary::new();
     keys.insert(String::from("Queries"), Value::Array(queries));
     let request_type = String::from("DeviceInformation");
-    let wish = Wish { request_type, keys, user: None, uuid: None, not_before: None, expires_at: None, unchecked: false };
+    let wish =
+        Wish { request_type, keys, user: None, uuid: None, not_before: None, expires_at: None, unchecked: false };
     (0..count).try_for_each(|_| commands::send(cx, &actor, udid, &wish).map(drop))
 }
 

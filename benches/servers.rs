@@ -43,7 +43,9 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cordon"));
         command.arg("--data-dir").arg(&school.directory).args(["--json", "serve"]);
         command.env("CORDON_HOSTNAME", "localhost").env("CORDON_LOG_LEVEL", "error");
-        command.env("CORDON_LISTEN_PEOPLE", ports.people.to_string()).env("CORDON_LISTEN_DEVICES", ports.devices.to_string());
+        command
+            .env("CORDON_LISTEN_PEOPLE", ports.people.to_string())
+            .env("CORDON_LISTEN_DEVICES", ports.devices.to_string());
         // Nobody is there, and nothing may leave this machine.
         command.env("CORDON_APPLE_APNS_URL", "https://127.0.0.1:9");
         Server::start(command, |_| Ok(ports.devices))
@@ -90,7 +92,8 @@ impl Server {
 
     /// Ends it as an administrator does.
     pub fn stop(mut self) -> Result<(), Fault> {
-        let id = i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw).ok_or("no such process")?;
+        let id =
+            i32::try_from(self.process.id()).ok().and_then(rustix::process::Pid::from_raw).ok_or("no such process")?;
         rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
         self.process.wait()?;
         Ok(())
@@ -108,7 +111,8 @@ impl Drop for Server {
 /// The other side of [`Server::lesser`]: serves until stdin ends.
 pub fn serve(kind: &str, directory: &Path) -> Result<(), Fault> {
     let cx = open(directory)?;
-    let founding::TlsIdentity { chain_der: chain, key_pkcs8: key } = founding::tls_identity(&cx, &["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
+    let founding::TlsIdentity { chain_der: chain, key_pkcs8: key } =
+        founding::tls_identity(&cx, &["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
     let tls = server_config(chain, key.expose(), ClientAuth::Optional)?;
     cx.store.close()?;
     let mut out = std::io::stdout();

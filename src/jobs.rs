@@ -29,13 +29,18 @@ pub struct Jobs {
 impl Jobs {
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(cx: Arc<Context>, sender: Arc<dyn PushSender>, hooks: Arc<dyn WebhookSender>) -> std::io::Result<Jobs> {
+    pub fn start(
+        cx: Arc<Context>,
+        sender: Arc<dyn PushSender>,
+        hooks: Arc<dyn WebhookSender>,
+    ) -> std::io::Result<Jobs> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut jobs = Jobs { cx: Arc::clone(&cx), stop: Arc::clone(&stop), threads: Vec::new() };
         let (push_cx, push_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads.push(Builder::new().name(String::from("push")).spawn(move || push(&push_cx, sender, &push_stop))?);
         let (hook_cx, hook_stop) = (Arc::clone(&cx), Arc::clone(&stop));
-        jobs.threads.push(Builder::new().name(String::from("webhooks")).spawn(move || tell(&hook_cx, hooks, &hook_stop))?);
+        jobs.threads
+            .push(Builder::new().name(String::from("webhooks")).spawn(move || tell(&hook_cx, hooks, &hook_stop))?);
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
     }

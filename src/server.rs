@@ -110,8 +110,15 @@ impl Server {
             if address == "off" {
                 return Ok(None);
             }
-            let told = listen::Options { address: address.to_owned(), door, tls, handler: Arc::clone(&front), timeouts: options.timeouts.clone() };
-            let listener = Listener::start(told, &runtime).map_err(|e| Error::internal(format!("cannot listen on {address}: {e}")))?;
+            let told = listen::Options {
+                address: address.to_owned(),
+                door,
+                tls,
+                handler: Arc::clone(&front),
+                timeouts: options.timeouts.clone(),
+            };
+            let listener = Listener::start(told, &runtime)
+                .map_err(|e| Error::internal(format!("cannot listen on {address}: {e}")))?;
             let bound = listener.local_addr();
             listeners.push(listener);
             Ok(Some(bound))
@@ -131,7 +138,19 @@ impl Server {
         pushing::call_everyone_waiting(&cx)?;
         let outbound = Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?;
         let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound)).map_err(Error::internal)?;
-        Ok(Server { cx, listeners, people, devices, proxied, control, socket, socket_moved, jobs, sender, _runtime: runtime })
+        Ok(Server {
+            cx,
+            listeners,
+            people,
+            devices,
+            proxied,
+            control,
+            socket,
+            socket_moved,
+            jobs,
+            sender,
+            _runtime: runtime,
+        })
     }
 
     pub fn context(&self) -> &Arc<Context> {

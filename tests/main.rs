@@ -13,6 +13,6 @@ mod scep;
 mod support;
 mod tidy;
 
+mod custody;
 mod people;
 mod webhooks;
-mod custody;

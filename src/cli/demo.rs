@@ -49,7 +49,8 @@ pub fn run(global: &Global, args: DemoArgs) -> Result<(), Failure> {
     log::start(LogFormat::Text, "error");
     serve::raise_file_limit();
     let stop = serve::stop_signal()?;
-    let directory = tempfile::Builder::new().prefix("cordon-demo-").tempdir().map_err(|e| Failure::new("file", e.to_string()))?;
+    let directory =
+        tempfile::Builder::new().prefix("cordon-demo-").tempdir().map_err(|e| Failure::new("file", e.to_string()))?;
     let demo = Demo::start(directory.path(), args.devices as usize)?;
     let begun = Instant::now();
     let told = demo.play(global.json);
@@ -128,7 +129,12 @@ impl Demo {
         let lines = self.fleet.map(|device| [device.state().device.clone(), device.state().user.clone()]);
         for line in lines.into_iter().flatten().flatten() {
             let receive = receive.clone();
-            self.apns.register(&line.token.0, TOPIC, &line.magic, Arc::new(move |push: Delivered| receive(&push.token, &push.magic)));
+            self.apns.register(
+                &line.token.0,
+                TOPIC,
+                &line.magic,
+                Arc::new(move |push: Delivered| receive(&push.token, &push.magic)),
+            );
         }
     }
 
@@ -157,7 +163,8 @@ impl Demo {
         let bar = bar(milestone, expected, quiet);
         let started = begin();
         // The sleeper misses the stages in between and catches up when it wakes, in the last one.
-        let sleeps = self.plan.sleeper.is_some() && matches!(milestone, Milestone::Informed | Milestone::ProfileInstalled);
+        let sleeps =
+            self.plan.sleeper.is_some() && matches!(milestone, Milestone::Informed | Milestone::ProfileInstalled);
         let enough = if sleeps { expected - 1 } else { expected };
         let mut woken = false;
         let mut done = 0;
@@ -229,7 +236,16 @@ fn keys(milestone: Milestone) -> Dictionary {
     let mut keys = Dictionary::new();
     match milestone {
         Milestone::Informed => {
-            let queries = ["DeviceName", "OSVersion", "BuildVersion", "ModelName", "Model", "ProductName", "SerialNumber", "UDID"];
+            let queries = [
+                "DeviceName",
+                "OSVersion",
+                "BuildVersion",
+                "ModelName",
+                "Model",
+                "ProductName",
+                "SerialNumber",
+                "UDID",
+            ];
             keys.insert(String::from("Queries"), Value::Array(queries.into_iter().map(Value::from).collect()));
         }
         Milestone::ProfileInstalled => {
@@ -245,7 +261,8 @@ fn keys(milestone: Milestone) -> Dictionary {
 
 /// A harmless managed profile: one web clip.
 fn web_clip() -> Vec<u8> {
-    let entry = |pairs: &[(&str, Value)]| -> Dictionary { pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect() };
+    let entry =
+        |pairs: &[(&str, Value)]| -> Dictionary { pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect() };
     let payload = entry(&[
         ("PayloadType", Value::from("com.apple.webClip.managed")),
         ("PayloadVersion", Value::from(1)),
@@ -287,7 +304,8 @@ fn say_stage(milestone: Milestone, done: usize, enough: usize, expected: usize, 
 
 fn report(global: &Global, devices: u32, told: &[Told], seconds: f64, ok: bool) -> Result<(), Failure> {
     if global.json {
-        let stage = |t: &Told| json!({ "name": t.name, "done": t.done, "expected": t.expected, "seconds": rounded(t.seconds) });
+        let stage =
+            |t: &Told| json!({ "name": t.name, "done": t.done, "expected": t.expected, "seconds": rounded(t.seconds) });
         let stages: Vec<_> = told.iter().map(stage).collect();
         let all = json!({ "ok": ok, "devices": devices, "seconds": rounded(seconds), "stages": stages });
         return write_out(&format!("{all}\n"));

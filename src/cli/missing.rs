@@ -81,7 +81,8 @@ fn path(device: &str, verb: &str) -> String {
 }
 
 pub fn lost(api: &dyn Api, args: &LostArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let body = json!({ "message": args.message, "phone": args.phone, "footnote": args.footnote, "missing": args.missing });
+    let body =
+        json!({ "message": args.message, "phone": args.phone, "footnote": args.footnote, "missing": args.missing });
     let marked = api.json(&Call::post_json(path(&args.device, "lost"), &body))?;
     voice.show(&marked, || marked_in_words(&args.device, &marked, args.missing))?;
     for uuid in marked["already_sent"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -159,16 +160,30 @@ mod tests {
     use super::*;
 
     fn marked() -> Fake {
-        Fake::new(|_| (200, json!({"device_id": "d-1", "lost": "lost", "command_uuid": "U-1", "cancelled": ["U-0"], "already_sent": ["U-9"]})))
+        Fake::new(|_| {
+            (
+                200,
+                json!({"device_id": "d-1", "lost": "lost", "command_uuid": "U-1", "cancelled": ["U-0"], "already_sent": ["U-9"]}),
+            )
+        })
     }
 
     #[test]
     fn lost_says_what_was_stopped_and_what_was_not() {
-        let args = LostArgs { device: "C1".into(), message: Some("Call us".into()), phone: None, footnote: None, missing: false };
+        let args = LostArgs {
+            device: "C1".into(),
+            message: Some("Call us".into()),
+            phone: None,
+            footnote: None,
+            missing: false,
+        };
         let fake = marked();
         let (done, out, err) = heard(false, |voice| lost(&fake, &args, voice));
         assert_eq!(done, Ok(()));
-        assert_eq!(out, "C1 is marked lost. Lost Mode is queued as U-1. 1 waiting ClearPasscode command(s) cancelled.\n");
+        assert_eq!(
+            out,
+            "C1 is marked lost. Lost Mode is queued as U-1. 1 waiting ClearPasscode command(s) cancelled.\n"
+        );
         assert!(err.contains("U-9") && err.contains("may be open"), "{err}");
         assert_eq!(fake.last().target, "/api/v1/devices/C1/lost");
     }
@@ -187,7 +202,12 @@ mod tests {
     fn the_last_place_is_shown_without_asking_the_device() {
         let place = json!({"command_uuid": "U-1", "received_at": "2026-11-18T11:57:00Z", "location": {"latitude": 31.5, "longitude": -41.25, "horizontal_accuracy": 65.0}});
         let fake = Fake::new(move |_| (200, place.clone()));
-        let args = LocateArgs { device: "C1".into(), reason: "stolen from room 12".into(), last: true, wait: WaitArgs::default() };
+        let args = LocateArgs {
+            device: "C1".into(),
+            reason: "stolen from room 12".into(),
+            last: true,
+            wait: WaitArgs::default(),
+        };
         let (done, out, _) = heard(false, |voice| locate(&fake, &args, voice));
         assert_eq!(done, Ok(()));
         assert!(out.contains("31.5") && out.contains("-41.25") && out.contains("3 minutes ago"), "{out}");

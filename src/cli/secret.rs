@@ -117,7 +117,13 @@ fn rows(items: &[Value], now: Timestamp) -> String {
         } else if item["withdrawn_at"].is_string() {
             state.push_str(", withdrawn");
         }
-        table.row([cell(item, "kind"), cell(item, "generation"), state, told_field(&item["created_at"], now), cell(item, "command_uuid")]);
+        table.row([
+            cell(item, "kind"),
+            cell(item, "generation"),
+            state,
+            told_field(&item["created_at"], now),
+            cell(item, "command_uuid"),
+        ]);
     }
     table.render()
 }
@@ -132,7 +138,11 @@ fn reveal(api: &dyn Api, args: &RevealArgs, voice: &mut Voice<'_>) -> Result<(),
     voice.show(&shown, || plain(&field(&shown, "value")))?;
     let now = voice.now();
     let kept = told_field(&shown["created_at"], now);
-    voice.advise(&format!("{} generation {}, kept {kept}. That you saw it is in the audit.", cell(&shown, "kind"), cell(&shown, "generation")));
+    voice.advise(&format!(
+        "{} generation {}, kept {kept}. That you saw it is in the audit.",
+        cell(&shown, "kind"),
+        cell(&shown, "generation")
+    ));
     Ok(())
 }
 
@@ -157,7 +167,8 @@ fn requests(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
 }
 
 fn approve(api: &dyn Api, args: &ApproveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let agreed = api.json(&Call::post_json(format!("/api/v1/secret-requests/{}/approve", escape(&args.id)), &json!({})))?;
+    let agreed =
+        api.json(&Call::post_json(format!("/api/v1/secret-requests/{}/approve", escape(&args.id)), &json!({})))?;
     let words = || {
         let [by, kind, device] = ["asked_by", "kind", "device"].map(|key| plain(&cell(&agreed, key)));
         format!("{by} may now see the {kind} of {device}, once, within an hour.")
@@ -168,7 +179,11 @@ fn approve(api: &dyn Api, args: &ApproveArgs, voice: &mut Voice<'_>) -> Result<(
 fn two_person(api: &dyn Api, args: &TwoPersonArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let on = args.rule == Rule::On;
     let rule = api.json(&Call::post_json("/api/v1/secret-rule", &json!({ "two_person": on })))?;
-    let words = if on { "From now on a second person must agree before a secret is shown." } else { "One person's reason is enough again." };
+    let words = if on {
+        "From now on a second person must agree before a secret is shown."
+    } else {
+        "One person's reason is enough again."
+    };
     voice.show(&rule, || words.to_owned())
 }
 
@@ -179,8 +194,15 @@ mod tests {
 
     #[test]
     fn the_value_goes_to_stdout_and_the_rest_to_stderr() {
-        let fake = Fake::new(|_| (200, json!({"kind": "lock-pin", "generation": 2, "created_at": "2026-11-18T11:57:00Z", "value": "123456"})));
-        let args = RevealArgs { device: "C 1".into(), kind: "lock-pin".into(), reason: "locked in room 7".into(), generation: Some(2) };
+        let fake = Fake::new(|_| {
+            (200, json!({"kind": "lock-pin", "generation": 2, "created_at": "2026-11-18T11:57:00Z", "value": "123456"}))
+        });
+        let args = RevealArgs {
+            device: "C 1".into(),
+            kind: "lock-pin".into(),
+            reason: "locked in room 7".into(),
+            generation: Some(2),
+        };
         let (done, out, err) = heard(false, |voice| reveal(&fake, &args, voice));
         assert_eq!((done, out.as_str()), (Ok(()), "123456\n"));
         assert!(err.contains("lock-pin generation 2, kept 3 minutes ago"), "{err}");
@@ -197,7 +219,11 @@ mod tests {
             json!({"kind": "recovery-lock", "generation": 1, "state": state, "has_value": has_value, "created_at": "2026-11-18T11:57:00Z",
                 "withdrawn_at": withdrawn, "command_uuid": "U-1"})
         };
-        let items = [item("pending", true, None), item("confirmed", false, None), item("confirmed", true, Some("2026-11-18T11:57:00Z"))];
+        let items = [
+            item("pending", true, None),
+            item("confirmed", false, None),
+            item("confirmed", true, Some("2026-11-18T11:57:00Z")),
+        ];
         let fake = Fake::new(move |_| (200, json!({"items": items, "next_cursor": null})));
         let (_, out, _) = heard(false, |voice| list(&fake, &ListArgs { device: "C1".into() }, voice));
         for part in ["pending ", "confirmed, cleared", "confirmed, withdrawn", "U-1"] {

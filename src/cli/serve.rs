@@ -70,7 +70,8 @@ fn announce(global: &Global, server: &Server) -> Result<(), Failure> {
         tracing::warn!(socket = %socket.display(), "the data directory's path is too long for a socket, so the control socket is elsewhere");
     }
     let line = if global.json {
-        json!({ "ready": true, "people": urls.people, "devices": urls.devices, "proxied": proxied, "socket": socket }).to_string()
+        json!({ "ready": true, "people": urls.people, "devices": urls.devices, "proxied": proxied, "socket": socket })
+            .to_string()
     } else {
         let named = school::find(server.context())?.organization.is_some();
         let next = if named { "" } else { "; next: cordon setup --organization NAME --hostname NAME" };
@@ -84,7 +85,8 @@ fn announce(global: &Global, server: &Server) -> Result<(), Failure> {
 
 /// A receiver that hears of the first SIGTERM or SIGINT.
 pub(super) fn stop_signal() -> Result<std::sync::mpsc::Receiver<()>, Failure> {
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).map_err(|e| Failure::new("signals", e.to_string()))?;
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT]).map_err(|e| Failure::new("signals", e.to_string()))?;
     let (told, stop) = std::sync::mpsc::channel();
     std::thread::Builder::new()
         .name(String::from("signals"))

@@ -34,7 +34,8 @@ const UID_HEADER: &str = "cordon-uid";
 /// `DATA_DIR/cordon.sock`, else `cordon-<hash>.sock` in `XDG_RUNTIME_DIR` or the temporary directory.
 pub fn socket_path(data_dir: &Path) -> (PathBuf, bool) {
     // Server and client may name the directory differently; its real path is one.
-    let real = fs::canonicalize(data_dir).or_else(|_| std::path::absolute(data_dir)).unwrap_or_else(|_| data_dir.to_owned());
+    let real =
+        fs::canonicalize(data_dir).or_else(|_| std::path::absolute(data_dir)).unwrap_or_else(|_| data_dir.to_owned());
     let usual = real.join("cordon.sock");
     if usual.as_os_str().len() <= MAX_SOCKET_PATH {
         return (usual, false);
@@ -69,11 +70,14 @@ impl Control {
     pub fn start(path: &Path, handler: Arc<dyn Handler>) -> io::Result<Control> {
         let listener = bind(path)?;
         let server = Mutex::new(Some(Arc::new(open(&listener)?)));
-        let inner = Arc::new(Inner { path: path.to_owned(), listener, server, handler, stopping: AtomicBool::new(false) });
+        let inner =
+            Arc::new(Inner { path: path.to_owned(), listener, server, handler, stopping: AtomicBool::new(false) });
         let mut control = Control { inner, workers: Vec::with_capacity(WORKERS) };
         for _ in 0..WORKERS {
             let inner = Arc::clone(&control.inner);
-            control.workers.push(std::thread::Builder::new().name("cordon-control".into()).spawn(move || inner.work())?);
+            control
+                .workers
+                .push(std::thread::Builder::new().name("cordon-control".into()).spawn(move || inner.work())?);
         }
         Ok(control)
     }
@@ -205,8 +209,15 @@ fn answer(handler: &dyn Handler, mut request: tiny_http::Request) {
         Response::text(500, "internal error\n")
     });
     let length = response.body.len();
-    let headers = response.headers.iter().filter_map(|(n, v)| tiny_http::Header::from_bytes(n.as_bytes(), v.as_bytes()).ok());
-    let out = tiny_http::Response::new(response.status.into(), headers.collect(), io::Cursor::new(response.body), Some(length), None);
+    let headers =
+        response.headers.iter().filter_map(|(n, v)| tiny_http::Header::from_bytes(n.as_bytes(), v.as_bytes()).ok());
+    let out = tiny_http::Response::new(
+        response.status.into(),
+        headers.collect(),
+        io::Cursor::new(response.body),
+        Some(length),
+        None,
+    );
     // The caller may have gone; that is its own affair.
     let _ = request.respond(out.with_chunked_threshold(usize::MAX));
 }
@@ -215,7 +226,8 @@ fn receive(handler: &dyn Handler, request: &mut tiny_http::Request) -> Result<Re
     let bad = |why: &str| Response::text(400, format!("{why}\n"));
     let mut headers = HeaderMap::new();
     for header in request.headers() {
-        let name = HeaderName::from_bytes(header.field.as_str().as_str().as_bytes()).map_err(|_| bad("bad header name"))?;
+        let name =
+            HeaderName::from_bytes(header.field.as_str().as_str().as_bytes()).map_err(|_| bad("bad header name"))?;
         let value = HeaderValue::from_bytes(header.value.as_str().as_bytes()).map_err(|_| bad("bad header value"))?;
         headers.append(name, value);
     }
@@ -272,7 +284,8 @@ mod tests {
             assert_ne!(request.path, "/panic");
             let Remote::Local { uid } = request.remote else { panic!("not local") };
             let Body { bytes, oversized } = request.body;
-            let text = format!("{} {} {:?} {uid:?} {} {oversized}", request.method, request.path, request.query, bytes.len());
+            let text =
+                format!("{} {} {:?} {uid:?} {} {oversized}", request.method, request.path, request.query, bytes.len());
             Response::text(201, text).with_header("x-door", format!("{:?}", request.door))
         }
     }

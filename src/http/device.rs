@@ -25,7 +25,9 @@ const FORWARDED: [&str; 2] = ["client-cert", "x-ssl-client-cert"];
 /// Whether the head alone offers something that may identify the sender; decides how much body is read.
 pub fn may_be_identified(head: &Head<'_>) -> bool {
     let named = |name: &str| head.headers.contains_key(name);
-    head.peer_certificate.is_some() || named(SIGNATURE) || (head.door == Door::Proxied && FORWARDED.iter().any(|name| named(name)))
+    head.peer_certificate.is_some()
+        || named(SIGNATURE)
+        || (head.door == Door::Proxied && FORWARDED.iter().any(|name| named(name)))
 }
 
 /// One request of a device.
@@ -129,7 +131,11 @@ fn forwarded(request: &Request, trusted: &[IpAddr]) -> Result<Option<Vec<u8>>, &
     }
     if request.headers.contains_key(FORWARDED[0]) {
         let value = request.header(FORWARDED[0]).ok_or("Client-Cert is given twice or is not text")?;
-        let inner = value.trim().strip_prefix(':').and_then(|v| v.strip_suffix(':')).ok_or("Client-Cert is not of the form :base64:")?;
+        let inner = value
+            .trim()
+            .strip_prefix(':')
+            .and_then(|v| v.strip_suffix(':'))
+            .ok_or("Client-Cert is not of the form :base64:")?;
         let der = base64::prelude::BASE64_STANDARD.decode(inner).map_err(|_| "Client-Cert is not base64")?;
         return Ok(Some(der));
     }
@@ -141,7 +147,8 @@ fn forwarded(request: &Request, trusted: &[IpAddr]) -> Result<Option<Vec<u8>>, &
         let value = request.header(FORWARDED[1]).ok_or("X-SSL-Client-Cert is given twice or is not text")?;
         let pem = super::query::percent_decode(value).ok_or("X-SSL-Client-Cert is not URL-escaped")?;
         let pem = String::from_utf8(pem).map_err(|_| "X-SSL-Client-Cert is not text")?;
-        let certificate = Certificate::parse_pem(&pem).map_err(|_| "X-SSL-Client-Cert is not a certificate in PEM form")?;
+        let certificate =
+            Certificate::parse_pem(&pem).map_err(|_| "X-SSL-Client-Cert is not a certificate in PEM form")?;
         return Ok(Some(certificate.der().to_vec()));
     }
     Ok(None)

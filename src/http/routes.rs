@@ -2,7 +2,9 @@
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
 use super::{api, device, scep};
-use crate::base::limits::{MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY};
+use crate::base::limits::{
+    MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
+};
 use crate::service::Context;
 use crate::service::ports::PushSender;
 use std::net::IpAddr;
@@ -62,7 +64,9 @@ impl Handler for Front {
     fn body_limit(&self, head: &Head<'_>) -> BodyLimit {
         match room(head.door, head.path) {
             // Only somebody who can be identified may make us read more than a check-in.
-            Room::Device if head.path == COMMAND && device::may_be_identified(head) => BodyLimit::tolerant(MAX_RESULT_BODY, MAX_DRAINED_BODY),
+            Room::Device if head.path == COMMAND && device::may_be_identified(head) => {
+                BodyLimit::tolerant(MAX_RESULT_BODY, MAX_DRAINED_BODY)
+            }
             Room::Device => BodyLimit::at_most(MAX_CHECKIN_BODY),
             Room::Scep => BodyLimit::at_most(MAX_SCEP_BODY),
             Room::Api => BodyLimit::at_most(MAX_API_BODY),

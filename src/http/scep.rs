@@ -21,7 +21,9 @@ pub fn handle(cx: &Context, request: &Request) -> Response {
             Some(message) => operate(cx, request, &message),
             None => Response::text(400, "The message is not base64.\n"),
         },
-        (&Method::GET | &Method::POST, _) => Response::text(400, "The operation is not one of GetCACaps, GetCACert and PKIOperation.\n"),
+        (&Method::GET | &Method::POST, _) => {
+            Response::text(400, "The operation is not one of GetCACaps, GetCACert and PKIOperation.\n")
+        }
         _ => {
             let mut response = Response::text(405, "SCEP uses GET and POST.\n");
             response.headers.push(("allow", String::from("GET, POST")));

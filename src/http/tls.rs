@@ -4,7 +4,9 @@
 //! possession of its key, and chain, dates, revocation and binding belong to `http::device`.
 
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
@@ -26,7 +28,11 @@ pub enum ClientAuth {
 ///
 /// # Errors
 /// An empty or unreadable chain, an unreadable key, or a key that does not belong to the leaf.
-pub fn server_config(chain_der: Vec<Vec<u8>>, key_pkcs8: &[u8], client_auth: ClientAuth) -> Result<Arc<ServerConfig>, Error> {
+pub fn server_config(
+    chain_der: Vec<Vec<u8>>,
+    key_pkcs8: &[u8],
+    client_auth: ClientAuth,
+) -> Result<Arc<ServerConfig>, Error> {
     if chain_der.is_empty() {
         return Err(Error::General("the certificate chain is empty".into()));
     }
@@ -48,7 +54,8 @@ pub fn server_config(chain_der: Vec<Vec<u8>>, key_pkcs8: &[u8], client_auth: Cli
 }
 
 fn builder(provider: Arc<CryptoProvider>) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, Error> {
-    ServerConfig::builder_with_provider(provider).with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
 }
 
 /// The configuration that new connections get; replaced without a restart when the certificate changes.
@@ -89,7 +96,12 @@ impl ClientCertVerifier for PossessionOnly {
         &[]
     }
 
-    fn verify_client_cert(&self, _: &CertificateDer<'_>, _: &[CertificateDer<'_>], _: UnixTime) -> Result<ClientCertVerified, Error> {
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
         Ok(ClientCertVerified::assertion())
     }
 

@@ -277,7 +277,8 @@ mod tests {
         ] {
             assert_eq!(read(tag, text).as_deref(), Ok(wanted), "{text}");
         }
-        for bad in ["", "Z", "7001010000", "70010100000aZ", "701301000000Z", "700101000000000000Z", "700101000000+0100"] {
+        for bad in ["", "Z", "7001010000", "70010100000aZ", "701301000000Z", "700101000000000000Z", "700101000000+0100"]
+        {
             assert_eq!(read(0x17, bad), Err(Malformed), "{bad}");
         }
         assert!(read(0x18, "99991231235959Z").is_ok());

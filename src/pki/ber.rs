@@ -196,7 +196,10 @@ pub(super) mod tests {
             any::<[u8; 3]>().prop_map(|bytes| asn1::integer(&bytes)),
         ];
         leaf.prop_recursive(6, 64, 5, |inner| {
-            (prop_oneof![Just(asn1::SEQUENCE), Just(asn1::SET), Just(asn1::context(0))], proptest::collection::vec(inner, 0..5))
+            (
+                prop_oneof![Just(asn1::SEQUENCE), Just(asn1::SET), Just(asn1::context(0))],
+                proptest::collection::vec(inner, 0..5),
+            )
                 .prop_map(|(tag, parts)| asn1::element(tag, &parts.iter().map(Vec::as_slice).collect::<Vec<_>>()))
         })
     }

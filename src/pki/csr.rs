@@ -117,7 +117,8 @@ fn challenge(attributes: Reader<'_>) -> Result<Option<Secret<String>>, Malformed
 /// # Panics
 /// If this machine cannot sign at all (no memory, no randomness).
 pub fn create(key: &PrivateKey, subject: &[(&str, &str)], challenge: Option<&str>) -> Vec<u8> {
-    let subject: Vec<_> = subject.iter().filter_map(|(kind, value)| Some((name::attribute_type(kind)?, *value))).collect();
+    let subject: Vec<_> =
+        subject.iter().filter_map(|(kind, value)| Some((name::attribute_type(kind)?, *value))).collect();
     let attributes = challenge.map_or_else(Vec::new, |text| {
         let tag = if text.bytes().all(is_printable) { asn1::PRINTABLE } else { asn1::UTF8 };
         cms::attribute(&oids::CHALLENGE_PASSWORD, &asn1::element(tag, &[text.as_bytes()]))
@@ -147,7 +148,11 @@ mod tests {
     fn round_trips() {
         for key in [RSA.clone(), PrivateKey::generate_ec_p256().unwrap()] {
             for challenge in [None, Some("plain-123"), Some("möglich_*"), Some("")] {
-                let der = create(&key, &[("C", "DE"), ("CN", "device"), ("emailAddress", "a@b.c"), ("nonsense", "x")], challenge);
+                let der = create(
+                    &key,
+                    &[("C", "DE"), ("CN", "device"), ("emailAddress", "a@b.c"), ("nonsense", "x")],
+                    challenge,
+                );
                 let csr = Csr::parse(&der).unwrap();
                 assert_eq!(csr.spki_der(), key.spki_der());
                 assert_eq!(csr.subject_common_name().as_deref(), Some("device"));
@@ -202,8 +207,11 @@ mod tests {
 
     #[test]
     fn signed_with_another_key() {
-        let info =
-            asn1::sequence(&[&asn1::integer(&[0]), &name::build(&[]), &PrivateKey::generate_ec_p256().unwrap().spki_der()]);
+        let info = asn1::sequence(&[
+            &asn1::integer(&[0]),
+            &name::build(&[]),
+            &PrivateKey::generate_ec_p256().unwrap().spki_der(),
+        ]);
         let der = templates::sign(&info, &RSA.signature_algorithm(DigestKind::Sha256), &RSA).unwrap();
         assert_eq!(Csr::parse(&der).unwrap_err(), CsrError::BadSignature);
         assert_eq!(Csr::parse(b"").unwrap_err(), CsrError::Malformed);

@@ -72,7 +72,10 @@ mod tests {
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
         );
         // RFC 2202 test case 2.
-        assert_eq!(hex::encode(hmac_sha1(b"Jefe", b"what do ya want for nothing?")), "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79");
+        assert_eq!(
+            hex::encode(hmac_sha1(b"Jefe", b"what do ya want for nothing?")),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
+        );
         for (kind, length) in
             [(DigestKind::Sha1, 20), (DigestKind::Sha256, 32), (DigestKind::Sha384, 48), (DigestKind::Sha512, 64)]
         {

@@ -8,7 +8,9 @@ use super::oids;
 use crate::base::secret::Secret;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeySize, Pkcs1PrivateDecryptingKey, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey};
+use aws_lc_rs::rsa::{
+    KeySize, Pkcs1PrivateDecryptingKey, Pkcs1PublicEncryptingKey, PrivateDecryptingKey, PublicEncryptingKey,
+};
 use aws_lc_rs::signature::{self as sig, EcdsaKeyPair, KeyPair, RsaKeyPair};
 use std::sync::Arc;
 use zeroize::Zeroize;
@@ -118,7 +120,9 @@ impl PrivateKey {
                     let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyError::NotAKey)?;
                     Self::from_pkcs8_der(pkcs8.as_ref())
                 }),
-                "EC PRIVATE KEY" => sec1_to_pkcs8(&der).map_err(|_| KeyError::NotAKey).and_then(|der| Self::from_pkcs8_der(&der)),
+                "EC PRIVATE KEY" => {
+                    sec1_to_pkcs8(&der).map_err(|_| KeyError::NotAKey).and_then(|der| Self::from_pkcs8_der(&der))
+                }
                 _ => continue,
             };
             der.zeroize();
@@ -173,7 +177,9 @@ impl PrivateKey {
                 Ok(signature)
             }
             Kind::Ec { .. } if digest != self.preferred_digest() => Err(KeyError::Digest),
-            Kind::Ec { signer, .. } => Ok(signer.sign(&random, message).map_err(|_| KeyError::Failed)?.as_ref().to_vec()),
+            Kind::Ec { signer, .. } => {
+                Ok(signer.sign(&random, message).map_err(|_| KeyError::Failed)?.as_ref().to_vec())
+            }
         }
     }
 
@@ -365,7 +371,9 @@ pub(super) mod tests {
     #[test]
     fn reads_traditional_pem() {
         // The inner PKCS#1 and SEC 1 forms, dug out of PKCS#8.
-        for (key, label) in [(RSA.clone(), "RSA PRIVATE KEY"), (PrivateKey::generate_ec_p256().unwrap(), "EC PRIVATE KEY")] {
+        for (key, label) in
+            [(RSA.clone(), "RSA PRIVATE KEY"), (PrivateKey::generate_ec_p256().unwrap(), "EC PRIVATE KEY")]
+        {
             let pkcs8 = key.to_pkcs8_der();
             let mut inside = Reader::only(pkcs8.expose(), SEQUENCE).unwrap().inside();
             inside.any().unwrap();

@@ -35,7 +35,10 @@ pub(super) fn build(attributes: &[(Oid, &str)]) -> Vec<u8> {
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(oid, value)| {
-            asn1::element(SET, &[&asn1::sequence(&[&asn1::oid(oid), &asn1::element(string_tag(oid), &[value.as_bytes()])])])
+            asn1::element(
+                SET,
+                &[&asn1::sequence(&[&asn1::oid(oid), &asn1::element(string_tag(oid), &[value.as_bytes()])])],
+            )
         })
         .collect();
     asn1::sequence(&rdns.iter().map(Vec::as_slice).collect::<Vec<_>>())
@@ -76,7 +79,8 @@ pub(super) fn to_text(name: &[u8]) -> Result<String, Malformed> {
             let kind = pair.expect(asn1::OID)?;
             let value = pair.any()?;
             let kind = Oid::from_bytes(kind.value).map_err(|_| Malformed)?.to_string();
-            let kind = SHORT.iter().find(|(_, dotted)| *dotted == kind).map_or(kind.as_str(), |(short, _)| short).to_owned();
+            let kind =
+                SHORT.iter().find(|(_, dotted)| *dotted == kind).map_or(kind.as_str(), |(short, _)| short).to_owned();
             let value = asn1::text(&value).map_or_else(|| format!("#{}", hex::encode(value.raw)), |text| escape(&text));
             pairs.push(format!("{kind}={value}"));
         }

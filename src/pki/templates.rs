@@ -60,8 +60,9 @@ pub fn new_root(organization: &str, now: Timestamp, random: &dyn Random) -> Auth
         not_after: now.plus(20 * YEAR),
         extensions: ca_extensions(1, &[KeyUsage::KeyCertSign, KeyUsage::CrlSign]),
     };
-    let certificate =
-        draft.sign(&Issuer { name: &subject, key_id: key_id(&spki), key: &key, not_after: None }, now, random).expect(NO_KEYS);
+    let certificate = draft
+        .sign(&Issuer { name: &subject, key_id: key_id(&spki), key: &key, not_after: None }, now, random)
+        .expect(NO_KEYS);
     Authority { certificate, key }
 }
 
@@ -75,8 +76,12 @@ pub fn new_issuing_ca(root: &Authority, organization: &str, now: Timestamp, rand
     let key = PrivateKey::generate_rsa(2048).expect(NO_KEYS);
     let subject = subject(&format!("{} Device CA", or_cordon(organization)), organization);
     let usages = [KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment, KeyUsage::KeyCertSign, KeyUsage::CrlSign];
-    let draft =
-        Draft { subject: &subject, spki: &key.spki_der(), not_after: now.plus(10 * YEAR), extensions: ca_extensions(0, &usages) };
+    let draft = Draft {
+        subject: &subject,
+        spki: &key.spki_der(),
+        not_after: now.plus(10 * YEAR),
+        extensions: ca_extensions(0, &usages),
+    };
     Authority { certificate: draft.sign(&Issuer::of(root), now, random).expect(NO_KEYS), key }
 }
 
@@ -327,7 +332,8 @@ fn leaf_extensions(spki: &[u8], purpose: Option<&Oid>) -> Result<Vec<Vec<u8>>, I
         PublicKey::P384(point) if point.len() == 97 => &[KeyUsage::DigitalSignature],
         PublicKey::P256(_) | PublicKey::P384(_) => return Err(IssueError::UnsuitableKey),
     };
-    let mut extensions = vec![extension(&oids::BASIC_CONSTRAINTS, Critical::Yes, &asn1::sequence(&[])), key_usage(usages)];
+    let mut extensions =
+        vec![extension(&oids::BASIC_CONSTRAINTS, Critical::Yes, &asn1::sequence(&[])), key_usage(usages)];
     if let Some(purpose) = purpose {
         extensions.push(extension(&oids::EXTENDED_KEY_USAGE, Critical::No, &asn1::sequence(&[&asn1::oid(purpose)])));
     }
@@ -366,7 +372,8 @@ pub(super) mod tests {
 
     #[test]
     fn device_identity() {
-        let cert = issue_device_identity(&CA, &RSA.spki_der(), "E-1", "Example School", NOW, 365, &SystemRandom).unwrap();
+        let cert =
+            issue_device_identity(&CA, &RSA.spki_der(), "E-1", "Example School", NOW, 365, &SystemRandom).unwrap();
         assert!(cert.issued_by(&CA.certificate) && cert.key_matches(&RSA) && !cert.is_ca());
         assert!(cert.has_extended_key_usage("1.3.6.1.5.5.7.3.2") && !cert.has_extended_key_usage("1.3.6.1.5.5.7.3.1"));
         assert!(cert.key_usage(KeyUsage::KeyEncipherment) && !cert.key_usage(KeyUsage::KeyCertSign));
@@ -397,7 +404,10 @@ pub(super) mod tests {
         assert!(cert.has_extended_key_usage("1.3.6.1.5.5.7.3.1"));
         assert_eq!(cert.subject_common_name().as_deref(), Some("mdm.example.org"));
         let san = cert.extension("2.5.29.17").unwrap();
-        assert_eq!(san, [b"\x30\x29\x82\x0fmdm.example.org\x87\x04\x7f\0\0\x01\x87\x10".as_slice(), &[0; 15], &[1]].concat());
+        assert_eq!(
+            san,
+            [b"\x30\x29\x82\x0fmdm.example.org\x87\x04\x7f\0\0\x01\x87\x10".as_slice(), &[0; 15], &[1]].concat()
+        );
     }
 
     #[test]
@@ -408,7 +418,11 @@ pub(super) mod tests {
             let tbs = outer.any().unwrap();
             outer.any().unwrap();
             let signature = outer.any().unwrap();
-            assert!(CA.certificate.verify_digest(digest::DigestKind::Sha256, tbs.raw, asn1::whole_bits(&signature).unwrap()));
+            assert!(CA.certificate.verify_digest(
+                digest::DigestKind::Sha256,
+                tbs.raw,
+                asn1::whole_bits(&signature).unwrap()
+            ));
             assert_eq!(tbs.raw.windows(4).any(|w| w == [2, 2, 0x40, 1]), !list.is_empty());
         }
     }

@@ -270,7 +270,8 @@ impl Extensions {
                 found.key_usage = Some(byte(1) << 8 | byte(2));
             } else if kind.is_oid(&oids::EXTENDED_KEY_USAGE) {
                 let usages = Reader::only(value, SEQUENCE)?.inside().each();
-                let texts = usages.map(|one| Oid::from_bytes(one?.value).map(|oid| oid.to_string()).map_err(|_| Malformed));
+                let texts =
+                    usages.map(|one| Oid::from_bytes(one?.value).map(|oid| oid.to_string()).map_err(|_| Malformed));
                 found.extended_key_usage = Some(texts.collect::<Result<_, _>>()?);
             } else if kind.is_oid(&oids::SUBJECT_KEY_ID) {
                 found.subject_key_id = Some(Reader::only(value, OCTET_STRING)?.value.to_vec());
@@ -301,7 +302,10 @@ mod tests {
         assert_eq!(device.serial_hex(), "1");
         assert_eq!(ca.serial_hex(), "17");
         assert_eq!(device.not_after().to_string()[..10], *"2014-04-16");
-        assert_eq!(hex::encode_upper(device.fingerprint()), "76F27D00E1333BC88DE0E2916C38C9A7F2B75774C25A794C092A80E3C4C66CCE");
+        assert_eq!(
+            hex::encode_upper(device.fingerprint()),
+            "76F27D00E1333BC88DE0E2916C38C9A7F2B75774C25A794C092A80E3C4C66CCE"
+        );
         assert!(device.is_ca() && device.key_usage(KeyUsage::KeyCertSign));
         assert!(matches!(PublicKey::parse(device.spki_der()).ok().unwrap(), PublicKey::Rsa { bits: 1024, .. }));
     }

@@ -61,7 +61,9 @@ fn dates(bytes: &[u8]) -> Result<(), PlistError> {
         if !named_date(rest) {
             continue;
         }
-        let text = rest.strip_prefix(b"date>").and_then(|text| text.iter().position(|b| *b == b'<').map(|end| text.split_at(end)));
+        let text = rest
+            .strip_prefix(b"date>")
+            .and_then(|text| text.iter().position(|b| *b == b'<').map(|end| text.split_at(end)));
         if !text.is_some_and(|(text, after)| text.ends_with(b"Z") && after.starts_with(b"</date>")) {
             return Err(fault("", Fault::Syntax));
         }

@@ -173,10 +173,16 @@ impl Dict {
     }
 
     /// A string field parsed as an id of `base::ids`; an empty string counts as absent, as devices send both.
-    pub fn find_id<T: std::str::FromStr<Err = crate::base::ids::BadId>>(&self, key: &str) -> Result<Option<T>, PlistError> {
+    pub fn find_id<T: std::str::FromStr<Err = crate::base::ids::BadId>>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, PlistError> {
         match self.find_string(key)? {
             None | Some("") => Ok(None),
-            Some(text) => text.parse().map(Some).map_err(|bad: crate::base::ids::BadId| fault(self.at(key), Fault::BadId(bad.why))),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|bad: crate::base::ids::BadId| fault(self.at(key), Fault::BadId(bad.why))),
         }
     }
 }
@@ -213,7 +219,10 @@ mod tests {
         assert_eq!(fault_of(&doc(&"<array>".repeat(100_000))), Fault::TooDeep);
         assert_eq!(fault_of(&doc("<array></array>")), Fault::NotDict);
         assert_eq!(fault_of(&doc("<dict><key>A</key>")), Fault::Syntax);
-        assert_eq!(fault_of(b"<?xml version=\"1.0\"?><!DOCTYPE plist [<!ENTITY a \"b\">]><plist><dict/></plist>"), Fault::Doctype);
+        assert_eq!(
+            fault_of(b"<?xml version=\"1.0\"?><!DOCTYPE plist [<!ENTITY a \"b\">]><plist><dict/></plist>"),
+            Fault::Doctype
+        );
         assert_eq!(fault_of(b"<html></html>"), Fault::Syntax);
         assert_eq!(fault_of(&doc("<dict><key>A</key><string>&evil;</string></dict>")), Fault::Syntax);
     }

@@ -20,7 +20,14 @@ pub struct Verdict {
 }
 
 /// Appends a row inside the caller's transaction. `detail` must not hold a secret.
-pub fn record(tx: &Tx<'_>, actor: &Actor, verb: &str, subject: Option<&str>, detail: Option<Value>, now: Timestamp) -> Result<(), Error> {
+pub fn record(
+    tx: &Tx<'_>,
+    actor: &Actor,
+    verb: &str,
+    subject: Option<&str>,
+    detail: Option<Value>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let name = actor.name();
     let detail = detail.map(|d| d.to_string());
     let row = NewAudit { at: now, actor: &name, verb, subject, detail: detail.as_deref() };

@@ -76,7 +76,9 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
     let Some(password) = csr.challenge_password() else { return refuse("no challenge in the request") };
     let hash = sha256(password.expose().as_bytes());
     let now = cx.now();
-    let Some(challenge) = cx.store.read(|db| db.find_challenge(&hash))? else { return refuse("the challenge is wrong") };
+    let Some(challenge) = cx.store.read(|db| db.find_challenge(&hash))? else {
+        return refuse("the challenge is wrong");
+    };
     if challenge.consumed.is_some() {
         return repeat(cx, request, csr, &challenge, now);
     }
@@ -125,7 +127,13 @@ impl From<crate::store::StoreError> for Race {
 }
 
 /// A consumed challenge answers only the transaction and key that consumed it, with the same certificate.
-fn repeat(cx: &Context, request: &Request, csr: &Csr, challenge: &ChallengeRow, now: Timestamp) -> Result<Decided, Error> {
+fn repeat(
+    cx: &Context,
+    request: &Request,
+    csr: &Csr,
+    challenge: &ChallengeRow,
+    now: Timestamp,
+) -> Result<Decided, Error> {
     let refused = Ok(Err((FailInfo::BadRequest, "the challenge was used before")));
     let Some(used) = &challenge.consumed else { return refused };
     let same = used.transaction_id == request.transaction_id.as_str() && used.key_hash == csr.public_key_hash();
@@ -181,8 +189,15 @@ fn poll(cx: &Context, request: &Request) -> Result<Decided, Error> {
 fn issue(cx: &Context, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
     let organization = school::organization(cx)?;
     let name = format!("Cordon device {}", crate::base::ids::short_code(&cx.random_bytes::<10>()));
-    let issued =
-        templates::issue_device_identity(&cx.authorities.issuing, csr.spki_der(), &name, &organization, now, IDENTITY_DAYS, &*cx.random);
+    let issued = templates::issue_device_identity(
+        &cx.authorities.issuing,
+        csr.spki_der(),
+        &name,
+        &organization,
+        now,
+        IDENTITY_DAYS,
+        &*cx.random,
+    );
     Ok(issued.map_err(|e| {
         tracing::warn!(error = %e, "no identity can be issued for this key");
         (FailInfo::BadAlg, "the key is of a kind or size that is not accepted")

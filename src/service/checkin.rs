@@ -85,10 +85,17 @@ pub(super) fn unenroll(device: Option<&DeviceRow>) -> Outcome {
 }
 
 /// Makes a user's channel under its device.
-pub(super) fn create_user_channel(tx: &Tx<'_>, parent: &EnrollmentRow, from: &Sender, now: Timestamp) -> Result<i64, Error> {
+pub(super) fn create_user_channel(
+    tx: &Tx<'_>,
+    parent: &EnrollmentRow,
+    from: &Sender,
+    now: Timestamp,
+) -> Result<i64, Error> {
     let (udid, user_enrollment_id) = device_ids(from);
     let user_id = match &from.channel {
-        crate::protocol::sender::Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => Some(id.as_str()),
+        crate::protocol::sender::Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => {
+            Some(id.as_str())
+        }
         _ => None,
     };
     let id = from.enrollment_id();
@@ -139,13 +146,21 @@ impl Visit<'_, '_> {
             return Ok(refuse(self.peer, self.checkin, "the Topic is not one of this server's"));
         }
         let device_channel = self.tx.find_enrollment(from.device_enrollment_id().as_str())?;
-        let channel = if from.is_user() { self.tx.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
+        let channel = if from.is_user() {
+            self.tx.find_enrollment(from.enrollment_id().as_str())?
+        } else {
+            device_channel.clone()
+        };
         let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
         let fact = binding_fact(&self.identity, device_channel.as_ref().map(|d| d.id));
         let known = device_channel.as_ref().map(known);
         let step = lifecycle::next(known.as_ref(), speaker, event(&self.checkin.message), fact);
 
-        let mut rows = Rows { device_channel: device_channel.as_ref().map(|d| d.id), channel: channel.as_ref().map(|c| c.id), device: None };
+        let mut rows = Rows {
+            device_channel: device_channel.as_ref().map(|d| d.id),
+            channel: channel.as_ref().map(|c| c.id),
+            device: None,
+        };
         rows.device = device_channel.as_ref().map(|d| d.device);
         for effect in &step.effects {
             self.apply(*effect, &mut rows, device_channel.as_ref())?;
@@ -176,7 +191,9 @@ impl Visit<'_, '_> {
         if let Effect::StartGeneration(generation) = effect {
             return self.start_generation(generation, rows, before);
         }
-        let Some(device_channel) = rows.device_channel else { return Err(Error::internal("an effect without a device")) };
+        let Some(device_channel) = rows.device_channel else {
+            return Err(Error::internal("an effect without a device"));
+        };
         match effect {
             Effect::StartGeneration(_) => {}
             Effect::MarkStarted | Effect::DisablePush => {
@@ -196,7 +213,9 @@ impl Visit<'_, '_> {
             Effect::MarkActive { .. } => {}
             Effect::BindPending => self.bind(device_channel, BindingState::Pending)?,
             Effect::PromoteBinding => self.bind(device_channel, BindingState::Current)?,
-            Effect::RetireOthers => tx.retire_other_bindings(&self.identity.certificate.fingerprint, device_channel, now)?,
+            Effect::RetireOthers => {
+                tx.retire_other_bindings(&self.identity.certificate.fingerprint, device_channel, now)?
+            }
             Effect::MarkGone => tx.mark_gone(device_channel, now)?,
             Effect::StoreBootstrapToken => {
                 if let Message::SetBootstrapToken { token: Some(token), .. } = &self.checkin.message {
@@ -241,7 +260,9 @@ impl Visit<'_, '_> {
 
     /// The device and its channel exist from here on, under a new generation.
     fn start_generation(&self, generation: i64, rows: &mut Rows, before: Option<&EnrollmentRow>) -> Result<(), Error> {
-        let Message::Authenticate(said) = &self.checkin.message else { return Err(Error::internal("a generation without Authenticate")) };
+        let Message::Authenticate(said) = &self.checkin.message else {
+            return Err(Error::internal("a generation without Authenticate"));
+        };
         let device = self.device_of(said, before)?;
         let row = match before {
             Some(before) => {
@@ -286,7 +307,9 @@ impl Visit<'_, '_> {
     }
 
     fn store_target(&self, rows: &Rows) -> Result<(), Error> {
-        let Message::TokenUpdate(update) = &self.checkin.message else { return Err(Error::internal("a target without TokenUpdate")) };
+        let Message::TokenUpdate(update) = &self.checkin.message else {
+            return Err(Error::internal("a target without TokenUpdate"));
+        };
         let Some(channel) = rows.channel else { return Err(Error::internal("a target without a channel")) };
         self.tx.activate(channel, &update.target, update.awaiting_configuration, update.not_on_console, self.now)?;
         let names = &self.checkin.from.names;

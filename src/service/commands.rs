@@ -9,11 +9,13 @@ use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
-use crate::protocol::lifecycle::State;
-use crate::protocol::queue::DeliveryState;
 use crate::protocol::catalogue::{self, Certainty, Finding, Problem};
 use crate::protocol::command;
-use crate::store::{CommandFilter, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx};
+use crate::protocol::lifecycle::State;
+use crate::protocol::queue::DeliveryState;
+use crate::store::{
+    CommandFilter, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx,
+};
 use serde_json::json;
 
 /// Commands that erase, lock out or remove: they need the right to destroy.
@@ -97,7 +99,13 @@ pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<Co
 /// # Errors
 /// `Invalid` with the key that is wrong or the statement that is missing; `NotFound`; `Conflict` for a device that cannot be
 /// commanded, or whose passcode must not be cleared.
-pub fn send_stating(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
+pub fn send_stating(
+    cx: &Context,
+    actor: &Actor,
+    device: &str,
+    wish: &Wish,
+    stated: &Stated,
+) -> Result<CommandView, Error> {
     actor.require(needed(&wish.request_type))?;
     let found = devices::find(cx, device)?;
     let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
@@ -138,7 +146,12 @@ fn needed(request_type: &str) -> Permission {
 ///
 /// # Errors
 /// `Invalid` for one that is too large.
-pub(super) fn ready(cx: &Context, uuid: Option<CommandUuid>, request_type: &str, keys: Dictionary) -> Result<Ready, Error> {
+pub(super) fn ready(
+    cx: &Context,
+    uuid: Option<CommandUuid>,
+    request_type: &str,
+    keys: Dictionary,
+) -> Result<Ready, Error> {
     let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
     let plist = command::encode(&uuid, request_type, &keys);
     if plist.len() > MAX_COMMAND {
@@ -217,7 +230,12 @@ pub fn show(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Erro
 }
 
 /// Commands, newest first; of one device, in one state, or all. Answers are left out.
-pub fn list(cx: &Context, actor: &Actor, device: Option<&str>, filter: CommandFilter) -> Result<Vec<CommandView>, Error> {
+pub fn list(
+    cx: &Context,
+    actor: &Actor,
+    device: Option<&str>,
+    filter: CommandFilter,
+) -> Result<Vec<CommandView>, Error> {
     actor.require(Permission::Look)?;
     let device = device.map(|d| devices::find(cx, d)).transpose()?.map(|d| d.id);
     let rows = cx.store.read(|db| db.list_deliveries(&CommandFilter { device, ..filter }))?;
@@ -257,7 +275,9 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
         match delivery.state {
             DeliveryState::Queued | DeliveryState::NotNow => {}
             DeliveryState::Sent => return Err(Error::conflict(Text::AlreadySent { uuid: uuid.to_owned() })),
-            finished => return Err(Error::conflict(Text::AlreadyFinished { uuid: uuid.to_owned(), state: finished.as_str() })),
+            finished => {
+                return Err(Error::conflict(Text::AlreadyFinished { uuid: uuid.to_owned(), state: finished.as_str() }));
+            }
         }
         tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
         let channel = tx.find_enrollment_by_row(delivery.enrollment)?.ok_or_else(missing)?;
@@ -286,7 +306,14 @@ pub fn expire(cx: &Context) -> Result<usize, Error> {
             tx.finish_delivery(delivery.seq, DeliveryState::Expired, now)?;
             if let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? {
                 tx.tell(channel.device, Some(channel.id), Some(&delivery.command), "expired", None, now)?;
-                let told = || events::command(&delivery.command, &delivery.request_type, "Expired", channel.user_short_name.as_deref());
+                let told = || {
+                    events::command(
+                        &delivery.command,
+                        &delivery.request_type,
+                        "Expired",
+                        channel.user_short_name.as_deref(),
+                    )
+                };
                 events::record(cx, tx, Kind::CommandExpired, Some(channel.device), now, told)?;
             }
         }
@@ -338,10 +365,14 @@ fn state_in_words(delivery: &DeliveryRow, result: Option<&ResultRow>) -> String 
             let chain = result.and_then(|r| r.error_chain.clone()).unwrap_or_else(|| String::from("no reason given"));
             format!("The device answered with an error at {at}: {chain}")
         }
-        DeliveryState::CommandFormatError => format!("The device could not make sense of it (at {at}). Check its keys, or ask for a newer system on the device."),
+        DeliveryState::CommandFormatError => format!(
+            "The device could not make sense of it (at {at}). Check its keys, or ask for a newer system on the device."
+        ),
         DeliveryState::Cancelled => format!("It was cancelled at {at}, before the device had it."),
         DeliveryState::Expired => format!("Its time was over at {at}, before the device had it."),
-        DeliveryState::Cleared => format!("The device enrolled anew at {at}, which empties its queue. Send it again if it is still wanted."),
+        DeliveryState::Cleared => {
+            format!("The device enrolled anew at {at}, which empties its queue. Send it again if it is still wanted.")
+        }
     }
 }
 
@@ -378,14 +409,19 @@ fn waiting_in_words(
         words.push(format!("Pushes are paused because Apple refuses the push certificate ({why}). Renew it with `cordon push-cert import`."));
     } else if let Some(push) = push {
         if let Some(at) = push.last_sent_at {
-            words.push(format!("The device was last called at {at} ({}).", push.last_result.as_deref().unwrap_or("no answer yet")));
+            words.push(format!(
+                "The device was last called at {at} ({}).",
+                push.last_result.as_deref().unwrap_or("no answer yet")
+            ));
         }
         if let Some(at) = push.due_at {
             words.push(format!("If it does not come, it is called again at {at}."));
         }
     }
     words.push(match seen {
-        Some(at) => format!("The device was last heard of at {at}. It may be asleep, switched off or without a network."),
+        Some(at) => {
+            format!("The device was last heard of at {at}. It may be asleep, switched off or without a network.")
+        }
         None => String::from("The device has not been heard of since it enrolled."),
     });
     if let Some(at) = delivery.expires_at {

@@ -13,8 +13,15 @@ use crate::store::{ChannelKind, DeliveryRow, DeviceRow, EnrollmentRow, NewSecret
 use serde_json::json;
 
 /// Every kind that is kept.
-pub const KINDS: [&str; 7] =
-    ["unlock-token", "bootstrap-token", "filevault-key", "activation-lock-code", "recovery-lock", "firmware-password", "lock-pin"];
+pub const KINDS: [&str; 7] = [
+    "unlock-token",
+    "bootstrap-token",
+    "filevault-key",
+    "activation-lock-code",
+    "recovery-lock",
+    "firmware-password",
+    "lock-pin",
+];
 /// Larger values are no secrets of Apple's; they stay in the sealed answer. An unlock token has a few KB.
 const MAX_VALUE: usize = 256 * 1024;
 /// Plists are bounded in depth before they come here; this only bounds the recursion's own claim.
@@ -39,7 +46,14 @@ pub fn list(cx: &Context, actor: &Actor, device: &str) -> Result<Vec<SecretRow>,
 }
 
 /// Adds a generation of what the device itself sent, unless it only repeats what is there.
-pub(super) fn keep(cx: &Context, tx: &Tx<'_>, device: i64, kind: &str, value: &Secret<Vec<u8>>, now: Timestamp) -> Result<(), Error> {
+pub(super) fn keep(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: i64,
+    kind: &str,
+    value: &Secret<Vec<u8>>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let last = tx.find_secret(device, kind)?;
     if let Some(last) = &last
         && last.withdrawn_at.is_none()
@@ -134,12 +148,15 @@ fn says_unchanged(keys: &Dictionary) -> bool {
 
 /// Secrets that a command carries to the device: kind, and the value or `None` where the command clears it.
 fn carried(request_type: &str, keys: &Dictionary, platform: &str) -> Option<(&'static str, Option<Secret<Vec<u8>>>)> {
-    let value = |key: &str| keys.get(key).and_then(bytes).filter(|v| !v.is_empty() && v.len() <= MAX_VALUE).map(Secret::new);
+    let value =
+        |key: &str| keys.get(key).and_then(bytes).filter(|v| !v.is_empty() && v.len() <= MAX_VALUE).map(Secret::new);
     match request_type {
         "SetRecoveryLock" => Some(("recovery-lock", value("NewPassword"))),
         "SetFirmwarePassword" => Some(("firmware-password", value("NewPassword"))),
         // Only a Mac is locked with a PIN; other platforms ignore the key. An unknown one may be a Mac.
-        "DeviceLock" | "EraseDevice" if matches!(platform, "macOS" | "unknown") => value("PIN").map(|pin| ("lock-pin", Some(pin))),
+        "DeviceLock" | "EraseDevice" if matches!(platform, "macOS" | "unknown") => {
+            value("PIN").map(|pin| ("lock-pin", Some(pin)))
+        }
         _ => None,
     }
 }
@@ -166,7 +183,10 @@ pub(super) fn keep_carried(
 pub(super) fn ask_bypass_code(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<(), Error> {
     let Some(device) = tx.find_device(channel.device)? else { return Ok(()) };
     let takes_it = matches!(device.platform.as_str(), "iOS" | "iPadOS" | "macOS") && device.supervised == Some(true);
-    if !takes_it || channel.channel != ChannelKind::Device || tx.was_asked(channel.id, channel.generation, BYPASS_CODE)? {
+    if !takes_it
+        || channel.channel != ChannelKind::Device
+        || tx.was_asked(channel.id, channel.generation, BYPASS_CODE)?
+    {
         return Ok(());
     }
     ask_by_itself(cx, tx, &device, channel, BYPASS_CODE, now)
@@ -199,7 +219,10 @@ mod tests {
         let info = dict(&[("FDE_PersonalRecoveryKeyCMS", cms), ("FDE_Enabled", Value::Boolean(true))]);
         let (left, captured) = capture("SecurityInfo", &dict(&[("SecurityInfo", Value::Dictionary(info))]));
         assert_eq!(captured.len(), 1);
-        assert_eq!((captured[0].kind, captured[0].value.expose().as_slice()), ("filevault-key", &b"sealed for the school"[..]));
+        assert_eq!(
+            (captured[0].kind, captured[0].value.expose().as_slice()),
+            ("filevault-key", &b"sealed for the school"[..])
+        );
         let inner = left["SecurityInfo"].as_dictionary().unwrap();
         assert_eq!(inner["FDE_PersonalRecoveryKeyCMS"].as_string(), Some("kept in custody as filevault-key"));
         assert_eq!(inner["FDE_Enabled"], Value::Boolean(true));
@@ -207,7 +230,11 @@ mod tests {
         let rows: [(&str, Dictionary, Option<&str>); 6] = [
             (BYPASS_CODE, dict(&[(BYPASS_CODE, "AAAA-1".into())]), Some("activation-lock-code")),
             (BYPASS_CODE, dict(&[(BYPASS_CODE, "".into())]), None),
-            ("RotateFileVaultKey", dict(&[("RotateResult", dict(&[("EncryptedNewRecoveryKey", Value::Data(vec![1]))]).into())]), Some("filevault-key")),
+            (
+                "RotateFileVaultKey",
+                dict(&[("RotateResult", dict(&[("EncryptedNewRecoveryKey", Value::Data(vec![1]))]).into())]),
+                Some("filevault-key"),
+            ),
             ("RequestUnlockToken", dict(&[("UnlockToken", Value::Data(vec![1]))]), Some("unlock-token")),
             // A secret, but of no kind that custody keeps.
             ("RequestMirroring", dict(&[("Password", "x".into())]), None),
@@ -243,7 +270,8 @@ mod tests {
 
     #[test]
     fn an_acknowledged_change_that_changed_nothing() {
-        let told = |changed| dict(&[("SetFirmwarePassword", dict(&[("PasswordChanged", Value::Boolean(changed))]).into())]);
+        let told =
+            |changed| dict(&[("SetFirmwarePassword", dict(&[("PasswordChanged", Value::Boolean(changed))]).into())]);
         assert!(says_unchanged(&told(false)) && !says_unchanged(&told(true)) && !says_unchanged(&Dictionary::new()));
     }
 }

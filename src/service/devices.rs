@@ -54,7 +54,13 @@ pub(super) fn channel(cx: &Context, device: &DeviceRow, user: Option<&str>) -> R
 }
 
 /// Devices after `after` in order of arrival. `search` matches the beginning of serial, name, model or id.
-pub fn list(cx: &Context, actor: &Actor, after: i64, search: Option<&str>, limit: usize) -> Result<Vec<DeviceView>, Error> {
+pub fn list(
+    cx: &Context,
+    actor: &Actor,
+    after: i64,
+    search: Option<&str>,
+    limit: usize,
+) -> Result<Vec<DeviceView>, Error> {
     actor.require(Permission::Look)?;
     let rows = cx.store.read(|db| db.list_devices(after, search, limit))?;
     rows.into_iter().map(|row| view(cx, row)).collect()

@@ -9,7 +9,9 @@ use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
 use crate::pki::cms;
 use crate::pki::digest::sha256;
-use crate::protocol::profile::{AccessRights, Capabilities, EnrollmentProfile, Identity, MdmPayload, ProfileError, enrollment_profile};
+use crate::protocol::profile::{
+    AccessRights, Capabilities, EnrollmentProfile, Identity, MdmPayload, ProfileError, enrollment_profile,
+};
 use crate::store::IssuedProfile;
 use serde_json::json;
 
@@ -35,7 +37,14 @@ pub struct Wish {
 
 impl Default for Wish {
     fn default() -> Self {
-        Self { name: None, per_user: true, signed: true, identity: String::from("scep"), sign_message: false, access_rights: ALL_RIGHTS }
+        Self {
+            name: None,
+            per_user: true,
+            signed: true,
+            identity: String::from("scep"),
+            sign_message: false,
+            access_rights: ALL_RIGHTS,
+        }
     }
 }
 
@@ -103,7 +112,8 @@ fn render(
     people_url: &str,
     challenge: &Secret<String>,
 ) -> Result<Vec<u8>, Error> {
-    let wrong = |e: ProfileError| Error::invalid(Text::BadArgument { key: String::from("profile"), why: e.to_string() });
+    let wrong =
+        |e: ProfileError| Error::invalid(Text::BadArgument { key: String::from("profile"), why: e.to_string() });
     let issuing = &cx.authorities.issuing.certificate;
     let profile = EnrollmentProfile {
         payload_identifier: record.payload_identifier.clone(),
@@ -134,5 +144,11 @@ fn render(
 
 fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
     let signer = &cx.authorities.signer;
-    cms::sign_attached(plain, &signer.certificate, &signer.key, std::slice::from_ref(&cx.authorities.issuing.certificate), now)
+    cms::sign_attached(
+        plain,
+        &signer.certificate,
+        &signer.key,
+        std::slice::from_ref(&cx.authorities.issuing.certificate),
+        now,
+    )
 }

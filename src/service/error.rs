@@ -45,7 +45,11 @@ impl Error {
 
     /// A fault of ours or of the machine; the words shown name only the request.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: Kind::Internal, public: Text::Internal { request: String::from("shown beside it") }, source: Some(source.into()) }
+        Self {
+            kind: Kind::Internal,
+            public: Text::Internal { request: String::from("shown beside it") },
+            source: Some(source.into()),
+        }
     }
 }
 

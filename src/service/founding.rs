@@ -69,7 +69,12 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
 ///
 /// # Errors
 /// `Invalid` when the code does not open this database; else as [`open`].
-pub fn open_with_recovery(place: &Place, code: &str, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Context, Error> {
+pub fn open_with_recovery(
+    place: &Place,
+    code: &str,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Context, Error> {
     let store = Store::open(&place.directory)?;
     let keyring = recovery::open_keyring(&store, code)?;
     let path = place.key_path();
@@ -81,9 +86,15 @@ pub fn open_with_recovery(place: &Place, code: &str, clock: Arc<dyn Clock>, rand
             key
         }
     };
-    let row = WrappedKey { key_id: keyring.id(), wrapped: keyring.wrap(&*random, &machine_key), derivation: None, created_at: clock.now() };
+    let row = WrappedKey {
+        key_id: keyring.id(),
+        wrapped: keyring.wrap(&*random, &machine_key),
+        derivation: None,
+        created_at: clock.now(),
+    };
     store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
-    let authorities = load_authorities(&store, &keyring)?.ok_or_else(|| Error::internal("this database holds no certificate authority"))?;
+    let authorities = load_authorities(&store, &keyring)?
+        .ok_or_else(|| Error::internal("this database holds no certificate authority"))?;
     assemble(store, keyring, authorities, clock, random)
 }
 
@@ -134,14 +145,20 @@ fn machine_key(place: &Place, store: &Store, random: &dyn Random) -> Result<Secr
 /// The word of the `wrapping` column.
 const MACHINE_KEY: &str = "machine-key";
 
-fn keyring(store: &Store, machine_key: &Secret<[u8; 32]>, random: &dyn Random, now: Timestamp) -> Result<DataKey, Error> {
+fn keyring(
+    store: &Store,
+    machine_key: &Secret<[u8; 32]>,
+    random: &dyn Random,
+    now: Timestamp,
+) -> Result<DataKey, Error> {
     let wrapped = store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?;
     if let Some(newest) = wrapped.first() {
         return DataKey::unwrap(&newest.wrapped, machine_key)
             .map_err(|_| Error::internal("the machine key does not open this database: it belongs to another one; the recovery code opens it all the same (cordon restore)"));
     }
     let key = DataKey::generate(random, 1);
-    let row = WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key), derivation: None, created_at: now };
+    let row =
+        WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key), derivation: None, created_at: now };
     store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
     Ok(key)
 }
@@ -174,7 +191,8 @@ fn load_authorities(store: &Store, keyring: &DataKey) -> Result<Option<Authoriti
         let key = PrivateKey::from_pkcs8_der(key.expose()).map_err(Error::internal)?;
         Ok(Some(Authority { certificate, key }))
     };
-    let (root, issuing, signer) = (store.read(|db| db.find_authority(Purpose::Root))?, load(Purpose::Issuing)?, load(Purpose::Signer)?);
+    let (root, issuing, signer) =
+        (store.read(|db| db.find_authority(Purpose::Root))?, load(Purpose::Issuing)?, load(Purpose::Signer)?);
     match (root, issuing, signer) {
         (Some(root), Some(issuing), Some(signer)) => {
             Ok(Some(Authorities { root: Certificate::parse(&root.der).map_err(Error::internal)?, issuing, signer }))
@@ -189,7 +207,8 @@ fn found(store: &Store, keyring: &DataKey, random: &dyn Random, now: Timestamp) 
     let issuing = templates::new_issuing_ca(&root, FIRST_ORGANIZATION, now, random);
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
     let name = "Cordon profiles";
-    let certificate = templates::issue_profile_signer(&issuing, &key.spki_der(), name, FIRST_ORGANIZATION, now, SIGNER_DAYS, random);
+    let certificate =
+        templates::issue_profile_signer(&issuing, &key.spki_der(), name, FIRST_ORGANIZATION, now, SIGNER_DAYS, random);
     let signer = Authority { certificate: certificate.map_err(Error::internal)?, key };
     let school_id = crate::base::ids::short_code(&crate::base::random::bytes::<12>(random));
     store.write(|tx| -> Result<(), StoreError> {
@@ -249,7 +268,8 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
         }
     }
     let key = PrivateKey::generate_ec_p256().map_err(Error::internal)?;
-    let leaf = templates::issue_tls_server(issuing, names, &key.spki_der(), now, TLS_DAYS, &*cx.random).map_err(Error::internal)?;
+    let leaf = templates::issue_tls_server(issuing, names, &key.spki_der(), now, TLS_DAYS, &*cx.random)
+        .map_err(Error::internal)?;
     let authority = Authority { certificate: leaf.clone(), key };
     cx.store.write(|tx| {
         put_authority(tx, &cx.keyring, &*cx.random, Purpose::Tls, &authority, now)?;

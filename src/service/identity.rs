@@ -41,7 +41,12 @@ pub enum Distrust {
 ///
 /// # Errors
 /// The outer one is a fault of the store; the inner says why the certificate does not count.
-pub fn resolve(db: &Db<'_>, peer: &Peer, now: Timestamp, clock_is_behind: bool) -> Result<Result<Identity, Distrust>, Error> {
+pub fn resolve(
+    db: &Db<'_>,
+    peer: &Peer,
+    now: Timestamp,
+    clock_is_behind: bool,
+) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
     let Some(certificate) = db.find_certificate(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.

@@ -70,14 +70,16 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
         return Err(Error::invalid(Text::BadArgument { key: String::from("message"), why }));
     }
     let pairs = [("Message", message), ("PhoneNumber", phone), ("Footnote", text(&notice.footnote))];
-    let keys: Dictionary = pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?)))).collect();
+    let keys: Dictionary =
+        pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::String(value?)))).collect();
     let channel = if notice.missing { None } else { commandable(cx, &found)? };
     let ready = channel.as_ref().map(|_| commands::ready(cx, None, unlocking::ENABLE_LOST_MODE, keys)).transpose()?;
     let (now, state) = (cx.now(), if notice.missing { Lost::Missing } else { Lost::Lost });
     let stopped = cx.store.write(|tx| {
         tx.mark_lost(found.id, state, &actor.name(), now)?;
         let stopped = unlocking::stop_waiting(tx, found.id, &format!("the device is marked {}", state.as_str()), now)?;
-        let detail = json!({ "by": actor.name(), "cancelled": stopped.cancelled, "already_sent": stopped.already_sent });
+        let detail =
+            json!({ "by": actor.name(), "cancelled": stopped.cancelled, "already_sent": stopped.already_sent });
         tx.tell(found.id, None, None, state.as_str(), Some(&detail.to_string()), now)?;
         auditing::record(tx, actor, "device.lost", Some(&found.public_id), Some(json!({ "as": state.as_str() })), now)?;
         if let (Some(channel), Some(ready)) = (&channel, &ready) {
@@ -116,7 +118,14 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
         tx.mark_lost(row.id, Lost::No, "", now)?;
         let detail = json!({ "by": actor.name(), "was": current.lost.as_str() });
         tx.tell(row.id, None, None, "found", Some(&detail.to_string()), now)?;
-        auditing::record(tx, actor, "device.found", Some(&row.public_id), Some(json!({ "was": current.lost.as_str() })), now)?;
+        auditing::record(
+            tx,
+            actor,
+            "device.found",
+            Some(&row.public_id),
+            Some(json!({ "was": current.lost.as_str() })),
+            now,
+        )?;
         let mut may_be_on = current.lost_mode;
         for delivery in &asked {
             if delivery.state == DeliveryState::Sent {
@@ -177,7 +186,10 @@ pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> R
         Some(sealed) => polling::open_answer(cx, delivery.seq, sealed)?,
         None => Dictionary::new(),
     };
-    let place = PLACE.iter().filter_map(|(apple, own)| Some(((*own).to_owned(), number_or_text(answer.get(apple)?)?))).collect();
+    let place = PLACE
+        .iter()
+        .filter_map(|(apple, own)| Some(((*own).to_owned(), number_or_text(answer.get(apple)?)?)))
+        .collect();
     Ok(Whereabouts { command: delivery.command, received_at: result.received_at, place })
 }
 
@@ -192,12 +204,19 @@ fn number_or_text(value: &Value) -> Option<serde_json::Value> {
 }
 
 /// What an answer says of Lost Mode.
-pub(super) fn settled(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, channel: &EnrollmentRow) -> Result<(), Error> {
+pub(super) fn settled(
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+) -> Result<(), Error> {
     let off = report.error_chain.iter().any(|item| item.code == Some(NOT_IN_LOST_MODE));
     let on = match (delivery.request_type.as_str(), report.status) {
         (unlocking::ENABLE_LOST_MODE, Status::Acknowledged) => true,
         (unlocking::DISABLE_LOST_MODE, Status::Acknowledged) => false,
-        (unlocking::DISABLE_LOST_MODE | unlocking::DEVICE_LOCATION | "PlayLostModeSound", Status::Error) if off => false,
+        (unlocking::DISABLE_LOST_MODE | unlocking::DEVICE_LOCATION | "PlayLostModeSound", Status::Error) if off => {
+            false
+        }
         _ => return Ok(()),
     };
     Ok(tx.put_lost_mode(channel.device, on)?)

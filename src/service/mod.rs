@@ -25,14 +25,14 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod custody;
 pub mod events;
 pub mod expiring;
-pub mod telling;
-pub mod webhooks;
-pub mod custody;
 pub mod lost;
 pub mod revealing;
+pub mod telling;
 pub mod unlocking;
+pub mod webhooks;
 
 pub use error::{Error, Kind};
 

@@ -77,17 +77,33 @@ pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: u
             Err(distrust) => return Ok(Outcome::refuse(RefusalStatus::BadRequest, distrust_text(distrust))),
         };
         let Some((delivery, channel)) = own_delivery(tx, &identity, uuid)? else {
-            return Ok(Outcome::refuse(RefusalStatus::TooLarge, "the result is too large and names no command of this device"));
+            return Ok(Outcome::refuse(
+                RefusalStatus::TooLarge,
+                "the result is too large and names no command of this device",
+            ));
         };
         if !delivery.state.is_finished() {
             tx.finish_delivery(delivery.seq, DeliveryState::Error, now)?;
             let chain = json!([{ "ErrorDomain": "Cordon", "LocalizedDescription": "result too large" }]).to_string();
             let status = String::from("Error");
-            let row = ResultRow { status, error_chain: Some(chain), sealed_answer: None, answer_bytes: bytes as i64, received_at: now };
+            let row = ResultRow {
+                status,
+                error_chain: Some(chain),
+                sealed_answer: None,
+                answer_bytes: bytes as i64,
+                received_at: now,
+            };
             tx.insert_result(delivery.seq, &row)?;
             let detail = json!({ "bytes": bytes }).to_string();
             tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), "result-too-large", Some(&detail), now)?;
-            let told = || told(&delivery, DeliveryState::Error.as_str(), &channel, Some(json!([{ "ErrorDomain": "Cordon", "LocalizedDescription": "result too large" }])));
+            let told = || {
+                told(
+                    &delivery,
+                    DeliveryState::Error.as_str(),
+                    &channel,
+                    Some(json!([{ "ErrorDomain": "Cordon", "LocalizedDescription": "result too large" }])),
+                )
+            };
             events::record(cx, tx, Kind::CommandError, Some(channel.device), now, told)?;
         }
         Ok(Outcome::Empty)
@@ -97,7 +113,11 @@ pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: u
 }
 
 /// The delivery of this command, if one of the certificate's device channels (or a user under it) has it.
-fn own_delivery(tx: &Tx<'_>, identity: &Identity, uuid: &CommandUuid) -> Result<Option<(DeliveryRow, EnrollmentRow)>, Error> {
+fn own_delivery(
+    tx: &Tx<'_>,
+    identity: &Identity,
+    uuid: &CommandUuid,
+) -> Result<Option<(DeliveryRow, EnrollmentRow)>, Error> {
     let Some(delivery) = tx.find_delivery_of(uuid.as_str())? else { return Ok(None) };
     let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? else { return Ok(None) };
     let device_channel = channel.parent.unwrap_or(channel.id);
@@ -106,7 +126,13 @@ fn own_delivery(tx: &Tx<'_>, identity: &Identity, uuid: &CommandUuid) -> Result<
 }
 
 fn refuse(peer: &Peer, report: &Report, why: &'static str) -> Outcome {
-    tracing::warn!(origin = peer.origin, device = report.from.device.as_str(), status = report.status.as_str(), why, "poll refused");
+    tracing::warn!(
+        origin = peer.origin,
+        device = report.from.device.as_str(),
+        status = report.status.as_str(),
+        why,
+        "poll refused"
+    );
     Outcome::refuse(RefusalStatus::BadRequest, why)
 }
 
@@ -119,7 +145,8 @@ fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Re
         };
         let from = &report.from;
         let device_channel = db.find_enrollment(from.device_enrollment_id().as_str())?;
-        let channel = if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
+        let channel =
+            if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
         let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
         let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
         let known = device_channel.as_ref().map(known);
@@ -163,7 +190,9 @@ fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Resu
     })?;
     cx.ring_teller();
     match next {
-        Some((uuid, sealed_plist)) => Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone())),
+        Some((uuid, sealed_plist)) => {
+            Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone()))
+        }
         None => {
             if left {
                 cx.ring_pusher();
@@ -227,7 +256,9 @@ fn settle(
         Settle::NotNow => {
             tx.mark_not_now(delivery.seq, now)?;
             tell("NotNow", None)?;
-            events::record(cx, tx, Kind::CommandNotNow, Some(channel.device), now, || told(&delivery, "NotNow", channel, None))?;
+            events::record(cx, tx, Kind::CommandNotNow, Some(channel.device), now, || {
+                told(&delivery, "NotNow", channel, None)
+            })?;
         }
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
@@ -238,8 +269,11 @@ fn settle(
             tx.finish_delivery(delivery.seq, state, now)?;
             file(tx, report, &delivery, sealed, now)?;
             tell(state.as_str(), None)?;
-            let kind = if state == DeliveryState::Acknowledged { Kind::CommandAcknowledged } else { Kind::CommandError };
-            events::record(cx, tx, kind, Some(channel.device), now, || told(&delivery, state.as_str(), channel, error_chain(report)))?;
+            let kind =
+                if state == DeliveryState::Acknowledged { Kind::CommandAcknowledged } else { Kind::CommandError };
+            events::record(cx, tx, kind, Some(channel.device), now, || {
+                told(&delivery, state.as_str(), channel, error_chain(report))
+            })?;
             tx.clear_repush(channel.id)?;
             if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
                 learn(tx, report, channel.device)?;
@@ -252,8 +286,14 @@ fn settle(
 }
 
 /// What a webhook hears of a command: which, how it stands, and why it failed; never the answer.
-fn told(delivery: &DeliveryRow, state: &str, channel: &EnrollmentRow, error_chain: Option<serde_json::Value>) -> serde_json::Value {
-    let mut told = events::command(&delivery.command, &delivery.request_type, state, channel.user_short_name.as_deref());
+fn told(
+    delivery: &DeliveryRow,
+    state: &str,
+    channel: &EnrollmentRow,
+    error_chain: Option<serde_json::Value>,
+) -> serde_json::Value {
+    let mut told =
+        events::command(&delivery.command, &delivery.request_type, state, channel.user_short_name.as_deref());
     if let Some(chain) = error_chain {
         told["command"]["error_chain"] = chain;
     }
@@ -292,7 +332,10 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
     // The blob is sealed for one delivery's place; if the look and the transaction disagree there is none to file.
     let sealed_answer = sealed.blob.as_ref().filter(|(seq, _)| *seq == delivery.seq).map(|(_, blob)| blob.clone());
     let status = report.status.as_str().to_owned();
-    tx.insert_result(delivery.seq, &ResultRow { status, error_chain, sealed_answer, answer_bytes: sealed.bytes, received_at: now })?;
+    tx.insert_result(
+        delivery.seq,
+        &ResultRow { status, error_chain, sealed_answer, answer_bytes: sealed.bytes, received_at: now },
+    )?;
     Ok(())
 }
 
@@ -346,7 +389,8 @@ fn hand_out(
             unlocking::stop(tx, channel.device, row, &format!("the device {why}"), now)?;
             continue;
         }
-        let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
+        let command =
+            tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
         tx.mark_sent(row.seq, now)?;
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
         // Should it vanish with this command, nothing else would ever call it again.
@@ -393,6 +437,7 @@ pub(super) fn unpack(packed: &[u8], limit: usize) -> Option<Vec<u8>> {
 /// The answer of a delivery as it came, opened.
 pub(super) fn open_answer(cx: &Context, seq: i64, sealed: &[u8]) -> Result<Dictionary, Error> {
     let packed = cx.open(&result_place(seq), sealed)?;
-    let plain = unpack(packed.expose(), crate::base::limits::MAX_DRAINED_BODY).ok_or_else(|| Error::internal("a result cannot be unpacked"))?;
+    let plain = unpack(packed.expose(), crate::base::limits::MAX_DRAINED_BODY)
+        .ok_or_else(|| Error::internal("a result cannot be unpacked"))?;
     Ok(crate::plist::parse_dict(&plain).map_err(Error::internal)?.into_dictionary())
 }

@@ -6,8 +6,8 @@ use super::{Context, Error, auditing, school};
 use crate::base::push::Topic;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
-use crate::pki::digest::sha256;
 use crate::pki::csr;
+use crate::pki::digest::sha256;
 use crate::pki::keys::PrivateKey;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::store::{NewPushCertificate, PushCertificateRow};
@@ -53,7 +53,13 @@ pub fn request(cx: &Context, actor: &Actor, email: Option<&str>) -> Result<Strin
 ///
 /// # Errors
 /// `Invalid` or `Conflict`, each with what to do.
-pub fn import(cx: &Context, actor: &Actor, certificate_pem: &str, key_pem: Option<&str>, additional: bool) -> Result<Imported, Error> {
+pub fn import(
+    cx: &Context,
+    actor: &Actor,
+    certificate_pem: &str,
+    key_pem: Option<&str>,
+    additional: bool,
+) -> Result<Imported, Error> {
     actor.require(Permission::Administer)?;
     let unreadable = |why: String| Error::invalid(Text::PushCertificateUnreadable { why });
     let ders = pem_to_ders(certificate_pem);
@@ -118,7 +124,8 @@ pub fn load(cx: &Context, sender: &dyn PushSender) -> Result<(), Error> {
 pub(super) fn key_fits(cx: &Context, row: &PushCertificateRow) -> Result<bool, Error> {
     let topic = Topic::new(&row.topic).map_err(Error::internal)?;
     let certificate = Certificate::parse_pem(&row.chain_pem).map_err(Error::internal)?;
-    let key = cx.open(&key_place(&topic), &row.sealed_key).ok().and_then(|key| PrivateKey::from_pkcs8_der(key.expose()).ok());
+    let key =
+        cx.open(&key_place(&topic), &row.sealed_key).ok().and_then(|key| PrivateKey::from_pkcs8_der(key.expose()).ok());
     Ok(key.is_some_and(|key| certificate.key_matches(&key)))
 }
 
@@ -140,7 +147,8 @@ fn check_dates(cx: &Context, certificate: &Certificate) -> Result<(), Error> {
 /// The key beside the certificate, else the one that our own request left here.
 fn find_key(cx: &Context, certificate: &Certificate, text: &str) -> Result<PrivateKey, Error> {
     if text.contains("PRIVATE KEY") {
-        return PrivateKey::from_pem(text).map_err(|e| Error::invalid(Text::PushCertificateUnreadable { why: e.to_string() }));
+        return PrivateKey::from_pem(text)
+            .map_err(|e| Error::invalid(Text::PushCertificateUnreadable { why: e.to_string() }));
     }
     let hash = sha256(certificate.spki_der());
     let sealed = cx.store.read(|db| db.find_push_request(&hash))?;

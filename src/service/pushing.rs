@@ -11,8 +11,8 @@ use crate::protocol::push::{self, PushAction};
 use crate::store::{OwedPush, Tx};
 use serde_json::json;
 use std::collections::HashSet;
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Pushes taken from the outbox at once.
 const BATCH: usize = 500;
@@ -146,7 +146,9 @@ fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<
     let owed = &answer.owed;
     let tries = owed.attempts.saturating_add(1);
     let (status, reason, timestamp_ms, retry_after) = match &answer.result {
-        PushResult::Answered { status, reason, timestamp_ms, retry_after_secs } => (*status, reason, *timestamp_ms, *retry_after_secs),
+        PushResult::Answered { status, reason, timestamp_ms, retry_after_secs } => {
+            (*status, reason, *timestamp_ms, *retry_after_secs)
+        }
         PushResult::Unreached { why } => {
             tracing::warn!(enrollment = owed.enrollment, why, "push could not be sent");
             let delay = (UNREACHED_DELAY << tries.min(12)).min(UNREACHED_MAX);
@@ -157,7 +159,8 @@ fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<
         PushAction::Accepted => {
             tx.settle_owed_push(owed.seq)?;
             let before = tx.find_push(owed.enrollment)?.map_or(0, |p| p.attempts);
-            let again = now.plus(push::next_push(before.saturating_add(1))).min(push::repush_by(answer.expiration_secs));
+            let again =
+                now.plus(push::next_push(before.saturating_add(1))).min(push::repush_by(answer.expiration_secs));
             let due_at = tx.has_waiting(owed.enrollment)?.then_some(again);
             tx.note_push(owed.enrollment, "accepted", due_at, now)?;
         }
@@ -178,7 +181,14 @@ fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<
             let paused = tx.list_push_certificates()?.into_iter().any(|c| c.topic == topic && c.paused_why.is_some());
             tx.pause_topic(topic, Some(&words))?;
             if !paused {
-                events::record(cx, tx, Kind::PushTopicPaused, None, now, || json!({ "push": { "topic": topic, "why": words } }))?;
+                events::record(
+                    cx,
+                    tx,
+                    Kind::PushTopicPaused,
+                    None,
+                    now,
+                    || json!({ "push": { "topic": topic, "why": words } }),
+                )?;
             }
             tx.postpone_owed_push(owed.seq, now.plus(PAUSED_FOR))?;
         }
@@ -203,5 +213,12 @@ fn mark_dead(cx: &Context, tx: &Tx<'_>, enrollment: i64, why: &str, now: Timesta
     tx.mark_push_dead(enrollment, why, now)?;
     let Some(channel) = tx.find_enrollment_by_row(enrollment)? else { return Ok(()) };
     let user = channel.user_short_name.as_deref().map(events::bounded);
-    events::record(cx, tx, Kind::PushDead, Some(channel.device), now, || json!({ "push": { "why": why, "user": user } }))
+    events::record(
+        cx,
+        tx,
+        Kind::PushDead,
+        Some(channel.device),
+        now,
+        || json!({ "push": { "why": why, "user": user } }),
+    )
 }

@@ -56,14 +56,18 @@ pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     let (kind, generation) = (asked.kind.as_str(), asked.generation);
     require_person(actor, Permission::Reveal)?;
     if !custody::KINDS.contains(&kind) {
-        return Err(Error::invalid(Text::UnknownSecretKind { kind: kind.to_owned(), known: custody::KINDS.join(", ") }));
+        return Err(Error::invalid(Text::UnknownSecretKind {
+            kind: kind.to_owned(),
+            known: custody::KINDS.join(", "),
+        }));
     }
     let reason = unlocking::reason("reason", Some(&asked.reason))?;
     login::verify_fresh(cx, actor, asked.password.as_ref().map(|p| p.expose().as_str()))?;
     let found = devices::find(cx, device)?;
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
-        let missing = || Error::not_found(Text::NoSuchSecret { device: unlocking::shown(&found), kind: kind.to_owned() });
+        let missing =
+            || Error::not_found(Text::NoSuchSecret { device: unlocking::shown(&found), kind: kind.to_owned() });
         let row = choose(tx.list_secrets(found.id, Some(kind))?, generation).ok_or_else(missing)?;
         let request = match two_person(tx)? {
             true => match agree(cx, tx, actor, &found, &row, &reason, now)? {
@@ -82,7 +86,12 @@ pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     let row = agreed.map_err(|id| Error::conflict(Text::SecondPersonNeeded { id }))?;
     let sealed = row.sealed_value.as_ref().ok_or_else(|| Error::internal("a chosen secret without a value"))?;
     let value = cx.open(&custody::place(found.id, kind, row.generation), sealed)?;
-    Ok(Revealed { kind: row.kind, generation: row.generation, created_at: row.created_at, value: readable(kind, &value) })
+    Ok(Revealed {
+        kind: row.kind,
+        generation: row.generation,
+        created_at: row.created_at,
+        value: readable(kind, &value),
+    })
 }
 
 /// Scripts do not read secrets, whatever their role: a token is copied more easily than a person.
@@ -117,12 +126,24 @@ enum Agreement {
 }
 
 /// Uses an agreed request of this person for this very secret, or leaves one to be agreed to.
-fn agree(cx: &Context, tx: &Tx<'_>, actor: &Actor, device: &DeviceRow, row: &SecretRow, reason: &str, now: Timestamp) -> Result<Agreement, Error> {
+fn agree(
+    cx: &Context,
+    tx: &Tx<'_>,
+    actor: &Actor,
+    device: &DeviceRow,
+    row: &SecretRow,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Agreement, Error> {
     let by = actor.name();
     let own = |request: &SecretRequestRow| {
-        request.asked_by == by && request.device == device.id && request.kind == row.kind && request.generation == row.generation
+        request.asked_by == by
+            && request.device == device.id
+            && request.kind == row.kind
+            && request.generation == row.generation
     };
-    let open: Vec<SecretRequestRow> = tx.list_secret_requests(now.plus(-2 * REQUEST_LIFE))?.into_iter().filter(own).collect();
+    let open: Vec<SecretRequestRow> =
+        tx.list_secret_requests(now.plus(-2 * REQUEST_LIFE))?.into_iter().filter(own).collect();
     if let Some(given) = open.iter().find(|r| r.approved_at.is_some_and(|at| at.plus(REQUEST_LIFE) > now)) {
         tx.use_secret_request(&given.id, now)?;
         return Ok(Agreement::Given(given.id.clone()));
@@ -143,7 +164,8 @@ fn agree(cx: &Context, tx: &Tx<'_>, actor: &Actor, device: &DeviceRow, row: &Sec
         used_at: None,
     };
     tx.insert_secret_request(&request)?;
-    let detail = json!({ "request": request.id, "kind": request.kind, "generation": request.generation, "reason": reason });
+    let detail =
+        json!({ "request": request.id, "kind": request.kind, "generation": request.generation, "reason": reason });
     auditing::record(tx, actor, "secret.request", Some(&device.public_id), Some(detail), now)?;
     Ok(Agreement::Waits(request.id))
 }
@@ -172,7 +194,10 @@ pub fn approve(cx: &Context, actor: &Actor, id: &str, password: Option<&str>) ->
     let now = cx.now();
     cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoSuchSecretRequest { id: id.to_owned() });
-        let row = tx.find_secret_request(id)?.filter(|r| r.approved_at.is_none() && r.asked_at.plus(REQUEST_LIFE) > now).ok_or_else(missing)?;
+        let row = tx
+            .find_secret_request(id)?
+            .filter(|r| r.approved_at.is_none() && r.asked_at.plus(REQUEST_LIFE) > now)
+            .ok_or_else(missing)?;
         if row.asked_by == actor.name() {
             return Err(Error::denied(Text::OwnSecretRequest { id: id.to_owned() }));
         }

@@ -19,7 +19,9 @@ pub struct School {
 
 /// Reads the settings; used before anybody has logged in, so it asks for no actor.
 pub fn find(cx: &Context) -> Result<School, Error> {
-    cx.store.read(|db| Ok(School { organization: db.find_text_setting(ORGANIZATION)?, hostname: db.find_text_setting(HOSTNAME)? }))
+    cx.store.read(|db| {
+        Ok(School { organization: db.find_text_setting(ORGANIZATION)?, hostname: db.find_text_setting(HOSTNAME)? })
+    })
 }
 
 /// The organisation's name for certificates and profiles, before set-up a neutral one.

@@ -18,11 +18,20 @@ const PREFIX: &str = "cordon_";
 ///
 /// # Errors
 /// `Invalid` for a role or span that is none; `Denied` for anybody but the owner.
-pub fn create(cx: &Context, actor: &Actor, name: &str, role: &str, expires_in: Option<&str>) -> Result<(TokenRow, Secret<String>), Error> {
+pub fn create(
+    cx: &Context,
+    actor: &Actor,
+    name: &str,
+    role: &str,
+    expires_in: Option<&str>,
+) -> Result<(TokenRow, Secret<String>), Error> {
     actor.require(Permission::Administer)?;
     let role = Role::find(role).ok_or_else(|| Error::invalid(Text::BadRole { role: role.to_owned() }))?;
     if name.is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-        return Err(Error::invalid(Text::BadArgument { key: String::from("name"), why: String::from("must have 1 to 100 characters") }));
+        return Err(Error::invalid(Text::BadArgument {
+            key: String::from("name"),
+            why: String::from("must have 1 to 100 characters"),
+        }));
     }
     let now = cx.now();
     let expires_at = expires_in.map(parse_span).transpose()?.map(|span| now.plus(span));
@@ -41,7 +50,8 @@ pub fn create(cx: &Context, actor: &Actor, name: &str, role: &str, expires_in: O
     let hash = sha256(text.expose().as_bytes());
     cx.store.write(|tx| {
         tx.insert_token(&token, &hash)?;
-        let detail = json!({ "name": token.name, "role": role.as_str(), "expires_at": expires_at.map(|t| t.to_string()) });
+        let detail =
+            json!({ "name": token.name, "role": role.as_str(), "expires_at": expires_at.map(|t| t.to_string()) });
         auditing::record(tx, actor, "token.create", Some(&token.id), Some(detail), now)
     })?;
     Ok((token, text))

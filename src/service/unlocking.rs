@@ -49,13 +49,20 @@ fn statement(text: Option<&str>) -> Option<String> {
 ///
 /// # Errors
 /// Why a command is not to be sent.
-pub(super) fn prepare(cx: &Context, device: &DeviceRow, wish: &Wish, stated: &Stated) -> Result<(Dictionary, Told), Error> {
-    let mut told = Told { user: wish.user.clone(), not_before: wish.not_before, expires_at: wish.expires_at, ..Told::default() };
+pub(super) fn prepare(
+    cx: &Context,
+    device: &DeviceRow,
+    wish: &Wish,
+    stated: &Stated,
+) -> Result<(Dictionary, Told), Error> {
+    let mut told =
+        Told { user: wish.user.clone(), not_before: wish.not_before, expires_at: wish.expires_at, ..Told::default() };
     match wish.request_type.as_str() {
         CLEAR_PASSCODE => {
             cx.store.read(|db| allow_clear(db, device.id))?;
             let possession = statement(stated.possession.as_deref());
-            told.possession = Some(possession.ok_or_else(|| Error::invalid(Text::PossessionNeeded { least: LEAST_WORDS }))?);
+            told.possession =
+                Some(possession.ok_or_else(|| Error::invalid(Text::PossessionNeeded { least: LEAST_WORDS }))?);
             Ok((with_token(cx, device, &wish.keys)?, told))
         }
         DEVICE_LOCATION => {
@@ -78,7 +85,9 @@ fn with_token(cx: &Context, device: &DeviceRow, keys: &Dictionary) -> Result<Dic
             tokens.push(cx.open(&custody::place(device.id, "unlock-token", row.generation), sealed)?);
         }
     }
-    let Some(newest) = tokens.first() else { return Err(Error::conflict(Text::NoUnlockToken { device: shown(device) })) };
+    let Some(newest) = tokens.first() else {
+        return Err(Error::conflict(Text::NoUnlockToken { device: shown(device) }));
+    };
     let mut keys = keys.clone();
     match keys.get(UNLOCK_TOKEN) {
         None => {
@@ -153,7 +162,13 @@ mod tests {
 
     #[test]
     fn statements_say_something() {
-        for nothing in [None, Some(""), Some("ok"), Some("   short   "), Some("\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}")] {
+        for nothing in [
+            None,
+            Some(""),
+            Some("ok"),
+            Some("   short   "),
+            Some("\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}\u{7}"),
+        ] {
             assert_eq!(statement(nothing), None, "{nothing:?}");
         }
         assert_eq!(statement(Some("  She stands in front of me\n ")), Some(String::from("She stands in front of me")));

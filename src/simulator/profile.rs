@@ -311,7 +311,10 @@ fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
         Some(2048) => 2048,
         Some(4096) => 4096,
         other => {
-            return Err(bad(format!("Keysize is {} (1024 when absent); 2048 or 4096 is wanted", other.unwrap_or(1024))));
+            return Err(bad(format!(
+                "Keysize is {} (1024 when absent); 2048 or 4096 is wanted",
+                other.unwrap_or(1024)
+            )));
         }
     };
     Ok(ScepPayload {

@@ -57,8 +57,17 @@ impl Db<'_> {
 
 impl Tx<'_> {
     pub fn append_audit(&self, new: &NewAudit<'_>, previous: &[u8; 32], hash: &[u8; 32]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (at, actor, verb, subject, detail, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-        self.conn.prepare_cached(sql)?.execute(params![new.at.0, new.actor, new.verb, new.subject, new.detail, previous, hash])?;
+        let sql =
+            "INSERT INTO audit (at, actor, verb, subject, detail, previous, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.conn.prepare_cached(sql)?.execute(params![
+            new.at.0,
+            new.actor,
+            new.verb,
+            new.subject,
+            new.detail,
+            previous,
+            hash
+        ])?;
         Ok(())
     }
 }

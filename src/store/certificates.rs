@@ -131,19 +131,28 @@ impl Db<'_> {
     }
 
     pub fn find_authority(&self, purpose: Purpose) -> Result<Option<AuthorityRow>, StoreError> {
-        let sql = "SELECT a.id, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate
+        let sql =
+            "SELECT a.id, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate
                    WHERE a.purpose = ?1 AND a.current = 1";
-        let row = |row: &Row<'_>| Ok(AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? });
+        let row = |row: &Row<'_>| {
+            Ok(AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? })
+        };
         Ok(self.conn.prepare_cached(sql)?.query_row([purpose.as_str()], row).optional()?)
     }
 
     pub fn list_wrapped_keys(&self, wrapping: &str) -> Result<Vec<WrappedKey>, StoreError> {
-        let sql = "SELECT key_id, salt, cost, wrapped, created_at FROM wrapped_key WHERE wrapping = ?1 ORDER BY key_id DESC";
+        let sql =
+            "SELECT key_id, salt, cost, wrapped, created_at FROM wrapped_key WHERE wrapping = ?1 ORDER BY key_id DESC";
         let mut statement = self.conn.prepare(sql)?;
         let rows = statement.query_map([wrapping], |row| {
             let (salt, cost): (Option<Vec<u8>>, Option<String>) = (row.get("salt")?, row.get("cost")?);
             let created_at = Timestamp(row.get("created_at")?);
-            Ok(WrappedKey { key_id: row.get("key_id")?, wrapped: row.get("wrapped")?, derivation: salt.zip(cost), created_at })
+            Ok(WrappedKey {
+                key_id: row.get("key_id")?,
+                wrapped: row.get("wrapped")?,
+                derivation: salt.zip(cost),
+                created_at,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -156,9 +165,14 @@ impl Db<'_> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let word: String = row.get("purpose")?;
-            let purpose = [Purpose::Root, Purpose::Issuing, Purpose::Tls, Purpose::Signer].into_iter().find(|p| p.as_str() == word);
+            let purpose = [Purpose::Root, Purpose::Issuing, Purpose::Tls, Purpose::Signer]
+                .into_iter()
+                .find(|p| p.as_str() == word);
             let purpose = purpose.ok_or(StoreError::Corrupt("authority purpose"))?;
-            found.push((purpose, AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? }));
+            found.push((
+                purpose,
+                AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? },
+            ));
         }
         Ok(found)
     }
@@ -169,14 +183,30 @@ impl Tx<'_> {
         let sql = "INSERT INTO certificate (fingerprint, der, serial, subject, purpose, not_before, not_after, recorded_at, issued_profile)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT (fingerprint) DO NOTHING";
         let (before, after) = (row.not_before.0, row.not_after.0);
-        let values = params![row.fingerprint, row.der, row.serial, row.subject, purpose.as_str(), before, after, now.0, row.issued_profile];
+        let values = params![
+            row.fingerprint,
+            row.der,
+            row.serial,
+            row.subject,
+            purpose.as_str(),
+            before,
+            after,
+            now.0,
+            row.issued_profile
+        ];
         self.conn.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// Puts a key of the school in force; the one it replaces stays on record. `sealed_key` is sealed by the caller for
     /// the place `authority/<purpose>/<hex fingerprint>`.
-    pub fn insert_authority(&self, purpose: Purpose, fingerprint: &[u8; 32], sealed_key: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    pub fn insert_authority(
+        &self,
+        purpose: Purpose,
+        fingerprint: &[u8; 32],
+        sealed_key: &[u8],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.conn.execute("UPDATE authority SET current = 0 WHERE purpose = ?1", [purpose.as_str()])?;
         self.conn.execute(
             "INSERT INTO authority (purpose, certificate, sealed_key, current, created_at) VALUES (?1, ?2, ?3, 1, ?4)",
@@ -197,7 +227,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn put_binding(&self, fingerprint: &[u8; 32], enrollment: i64, state: BindingState, now: Timestamp) -> Result<(), StoreError> {
+    pub fn put_binding(
+        &self,
+        fingerprint: &[u8; 32],
+        enrollment: i64,
+        state: BindingState,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO binding (certificate, enrollment, state, since) VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT (certificate, enrollment) DO UPDATE SET state = excluded.state, since = excluded.since";
         self.conn.prepare_cached(sql)?.execute(params![fingerprint, enrollment, state.as_str(), now.0])?;
@@ -205,7 +241,12 @@ impl Tx<'_> {
     }
 
     /// The new certificate has proven itself by TokenUpdate: the others of this channel retire.
-    pub fn retire_other_bindings(&self, fingerprint: &[u8; 32], enrollment: i64, now: Timestamp) -> Result<(), StoreError> {
+    pub fn retire_other_bindings(
+        &self,
+        fingerprint: &[u8; 32],
+        enrollment: i64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE binding SET state = 'retired', since = ?3
                    WHERE enrollment = ?2 AND certificate <> ?1 AND state IN ('pending', 'current')";
         self.conn.prepare_cached(sql)?.execute(params![fingerprint, enrollment, now.0])?;

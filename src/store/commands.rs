@@ -61,7 +61,8 @@ pub struct CommandFilter {
     pub limit: usize,
 }
 
-const COLUMNS: &str = "y.seq, y.command, c.request_type, y.enrollment, y.state, y.priority, y.not_before, y.expires_at, y.sent_count,
+const COLUMNS: &str =
+    "y.seq, y.command, c.request_type, y.enrollment, y.state, y.priority, y.not_before, y.expires_at, y.sent_count,
      y.last_sent_at, y.not_now_count, y.not_now_since, y.finished_at, c.created_at";
 
 fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
@@ -111,7 +112,9 @@ impl Db<'_> {
         // The answer NotNow comes right after the sending, so the last sending orders the refusals.
         let by_refusal = format!("{select} ORDER BY y.last_sent_at, y.priority DESC, y.seq LIMIT 1");
         let mut found = Vec::new();
-        for (state, sql) in [(DeliveryState::Sent, &by_age), (DeliveryState::Queued, &by_age), (DeliveryState::NotNow, &by_refusal)] {
+        for (state, sql) in
+            [(DeliveryState::Sent, &by_age), (DeliveryState::Queued, &by_age), (DeliveryState::NotNow, &by_refusal)]
+        {
             let mut statement = self.conn.prepare_cached(sql)?;
             let mut rows = statement.query(params![enrollment, state.as_str(), now.0])?;
             if let Some(row) = rows.next()? {
@@ -133,7 +136,9 @@ impl Db<'_> {
     }
 
     pub fn find_delivery(&self, uuid: &str, enrollment: i64) -> Result<Option<DeliveryRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1 AND y.enrollment = ?2");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1 AND y.enrollment = ?2"
+        );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let mut rows = statement.query(params![uuid, enrollment])?;
         rows.next()?.map(row_to_delivery).transpose()
@@ -151,7 +156,10 @@ impl Db<'_> {
     pub fn count_ahead(&self, delivery: &DeliveryRow) -> Result<i64, StoreError> {
         let sql = "SELECT count(*) FROM delivery WHERE enrollment = ?1 AND finished_at IS NULL
                    AND (priority > ?2 OR (priority = ?2 AND seq < ?3))";
-        Ok(self.conn.prepare_cached(sql)?.query_row(params![delivery.enrollment, delivery.priority, delivery.seq], |row| row.get(0))?)
+        Ok(self
+            .conn
+            .prepare_cached(sql)?
+            .query_row(params![delivery.enrollment, delivery.priority, delivery.seq], |row| row.get(0))?)
     }
 
     /// Newest first.
@@ -184,7 +192,12 @@ impl Db<'_> {
 
     /// Deliveries of one kind of command that the device may have carried out since then: handed out more often than put off,
     /// and not answered with an error.
-    pub fn list_perhaps_done(&self, device: i64, request_type: &str, since: Timestamp) -> Result<Vec<DeliveryRow>, StoreError> {
+    pub fn list_perhaps_done(
+        &self,
+        device: i64,
+        request_type: &str,
+        since: Timestamp,
+    ) -> Result<Vec<DeliveryRow>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
              WHERE c.request_type = ?2 AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
@@ -223,7 +236,8 @@ impl Db<'_> {
     }
 
     pub fn find_result(&self, delivery: i64) -> Result<Option<ResultRow>, StoreError> {
-        let sql = "SELECT status, error_chain, sealed_answer, answer_bytes, received_at FROM result WHERE delivery = ?1";
+        let sql =
+            "SELECT status, error_chain, sealed_answer, answer_bytes, received_at FROM result WHERE delivery = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([delivery], |row| {
             Ok(ResultRow {
                 status: row.get("status")?,
@@ -255,7 +269,13 @@ impl Db<'_> {
 impl Tx<'_> {
     pub fn insert_command(&self, new: &NewCommand<'_>, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO command (uuid, request_type, sealed_plist, created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.conn.prepare_cached(sql)?.execute(params![new.uuid, new.request_type, new.sealed_plist, new.created_by, now.0])?;
+        self.conn.prepare_cached(sql)?.execute(params![
+            new.uuid,
+            new.request_type,
+            new.sealed_plist,
+            new.created_by,
+            now.0
+        ])?;
         Ok(())
     }
 
@@ -315,7 +335,8 @@ impl Tx<'_> {
     pub fn insert_result(&self, delivery: i64, row: &ResultRow) -> Result<(), StoreError> {
         let sql = "INSERT INTO result (delivery, status, error_chain, sealed_answer, answer_bytes, received_at)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (delivery) DO NOTHING";
-        let values = params![delivery, row.status, row.error_chain, row.sealed_answer, row.answer_bytes, row.received_at.0];
+        let values =
+            params![delivery, row.status, row.error_chain, row.sealed_answer, row.answer_bytes, row.received_at.0];
         self.conn.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }

@@ -231,7 +231,8 @@ impl Tx<'_> {
         detail: Option<&str>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO timeline (device, enrollment, command, at, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql =
+            "INSERT INTO timeline (device, enrollment, command, at, kind, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.conn.prepare_cached(sql)?.execute(params![device, enrollment, command, now.0, kind, detail])?;
         Ok(())
     }

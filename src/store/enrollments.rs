@@ -151,7 +151,13 @@ impl Tx<'_> {
     }
 
     /// A new generation begins with Authenticate.
-    pub fn start_generation(&self, id: i64, generation: i64, issued_profile: Option<i64>, now: Timestamp) -> Result<(), StoreError> {
+    pub fn start_generation(
+        &self,
+        id: i64,
+        generation: i64,
+        issued_profile: Option<i64>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE enrollment SET generation = ?2, issued_profile = coalesce(?3, issued_profile), authenticated_at = ?4 WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, generation, issued_profile, now.0])?;
         Ok(())
@@ -166,7 +172,14 @@ impl Tx<'_> {
     }
 
     /// TokenUpdate: the channel is Active and can be pushed.
-    pub fn activate(&self, id: i64, target: &PushTarget, awaiting: bool, not_on_console: bool, now: Timestamp) -> Result<(), StoreError> {
+    pub fn activate(
+        &self,
+        id: i64,
+        target: &PushTarget,
+        awaiting: bool,
+        not_on_console: bool,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE enrollment SET state = 'Active', topic = ?2, push_token = ?3, push_magic = ?4, token_updates = token_updates + 1,
                        awaiting_configuration = ?5, not_on_console = ?6, token_updated_at = ?7, gone_at = NULL WHERE id = ?1";
         let (topic, token, magic) = (target.topic.as_str(), target.token.as_bytes(), target.magic.as_str());
@@ -187,7 +200,8 @@ impl Tx<'_> {
 
     /// CheckOut or removal: Gone, with its users; pushes end.
     pub fn mark_gone(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE enrollment SET state = 'Gone', topic = NULL, push_token = NULL, push_magic = NULL, gone_at = ?2
+        let sql =
+            "UPDATE enrollment SET state = 'Gone', topic = NULL, push_token = NULL, push_magic = NULL, gone_at = ?2
                    WHERE id = ?1 OR parent = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, now.0])?;
         let sql = "UPDATE push SET due_at = NULL WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";

@@ -20,7 +20,8 @@ pub fn find_machine_key(path: &Path) -> Result<Option<Secret<[u8; 32]>>, StoreEr
         Err(e) => return Err(e.into()),
     };
     let mut key = [0_u8; 32];
-    hex::decode_to_slice(text.trim(), &mut key).map_err(|_| StoreError::Corrupt("the machine key file does not hold 64 hex digits"))?;
+    hex::decode_to_slice(text.trim(), &mut key)
+        .map_err(|_| StoreError::Corrupt("the machine key file does not hold 64 hex digits"))?;
     Ok(Some(Secret::new(key)))
 }
 

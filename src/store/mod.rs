@@ -6,8 +6,8 @@
 
 mod audit;
 mod certificates;
-mod copying;
 mod commands;
+mod copying;
 mod devices;
 mod enrollments;
 mod machine_key;
@@ -27,13 +27,13 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
+pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
-pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use machine_key::{create_machine_key, find_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
-pub use push::{OwedPush, PushRow};
 pub use push::{NewPushCertificate, PushCertificateRow};
+pub use push::{OwedPush, PushRow};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
@@ -51,7 +51,9 @@ use writer::Writer;
 pub enum StoreError {
     #[error("another Cordon server is running on {0}")]
     Locked(PathBuf),
-    #[error("this database was written by a newer Cordon (schema {found}, this one knows {known}); install that version or newer")]
+    #[error(
+        "this database was written by a newer Cordon (schema {found}, this one knows {known}); install that version or newer"
+    )]
     Newer { found: i64, known: i64 },
     #[error("too many writes are waiting")]
     Busy,
@@ -116,7 +118,10 @@ impl Store {
         restrict_mode(&path)?;
         prepare_writer(&conn)?;
         migrations::migrate(&mut conn)?;
-        conn.execute("INSERT INTO setting (name, value) VALUES ('open', 'true') ON CONFLICT DO UPDATE SET value = 'true'", [])?;
+        conn.execute(
+            "INSERT INTO setting (name, value) VALUES ('open', 'true') ON CONFLICT DO UPDATE SET value = 'true'",
+            [],
+        )?;
         // The mark must be in the file itself, not only in the WAL: a copy that lacks the WAL has to show it.
         conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
         Ok(Store { readers: Readers::new(path.clone()), path, writer: Writer::new(conn), _lock: lock })

@@ -40,9 +40,11 @@ pub struct Consumption {
 fn row_to_challenge(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
     let certificate: Option<[u8; 32]> = row.get("certificate")?;
     let consumed = match certificate {
-        Some(certificate) => {
-            Some(Consumption { transaction_id: row.get("transaction_id")?, key_hash: row.get("key_hash")?, certificate })
-        }
+        Some(certificate) => Some(Consumption {
+            transaction_id: row.get("transaction_id")?,
+            key_hash: row.get("key_hash")?,
+            certificate,
+        }),
         None => None,
     };
     Ok(ChallengeRow {
@@ -89,7 +91,13 @@ impl Tx<'_> {
         Ok(self.conn.last_insert_rowid())
     }
 
-    pub fn insert_challenge(&self, hash: &[u8; 32], issued_profile: i64, expires_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
+    pub fn insert_challenge(
+        &self,
+        hash: &[u8; 32],
+        issued_profile: i64,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let sql = "INSERT INTO challenge (hash, issued_profile, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)";
         self.conn.prepare_cached(sql)?.execute(params![hash, issued_profile, now.0, expires_at.0])?;
         Ok(())
@@ -100,7 +108,8 @@ impl Tx<'_> {
         let sql = "UPDATE challenge SET consumed_at = ?2, transaction_id = ?3, key_hash = ?4, certificate = ?5
                    WHERE id = ?1 AND consumed_at IS NULL";
         let c = consumption;
-        let changed = self.conn.prepare_cached(sql)?.execute(params![id, now.0, c.transaction_id, c.key_hash, c.certificate])?;
+        let changed =
+            self.conn.prepare_cached(sql)?.execute(params![id, now.0, c.transaction_id, c.key_hash, c.certificate])?;
         Ok(changed == 1)
     }
 }

@@ -53,7 +53,8 @@ pub struct NewPushCertificate<'a> {
     pub current: bool,
 }
 
-const CERTIFICATE: &str = "topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at, paused_why";
+const CERTIFICATE: &str =
+    "topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at, paused_why";
 
 fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<PushCertificateRow> {
     Ok(PushCertificateRow {
@@ -72,7 +73,8 @@ fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<PushCertificateRow> {
 impl Db<'_> {
     /// Pushes owed at `now`, oldest first.
     pub fn list_owed_pushes(&self, now: Timestamp, limit: usize) -> Result<Vec<OwedPush>, StoreError> {
-        let sql = "SELECT o.seq, o.subject, o.attempts, e.topic, e.push_token, e.push_magic, e.token_updated_at, p.dead_at
+        let sql =
+            "SELECT o.seq, o.subject, o.attempts, e.topic, e.push_token, e.push_magic, e.token_updated_at, p.dead_at
                    FROM outbox o JOIN enrollment e ON e.id = o.subject LEFT JOIN push p ON p.enrollment = e.id
                    WHERE o.kind = 'push' AND o.due_at <= ?1 ORDER BY o.seq LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql)?;
@@ -98,7 +100,8 @@ impl Db<'_> {
     }
 
     pub fn find_push(&self, enrollment: i64) -> Result<Option<PushRow>, StoreError> {
-        let sql = "SELECT due_at, attempts, last_sent_at, last_result, dead_at, dead_why FROM push WHERE enrollment = ?1";
+        let sql =
+            "SELECT due_at, attempts, last_sent_at, last_result, dead_at, dead_why FROM push WHERE enrollment = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([enrollment], |row| {
             let at = |name: &str| row.get::<_, Option<i64>>(name).map(|v| v.map(Timestamp));
             Ok(PushRow {
@@ -161,7 +164,9 @@ impl Tx<'_> {
                        AND EXISTS (SELECT 1 FROM delivery y WHERE y.enrollment = p.enrollment AND y.finished_at IS NULL)
                    ON CONFLICT (kind, subject) DO NOTHING";
         let owed = self.conn.prepare_cached(sql)?.execute([now.0])?;
-        self.conn.prepare_cached("UPDATE push SET due_at = NULL WHERE due_at <= ?1 AND dead_at IS NULL")?.execute([now.0])?;
+        self.conn
+            .prepare_cached("UPDATE push SET due_at = NULL WHERE due_at <= ?1 AND dead_at IS NULL")?
+            .execute([now.0])?;
         Ok(owed)
     }
 
@@ -171,13 +176,22 @@ impl Tx<'_> {
     }
 
     pub fn postpone_owed_push(&self, seq: i64, due_at: Timestamp) -> Result<(), StoreError> {
-        self.conn.prepare_cached("UPDATE outbox SET due_at = ?2, attempts = attempts + 1 WHERE seq = ?1")?.execute(params![seq, due_at.0])?;
+        self.conn
+            .prepare_cached("UPDATE outbox SET due_at = ?2, attempts = attempts + 1 WHERE seq = ?1")?
+            .execute(params![seq, due_at.0])?;
         Ok(())
     }
 
     /// A push was accepted; `due_at` is when it is sent again if the work is still unanswered then.
-    pub fn note_push(&self, enrollment: i64, result: &str, due_at: Option<Timestamp>, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "INSERT INTO push (enrollment, due_at, attempts, last_sent_at, last_result) VALUES (?1, ?2, 1, ?3, ?4)
+    pub fn note_push(
+        &self,
+        enrollment: i64,
+        result: &str,
+        due_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql =
+            "INSERT INTO push (enrollment, due_at, attempts, last_sent_at, last_result) VALUES (?1, ?2, 1, ?3, ?4)
                    ON CONFLICT (enrollment) DO UPDATE SET due_at = excluded.due_at, attempts = attempts + 1,
                        last_sent_at = excluded.last_sent_at, last_result = excluded.last_result";
         self.conn.prepare_cached(sql)?.execute(params![enrollment, due_at.map(|t| t.0), now.0, result])?;
@@ -247,11 +261,18 @@ impl Tx<'_> {
 
     /// The certificate changed: whatever waited for that is pushed now.
     pub fn hasten_owed_pushes(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.conn.execute("UPDATE outbox SET due_at = ?1, attempts = 0 WHERE kind = 'push' AND due_at > ?1", [now.0])?;
+        self.conn
+            .execute("UPDATE outbox SET due_at = ?1, attempts = 0 WHERE kind = 'push' AND due_at > ?1", [now.0])?;
         Ok(())
     }
 
-    pub fn insert_push_request(&self, key_hash: &[u8; 32], sealed_key: &[u8], csr_pem: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub fn insert_push_request(
+        &self,
+        key_hash: &[u8; 32],
+        sealed_key: &[u8],
+        csr_pem: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.conn.execute(
             "INSERT INTO push_request (key_hash, sealed_key, csr_pem, created_at) VALUES (?1, ?2, ?3, ?4)",
             params![key_hash, sealed_key, csr_pem, now.0],

@@ -81,7 +81,9 @@ fn row_to_request(row: &Row<'_>) -> rusqlite::Result<SecretRequestRow> {
 impl Db<'_> {
     /// The newest generation of one kind.
     pub fn find_secret(&self, device: i64, kind: &str) -> Result<Option<SecretRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM secret s WHERE s.device = ?1 AND s.kind = ?2 ORDER BY s.generation DESC LIMIT 1");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM secret s WHERE s.device = ?1 AND s.kind = ?2 ORDER BY s.generation DESC LIMIT 1"
+        );
         Ok(self.conn.prepare_cached(&sql)?.query_row(params![device, kind], row_to_secret).optional()?)
     }
 
@@ -110,7 +112,9 @@ impl Db<'_> {
 
     /// Requests asked since then that have not been used, newest first.
     pub fn list_secret_requests(&self, since: Timestamp) -> Result<Vec<SecretRequestRow>, StoreError> {
-        let sql = format!("SELECT {REQUEST} FROM secret_request WHERE used_at IS NULL AND asked_at >= ?1 ORDER BY asked_at DESC");
+        let sql = format!(
+            "SELECT {REQUEST} FROM secret_request WHERE used_at IS NULL AND asked_at >= ?1 ORDER BY asked_at DESC"
+        );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map([since.0], row_to_request)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -156,7 +160,9 @@ impl Tx<'_> {
     }
 
     pub fn use_secret_request(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
-        self.conn.prepare_cached("UPDATE secret_request SET used_at = ?2 WHERE id = ?1")?.execute(params![id, now.0])?;
+        self.conn
+            .prepare_cached("UPDATE secret_request SET used_at = ?2 WHERE id = ?1")?
+            .execute(params![id, now.0])?;
         Ok(())
     }
 }

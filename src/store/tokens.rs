@@ -100,7 +100,9 @@ impl Tx<'_> {
 
     /// `false` when there is no such token or it is revoked already.
     pub fn revoke_token(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let changed = self.conn.execute("UPDATE api_token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", params![id, now.0])?;
+        let changed = self
+            .conn
+            .execute("UPDATE api_token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", params![id, now.0])?;
         Ok(changed == 1)
     }
 

@@ -16,8 +16,18 @@ fn lost_located_and_found_again() {
     school.of(&ipad, "lost", &json!({})).is_problem(400, "bad-argument");
     assert_eq!(school.device(&ipad)["lost"], "no");
 
-    let marked = school.as_person("ada", "POST", &format!("/devices/{}/lost", ipad.udid()), &json!({ "message": "Please call", "phone": "5" })).is(200);
-    assert_eq!((&marked["lost"], &marked["lost_by"], &marked["lost_mode"]), (&json!("lost"), &json!("local:ada"), &json!(false)));
+    let marked = school
+        .as_person(
+            "ada",
+            "POST",
+            &format!("/devices/{}/lost", ipad.udid()),
+            &json!({ "message": "Please call", "phone": "5" }),
+        )
+        .is(200);
+    assert_eq!(
+        (&marked["lost"], &marked["lost_by"], &marked["lost_mode"]),
+        (&json!("lost"), &json!("local:ada"), &json!(false))
+    );
     ipad.poll(Channel::Device).unwrap();
     assert!(ipad.with(|d| d.state().lost_mode));
     let shown = school.device(&ipad);
@@ -34,7 +44,10 @@ fn lost_located_and_found_again() {
     ipad.poll(Channel::Device).unwrap();
     assert_eq!(school.state_of(&sound), "Acknowledged");
     let command = school.command(asked["command_uuid"].as_str().unwrap());
-    assert_eq!((&command["state"], &command["result"]["Latitude"]), (&json!("Acknowledged"), &json!({ "sealed": "location" })));
+    assert_eq!(
+        (&command["state"], &command["result"]["Latitude"]),
+        (&json!("Acknowledged"), &json!({ "sealed": "location" }))
+    );
     school.of(&ipad, "whereabouts", &json!({})).is_problem(400, "reason-needed");
     let helpdesk = school.token("helpdesk");
     let path = format!("/api/v1/devices/{}/whereabouts", ipad.udid());
@@ -44,7 +57,8 @@ fn lost_located_and_found_again() {
     let latitude = place["location"]["latitude"].as_f64().unwrap();
     assert!((31.0..33.0).contains(&latitude), "{place}");
     assert_eq!(school.audited("device.whereabouts")[0]["detail"]["reason"], REASON);
-    let question = school.audited("command.send").into_iter().find(|r| r["detail"]["RequestType"] == "DeviceLocation").unwrap();
+    let question =
+        school.audited("command.send").into_iter().find(|r| r["detail"]["RequestType"] == "DeviceLocation").unwrap();
     assert_eq!(question["detail"]["reason"], REASON);
     for open in [school.device(&ipad), school.get("/audit?limit=500"), school.get("/commands")] {
         assert!(!holds(open.to_string().as_bytes(), latitude.to_string().as_bytes()), "{open}");

@@ -36,7 +36,12 @@ impl School {
     fn secrets(&self, device: &Handle) -> Vec<(String, i64, String)> {
         let list = self.get(&format!("/devices/{}/secrets", device.udid()));
         let text = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
-        list["items"].as_array().unwrap().iter().map(|i| (text(i, "kind"), i["generation"].as_i64().unwrap(), text(i, "state"))).collect()
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|i| (text(i, "kind"), i["generation"].as_i64().unwrap(), text(i, "state")))
+            .collect()
     }
 
     /// Audit rows of this verb.

@@ -21,7 +21,8 @@ fn the_passcode_goes_with_the_kept_token_and_the_device_is_asked_how_it_stands()
     let done = school.wait_for(&uuid, "Acknowledged");
     assert!(!ipad.with(|d| d.state().passcode));
     assert_eq!(done["history"][0]["detail"]["possession"], POSSESSION);
-    let audited = school.audited("command.send").into_iter().find(|row| row["detail"]["command"] == json!(uuid)).unwrap();
+    let audited =
+        school.audited("command.send").into_iter().find(|row| row["detail"]["command"] == json!(uuid)).unwrap();
     assert_eq!(audited["detail"]["possession"], POSSESSION);
     let looked = school.wait_until("SecurityInfo", || {
         let list = school.get("/commands?state=Acknowledged");
@@ -41,14 +42,16 @@ fn raw(school: &School, udid: &str, query: &str, keys: &[(&str, Plist)]) -> crat
     let client = Client::new(school.server().socket().0);
     let path = format!("/api/v1/devices/{udid}/commands{query}");
     let headers = [("Content-Type", "application/xml")];
-    let (status, headers, body) = client.request("POST", &path, &headers, &to_xml(&Plist::Dictionary(envelope))).unwrap();
+    let (status, headers, body) =
+        client.request("POST", &path, &headers, &to_xml(&Plist::Dictionary(envelope))).unwrap();
     crate::support::api::Reply { status, headers, body }
 }
 
 #[test]
 fn every_refusal_by_every_door() {
     let school = School::new();
-    let (ipad, other, tv) = (school.enroll_deaf(Kind::Ipad, 1), school.enroll_deaf(Kind::Ipad, 2), school.enroll_deaf(Kind::AppleTv, 3));
+    let (ipad, other, tv) =
+        (school.enroll_deaf(Kind::Ipad, 1), school.enroll_deaf(Kind::Ipad, 2), school.enroll_deaf(Kind::AppleTv, 3));
     let clear = |keys: Value| school.try_send(&ipad, None, "ClearPasscode", keys);
     let said = "?possession=Ada%20stands%20at%20my%20desk";
 
@@ -58,10 +61,13 @@ fn every_refusal_by_every_door() {
     let token = |device: &crate::support::device::Handle| device.with(|d| d.state().unlock_token.clone().unwrap().0);
     let foreign = STANDARD.encode(token(&other));
     clear(json!({ "possession": POSSESSION, "UnlockToken": foreign })).is_problem(400, "foreign-unlock-token");
-    raw(&school, &ipad.udid(), said, &[("UnlockToken", Plist::Data(token(&other)))]).is_problem(400, "foreign-unlock-token");
+    raw(&school, &ipad.udid(), said, &[("UnlockToken", Plist::Data(token(&other)))])
+        .is_problem(400, "foreign-unlock-token");
     raw(&school, &ipad.udid(), said, &[("UnlockToken", "text".into())]).is_problem(400, "foreign-unlock-token");
     if tv.with(|d| d.state().unlock_token.is_none()) {
-        school.try_send(&tv, None, "ClearPasscode", json!({ "possession": POSSESSION })).is_problem(409, "no-unlock-token");
+        school
+            .try_send(&tv, None, "ClearPasscode", json!({ "possession": POSSESSION }))
+            .is_problem(409, "no-unlock-token");
     }
     let helpdesk = school.token("helpdesk");
     let whole = format!("/api/v1/devices/{}/commands", ipad.udid());
@@ -71,9 +77,13 @@ fn every_refusal_by_every_door() {
     for missing in [true, false] {
         school.of(&ipad, "lost", &json!({ "missing": missing, "message": "Please call" })).is(200);
         clear(json!({ "possession": POSSESSION })).is_problem(409, "never-clear-lost");
-        raw(&school, &ipad.udid(), said, &[("UnlockToken", Plist::Data(token(&ipad)))]).is_problem(409, "never-clear-lost");
+        raw(&school, &ipad.udid(), said, &[("UnlockToken", Plist::Data(token(&ipad)))])
+            .is_problem(409, "never-clear-lost");
     }
-    assert_eq!(school.audited("command.send").iter().filter(|r| r["detail"]["RequestType"] == "ClearPasscode").count(), 0);
+    assert_eq!(
+        school.audited("command.send").iter().filter(|r| r["detail"]["RequestType"] == "ClearPasscode").count(),
+        0
+    );
 
     // Found before it ever heard of Lost Mode: nothing is to be ended, and with the right words the passcode goes.
     let found = school.of(&ipad, "found", &Value::Null).is(200);

@@ -8,12 +8,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cordon::base::random::bytes;
 use cordon::base::secret::Secret;
-use cordon::base::time::{HOUR, ManualClock, Clock, SystemClock};
+use cordon::base::time::{Clock, HOUR, ManualClock, SystemClock};
 use cordon::pki::SystemRandom;
 use cordon::plist::{Dictionary, Value as Plist};
 use cordon::service::actor::{Actor, Role};
-use cordon::service::revealing::{self, Asked};
 use cordon::service::people;
+use cordon::service::revealing::{self, Asked};
 use cordon::simulator::spec::Kind;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,7 +30,8 @@ fn a_bypass_code_is_asked_for_by_itself_and_taken_out_of_the_answer() {
     let code = school.reveal(&ipad, "activation-lock-code")["value"].as_str().unwrap().to_owned();
     assert_eq!(code.len(), 31, "{code}");
     let list = school.get(&format!("/commands?device={}", ipad.udid()));
-    let asked = list["items"].as_array().unwrap().iter().find(|c| c["request_type"] == "ActivationLockBypassCode").unwrap();
+    let asked =
+        list["items"].as_array().unwrap().iter().find(|c| c["request_type"] == "ActivationLockBypassCode").unwrap();
     assert_eq!(asked["created_by"], "job:custody");
     let shown = school.command(asked["command_uuid"].as_str().unwrap());
     assert_eq!(shown["result"]["ActivationLockBypassCode"], json!({ "sealed": "activation-lock-code" }));
@@ -61,8 +62,16 @@ fn planted_secrets_of_every_kind_show_nowhere_and_come_back_whole() {
     let steps: [(&str, Value, Vec<(&str, Plist)>); 5] = [
         ("DeviceLock", json!({ "PIN": pin }), vec![]),
         ("SetRecoveryLock", json!({ "NewPassword": lock }), vec![]),
-        ("SetFirmwarePassword", json!({ "NewPassword": firmware }), vec![("SetFirmwarePassword", dictionary("PasswordChanged", Plist::Boolean(true)))]),
-        ("SecurityInfo", Value::Null, vec![("SecurityInfo", dictionary("FDE_PersonalRecoveryKeyCMS", Plist::Data(escrowed.clone())))]),
+        (
+            "SetFirmwarePassword",
+            json!({ "NewPassword": firmware }),
+            vec![("SetFirmwarePassword", dictionary("PasswordChanged", Plist::Boolean(true)))],
+        ),
+        (
+            "SecurityInfo",
+            Value::Null,
+            vec![("SecurityInfo", dictionary("FDE_PersonalRecoveryKeyCMS", Plist::Data(escrowed.clone())))],
+        ),
         (
             "RotateFileVaultKey",
             json!({ "KeyType": "personal", "FileVaultUnlock": { "Password": "x" }, "ReplyEncryptionCertificate": "AAAA" }),
@@ -83,12 +92,22 @@ fn planted_secrets_of_every_kind_show_nowhere_and_come_back_whole() {
         kept("recovery-lock", 1, "confirmed"),
     ];
     assert_eq!(school.secrets(&mac), wanted);
-    for (kind, value) in [("lock-pin", pin.to_owned()), ("recovery-lock", lock.clone()), ("firmware-password", firmware.clone()), ("filevault-key", STANDARD.encode(&rotated))] {
+    for (kind, value) in [
+        ("lock-pin", pin.to_owned()),
+        ("recovery-lock", lock.clone()),
+        ("firmware-password", firmware.clone()),
+        ("filevault-key", STANDARD.encode(&rotated)),
+    ] {
         let shown = school.reveal(&mac, kind);
         assert_eq!((&shown["value"], &shown["kind"]), (&json!(value), &json!(kind)));
         assert_eq!(shown.as_object().unwrap().len(), 4, "{shown}");
     }
-    for (what, secret) in [("recovery lock", lock.as_bytes()), ("firmware", firmware.as_bytes()), ("escrowed", &escrowed), ("rotated", &rotated)] {
+    for (what, secret) in [
+        ("recovery lock", lock.as_bytes()),
+        ("firmware", firmware.as_bytes()),
+        ("escrowed", &escrowed),
+        ("rotated", &rotated),
+    ] {
         assert_hidden(&school, what, secret);
     }
     let first = school.of(&mac, "secrets/filevault-key/reveal", &json!({ "reason": REASON, "generation": 1 })).is(200);
@@ -143,23 +162,33 @@ fn every_look_is_audited_and_refusals_show_nothing() {
     school.of(&ipad, "secrets/lock-pin/reveal", &json!({ "reason": REASON })).is_problem(404, "no-such-secret");
     school.of(&ipad, path, &json!({ "reason": REASON, "generation": 9 })).is_problem(404, "no-such-secret");
     let whole = format!("/api/v1/devices/{}/{path}", ipad.udid());
-    for (role, id) in [("owner", "not-for-scripts"), ("admin", "not-for-scripts"), ("helpdesk", "role-missing"), ("auditor", "role-missing")] {
+    for (role, id) in [
+        ("owner", "not-for-scripts"),
+        ("admin", "not-for-scripts"),
+        ("helpdesk", "role-missing"),
+        ("auditor", "role-missing"),
+    ] {
         let token = school.token(role);
         school.https(Some(&token), "POST", &whole, &json!({ "reason": REASON })).is_problem(403, id);
     }
     let auditor = school.token("auditor");
-    let list = school.https(Some(&auditor), "GET", &format!("/api/v1/devices/{}/secrets", ipad.udid()), &Value::Null).is(200);
+    let list =
+        school.https(Some(&auditor), "GET", &format!("/api/v1/devices/{}/secrets", ipad.udid()), &Value::Null).is(200);
     assert_eq!(list["items"][0]["kind"], "unlock-token");
     assert!(list["items"][0].get("value").is_none());
     assert_eq!(school.audited("secret.reveal").len(), 0);
 
-    let reply = school.as_person("ada", "POST", &format!("/devices/{}/{path}", ipad.udid()), &json!({ "reason": REASON }));
+    let reply =
+        school.as_person("ada", "POST", &format!("/devices/{}/{path}", ipad.udid()), &json!({ "reason": REASON }));
     assert!(reply.headers.iter().any(|(name, value)| name == "cache-control" && value == "no-store"));
     reply.is(200);
     let rows = school.audited("secret.reveal");
     assert_eq!((rows.len(), &rows[0]["actor"]), (1, &json!("local:ada")));
     assert_eq!(rows[0]["subject"], school.device(&ipad)["id"]);
-    assert_eq!(rows[0]["detail"], json!({ "kind": "unlock-token", "generation": 1, "reason": REASON, "request": null }));
+    assert_eq!(
+        rows[0]["detail"],
+        json!({ "kind": "unlock-token", "generation": 1, "reason": REASON, "request": null })
+    );
     assert_eq!(school.told(&ipad, "secret-revealed")[0]["detail"]["reason"], json!(REASON));
     assert_eq!(school.get("/audit/verify")["broken_at"], Value::Null);
 }
@@ -170,11 +199,14 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let school = School::planned(Plan { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Plan::default() });
     let ipad = school.enroll(Kind::Ipad, 1);
     let owner = school.token("owner");
-    school.https(Some(&owner), "POST", "/api/v1/secret-rule", &json!({ "two_person": true })).is_problem(403, "not-for-scripts");
+    school
+        .https(Some(&owner), "POST", "/api/v1/secret-rule", &json!({ "two_person": true }))
+        .is_problem(403, "not-for-scripts");
     school.api("POST", "/secret-rule", &json!({ "two_person": true })).is(200);
     let path = format!("/devices/{}/secrets/unlock-token/reveal", ipad.udid());
     let ask = |user: &str| school.as_person(user, "POST", &path, &json!({ "reason": REASON }));
-    let approve = |user: &str, id: &str| school.as_person(user, "POST", &format!("/secret-requests/{id}/approve"), &json!({}));
+    let approve =
+        |user: &str, id: &str| school.as_person(user, "POST", &format!("/secret-requests/{id}/approve"), &json!({}));
     let open = || school.get("/secret-requests")["items"].as_array().unwrap().clone();
 
     let words = ask("ada").is_problem(409, "second-person-needed");
@@ -184,7 +216,9 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     assert!(words.contains(&id));
     approve("ada", &id).is_problem(403, "own-secret-request");
     let admin = school.token("admin");
-    school.https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({})).is_problem(403, "not-for-scripts");
+    school
+        .https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({}))
+        .is_problem(403, "not-for-scripts");
     assert_eq!(approve("grace", &id).is(200)["approved_by"], "local:grace");
     approve("emmy", &id).is_problem(404, "no-such-secret-request");
     ask("emmy").is_problem(409, "second-person-needed");
@@ -216,7 +250,8 @@ fn somebody_who_is_logged_in_by_name_gives_the_password_again() {
     let grace = Actor::Admin { name: String::from("grace"), role: Role::Admin, session: 1 };
     let ask = |password: Option<&str>| {
         let password = password.map(|p| Secret::new(p.to_owned()));
-        let asked = Asked { kind: String::from("unlock-token"), generation: None, reason: String::from(REASON), password };
+        let asked =
+            Asked { kind: String::from("unlock-token"), generation: None, reason: String::from(REASON), password };
         revealing::reveal(cx, &grace, &ipad.udid(), &asked)
     };
     for wrong in [None, Some("hollow birch seventy lantern")] {

@@ -1,8 +1,8 @@
 //! Secrets: kept sealed, given back where the protocol asks, and found nowhere in clear.
 
-use crate::support::wire::{self, check_in, idle, text};
 use crate::support::School;
 use crate::support::hidden::{assert_hidden, everything, holds};
+use crate::support::wire::{self, check_in, idle, text};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cordon::base::random::bytes;

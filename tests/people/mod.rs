@@ -47,7 +47,9 @@ impl House {
     pub fn new() -> House {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_795_000_000)));
-        let mut cx = founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom)).unwrap();
+        let mut cx =
+            founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom))
+                .unwrap();
         cx.password_cost = Cost::LEAST;
         let cx = Arc::new(cx);
         let front = Front::new(Arc::clone(&cx), Vec::new(), None);
@@ -73,7 +75,8 @@ impl House {
     }
 
     pub fn send(&self, door: Door, from: &str, headers: HeaderMap, method: &str, target: &str, body: &Value) -> Reply {
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let response = self.front.handle(Request {
             id: 1,

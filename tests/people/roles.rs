@@ -49,7 +49,12 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/recovery-code", OWNER, fresh),
         ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
         ("get", "/webhooks", OWNER, Value::Null),
-        ("post", "/webhooks", OWNER, json!({ "name": "w", "url": "https://127.0.0.1:9/", "events": ["device.enrolled"] })),
+        (
+            "post",
+            "/webhooks",
+            OWNER,
+            json!({ "name": "w", "url": "https://127.0.0.1:9/", "events": ["device.enrolled"] }),
+        ),
         ("get", "/webhooks/{id}", OWNER, Value::Null),
         ("patch", "/webhooks/{id}", OWNER, json!({ "name": "w" })),
         ("delete", "/webhooks/{id}", OWNER, Value::Null),

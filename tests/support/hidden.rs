@@ -8,7 +8,8 @@ use std::fs;
 /// How a secret could show, whole or in part, in any alignment.
 fn traces(secret: &[u8]) -> Vec<Vec<u8>> {
     let n = secret.len().min(16);
-    let mut traces: Vec<Vec<u8>> = [0, (secret.len() - n) / 2, secret.len() - n].iter().map(|at| secret[*at..at + n].to_vec()).collect();
+    let mut traces: Vec<Vec<u8>> =
+        [0, (secret.len() - n) / 2, secret.len() - n].iter().map(|at| secret[*at..at + n].to_vec()).collect();
     traces.extend([hex::encode(&secret[..n]).into_bytes(), hex::encode_upper(&secret[..n]).into_bytes()]);
     traces.extend((0..3).map(|skip| {
         let text = STANDARD.encode(&secret[skip..]);
@@ -31,7 +32,10 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
             found.push((path.display().to_string(), fs::read(&path).unwrap()));
         }
     }
-    let mut paths: Vec<String> = ["devices", "commands", "audit?limit=500", "push-certificates", "tokens", "secret-requests"].map(|p| format!("/{p}")).into();
+    let mut paths: Vec<String> =
+        ["devices", "commands", "audit?limit=500", "push-certificates", "tokens", "secret-requests"]
+            .map(|p| format!("/{p}"))
+            .into();
     for device in school.get("/devices")["items"].as_array().unwrap() {
         let id = device["id"].as_str().unwrap();
         paths.extend([format!("/devices/{id}"), format!("/devices/{id}/secrets")]);

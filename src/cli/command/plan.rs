@@ -16,7 +16,10 @@ use std::path::Path;
 const DANGERS: [(&str, &str); 10] = [
     ("EraseDevice", "erases everything on the device"),
     ("DeviceLock", "locks the device; a Mac then needs the PIN that was sent"),
-    ("ClearPasscode", "leaves the device without a passcode, so whoever holds it gets in, and switches Data Protection off until a new one is set"),
+    (
+        "ClearPasscode",
+        "leaves the device without a passcode, so whoever holds it gets in, and switches Data Protection off until a new one is set",
+    ),
     ("ClearRestrictionsPassword", "takes the restrictions' password away"),
     ("RemoveProfile", "removes a profile, perhaps the one that manages the device"),
     ("DeleteUser", "deletes a user with all their data"),

@@ -74,7 +74,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     let instant = |option, text: &Option<String>| text.as_ref().map(|text| parse_option(option, text, now)).transpose();
     let (not_before, expires) = (instant("--not-before", &args.not_before)?, instant("--expires", &args.expires)?);
     if plan.request_type == "ClearPasscode" && args.possession.is_none() {
-        return Err(Failure::usage("say with --possession TEXT how you made sure that the owner holds the device; never clear the passcode of a lost one"));
+        return Err(Failure::usage(
+            "say with --possession TEXT how you made sure that the owner holds the device; never clear the passcode of a lost one",
+        ));
     }
     consent(&plan, args, voice)?;
     let call = call(&args.device, &plan)
@@ -134,7 +136,10 @@ pub fn until_acknowledged(api: &dyn Api, call: &Call, wait: &WaitArgs, voice: &m
 /// Posts, and returns the command when it has ended or the time is over.
 fn ended(api: &dyn Api, call: &Call, wait: &WaitArgs, voice: &mut Voice<'_>) -> Result<Value, Failure> {
     if !api.is_live() {
-        return Err(Failure::new("no-server", "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent."));
+        return Err(Failure::new(
+            "no-server",
+            "no server is running, so no device can answer: leave --wait out, or start `cordon serve`. Nothing was sent.",
+        ));
     }
     let sent = api.json(call)?;
     let uuid = field(&sent, "command_uuid");

@@ -30,33 +30,52 @@ fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let (uuid, request_type, keys) = parsed.map_err(|e| Error::invalid(Text::BadPlist { why: e.to_string() }))?;
     let unchecked = call.query("checked").as_deref() != Some("true");
     let stated = Stated { possession: call.query("possession"), reason: call.query("reason") };
-    Ok((wish(uuid, request_type, keys, (call.query("user"), call.query("not_before"), call.query("expires_at")), unchecked)?, stated))
+    Ok((
+        wish(
+            uuid,
+            request_type,
+            keys,
+            (call.query("user"), call.query("not_before"), call.query("expires_at")),
+            unchecked,
+        )?,
+        stated,
+    ))
 }
 
 fn typed(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let body: Value = call.body()?;
     let own = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
-    let missing = || Error::invalid(Text::BadArgument { key: String::from("RequestType"), why: String::from("is required") });
+    let missing =
+        || Error::invalid(Text::BadArgument { key: String::from("RequestType"), why: String::from("is required") });
     let request_type = own("RequestType").ok_or_else(missing)?;
     if catalogue::find(&request_type).is_none() {
         return Err(Error::invalid(Text::UnknownRequestType { request_type }));
     }
     let uuid = own("CommandUUID").map(|text| text.parse()).transpose();
-    let uuid = uuid.map_err(|e: crate::base::ids::BadId| Error::invalid(Text::BadArgument { key: String::from("CommandUUID"), why: e.why.to_owned() }))?;
+    let uuid = uuid.map_err(|e: crate::base::ids::BadId| {
+        Error::invalid(Text::BadArgument { key: String::from("CommandUUID"), why: e.why.to_owned() })
+    })?;
     let timing = (own("user"), own("not_before"), own("expires_at"));
     let stated = Stated { possession: own("possession"), reason: own("reason") };
     let mut apple = body;
     if let Some(map) = apple.as_object_mut() {
         OWN_KEYS.iter().for_each(|key| drop(map.remove(*key)));
     }
-    let keys = catalogue::from_json(&request_type, &apple).map_err(|e| Error::invalid(Text::CommandDoubt { finding: e.to_string() }))?;
+    let keys = catalogue::from_json(&request_type, &apple)
+        .map_err(|e| Error::invalid(Text::CommandDoubt { finding: e.to_string() }))?;
     Ok((wish(uuid, request_type, keys, timing, false)?, stated))
 }
 
 /// User, not before, expires at: as the caller wrote them.
 type Timing = (Option<String>, Option<String>, Option<String>);
 
-fn wish(uuid: Option<CommandUuid>, request_type: String, keys: Dictionary, timing: Timing, unchecked: bool) -> Result<Wish, Error> {
+fn wish(
+    uuid: Option<CommandUuid>,
+    request_type: String,
+    keys: Dictionary,
+    timing: Timing,
+    unchecked: bool,
+) -> Result<Wish, Error> {
     let (user, not_before, expires_at) = timing;
     let not_before = instant("not_before", not_before)?;
     let expires_at = instant("expires_at", expires_at)?;
@@ -65,13 +84,23 @@ fn wish(uuid: Option<CommandUuid>, request_type: String, keys: Dictionary, timin
 
 fn instant(key: &str, text: Option<String>) -> Result<Option<Timestamp>, Error> {
     let Some(text) = text else { return Ok(None) };
-    let bad = || Error::invalid(Text::BadArgument { key: key.to_owned(), why: String::from("is not a date like 2026-09-01T08:00:00Z") });
+    let bad = || {
+        Error::invalid(Text::BadArgument {
+            key: key.to_owned(),
+            why: String::from("is not a date like 2026-09-01T08:00:00Z"),
+        })
+    };
     tokens::parse_instant(&text).map(Some).ok_or_else(bad)
 }
 
 pub fn list(call: &Call<'_>, device: Option<&str>) -> Result<Response, Error> {
     let limit = call.limit()?;
-    let bad = |_| Error::invalid(Text::BadArgument { key: String::from("state"), why: String::from("is not a state of a command") });
+    let bad = |_| {
+        Error::invalid(Text::BadArgument {
+            key: String::from("state"),
+            why: String::from("is not a state of a command"),
+        })
+    };
     let state = call.query("state").map(|text| text.parse().map_err(bad)).transpose()?;
     let filter = CommandFilter { device: None, state, before: call.cursor()?, limit: limit + 1 };
     let mut found = commands::list(call.cx, &call.actor, device, filter)?;

@@ -221,5 +221,8 @@ pub struct Whereabouts {
 pub fn whereabouts(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let body: Reason = call.body()?;
     let found = lost::whereabouts(call.cx, &call.actor, device, &body.reason)?;
-    Ok(json(200, &Whereabouts { command_uuid: found.command, received_at: found.received_at.to_string(), location: found.place }))
+    Ok(json(
+        200,
+        &Whereabouts { command_uuid: found.command, received_at: found.received_at.to_string(), location: found.place },
+    ))
 }

@@ -42,14 +42,22 @@ impl Call<'_> {
             None => Ok(100),
             Some(text) => match text.parse() {
                 Ok(n) if (1..=max).contains(&n) => Ok(n),
-                _ => Err(Error::invalid(Text::BadArgument { key: String::from("limit"), why: format!("must be a number from 1 to {max}") })),
+                _ => Err(Error::invalid(Text::BadArgument {
+                    key: String::from("limit"),
+                    why: format!("must be a number from 1 to {max}"),
+                })),
             },
         }
     }
 
     /// `cursor`, a number that an earlier page gave.
     fn cursor(&self) -> Result<Option<i64>, Error> {
-        let bad = |_| Error::invalid(Text::BadArgument { key: String::from("cursor"), why: String::from("is not one that a list gave") });
+        let bad = |_| {
+            Error::invalid(Text::BadArgument {
+                key: String::from("cursor"),
+                why: String::from("is not one that a list gave"),
+            })
+        };
         self.query("cursor").map(|text| text.parse().map_err(bad)).transpose()
     }
 
@@ -99,8 +107,10 @@ fn actor(cx: &Context, request: &Request) -> Result<Actor, Error> {
 
 fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
     let path = call.request.path.strip_prefix("/api/v1/").unwrap_or_default();
-    let decoded: Option<Vec<String>> =
-        path.split('/').map(|part| query::percent_decode(part).and_then(|bytes| String::from_utf8(bytes).ok())).collect();
+    let decoded: Option<Vec<String>> = path
+        .split('/')
+        .map(|part| query::percent_decode(part).and_then(|bytes| String::from_utf8(bytes).ok()))
+        .collect();
     let decoded = decoded.unwrap_or_default();
     let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
     let method = &call.request.method;

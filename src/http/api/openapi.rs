@@ -1,16 +1,20 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
-use super::custody::{Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts};
+use super::custody::{
+    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
+};
+use super::people::{
+    Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
+};
 use super::reply::Problem;
+use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
-use super::people::{Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode};
-use super::school::SetUpState;
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::{ComponentsBuilder, RefOr};
-use utoipa::ToSchema;
 
 /// One operation: method, path, what it does, shape of the request and of the answer with its status.
 pub(super) struct Operation {
@@ -44,64 +48,140 @@ impl Operation {
 
 /// Every operation of the API.
 pub(super) const OPERATIONS: [Operation; 47] = [
-    op("get", "/devices", "Devices in order of arrival; `search` matches the beginning of serial, name, model or id", "200").gives("Page_Device").paged(),
-    op("get", "/devices/{id}", "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number", "200").gives("Device"),
+    op(
+        "get",
+        "/devices",
+        "Devices in order of arrival; `search` matches the beginning of serial, name, model or id",
+        "200",
+    )
+    .gives("Page_Device")
+    .paged(),
+    op(
+        "get",
+        "/devices/{id}",
+        "One device with its users and its story; `id` is Cordon's id, the UDID / EnrollmentID or the serial number",
+        "200",
+    )
+    .gives("Device"),
     op("get", "/devices/{id}/users", "The managed users of a device", "200").gives("Page_User"),
     op("post", "/devices/{id}/push", "Call the device now; `user` for a user's channel", "202"),
     op("get", "/devices/{id}/commands", "Commands of one device, newest first", "200").gives("Page_Command").paged(),
-    op("post", "/devices/{id}/commands", "Queue a command: RequestType and Apple's own keys, data as base64; optional user, not_before, expires_at", "201")
-        .takes("CommandWish")
-        .gives("Command"),
-    op("get", "/commands", "All commands, newest first; `state` and `device` narrow the list", "200").gives("Page_Command").paged(),
+    op(
+        "post",
+        "/devices/{id}/commands",
+        "Queue a command: RequestType and Apple's own keys, data as base64; optional user, not_before, expires_at",
+        "201",
+    )
+    .takes("CommandWish")
+    .gives("Command"),
+    op("get", "/commands", "All commands, newest first; `state` and `device` narrow the list", "200")
+        .gives("Page_Command")
+        .paged(),
     op("get", "/commands/{uuid}", "State, result and history of a command", "200").gives("Command"),
     op("delete", "/commands/{uuid}", "Cancel a command that has not been sent", "200").gives("Command"),
     op("get", "/commands/{uuid}/explain", "Why it is where it is, in plain words", "200").gives("Explanation"),
-    op("post", "/enrollments/profile", "One enrolment profile with its own one-time challenge (application/x-apple-aspen-config)", "201").takes("ProfileWish"),
+    op(
+        "post",
+        "/enrollments/profile",
+        "One enrolment profile with its own one-time challenge (application/x-apple-aspen-config)",
+        "201",
+    )
+    .takes("ProfileWish"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
-    op("post", "/push-certificates/request", "Make a key and a certificate request", "201").takes("PushRequest").gives("PushRequestMade"),
+    op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
+        .takes("PushRequest")
+        .gives("PushRequestMade"),
     op("get", "/tokens", "API tokens, without their texts", "200").gives("Page_Token"),
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
     op("delete", "/tokens/{id}", "Revoke a token", "204"),
     op("get", "/audit", "The audit, oldest first", "200").gives("Page_AuditItem").paged(),
     op("get", "/audit/verify", "Walk the whole chain", "200").gives("AuditVerdict"),
-    op("post", "/setup", "Organisation and host name, and at first the first owner and the recovery code", "200").takes("SetUp").gives("SetUpState"),
-
+    op("post", "/setup", "Organisation and host name, and at first the first owner and the recovery code", "200")
+        .takes("SetUp")
+        .gives("SetUpState"),
     op("get", "/setup", "What was set up", "200").gives("SetUpState"),
     op("post", "/login", "Log in by name; the token is used like an API token", "200").takes("Login").gives("LoggedIn"),
     op("post", "/logout", "End this session", "204"),
     op("get", "/admins", "Who may log in", "200").gives("Page_Admin"),
     op("post", "/admins", "Let somebody log in", "201").takes("NewAdmin").gives("Admin"),
-    op("patch", "/admins/{name}", "Change role or password, disable or enable; anybody may change their own password", "200").takes("AdminChange").gives("Admin"),
-    op("post", "/admins/{name}/totp", "Begin one's own authenticator app", "201").takes("OwnPassword").gives("TotpBegun"),
+    op(
+        "patch",
+        "/admins/{name}",
+        "Change role or password, disable or enable; anybody may change their own password",
+        "200",
+    )
+    .takes("AdminChange")
+    .gives("Admin"),
+    op("post", "/admins/{name}/totp", "Begin one's own authenticator app", "201")
+        .takes("OwnPassword")
+        .gives("TotpBegun"),
     op("post", "/admins/{name}/totp/confirm", "The first code: from now on one is asked for", "204").takes("TotpCode"),
-    op("delete", "/admins/{name}/totp", "End an authenticator app: one's own, or as owner anybody's", "204").takes("OwnPassword"),
-    op("post", "/recovery-code", "Make a new recovery code; the one before it is worthless from then on", "201").takes("OwnPassword").gives("RecoveryCode"),
+    op("delete", "/admins/{name}/totp", "End an authenticator app: one's own, or as owner anybody's", "204")
+        .takes("OwnPassword"),
+    op("post", "/recovery-code", "Make a new recovery code; the one before it is worthless from then on", "201")
+        .takes("OwnPassword")
+        .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
-    op("patch", "/webhooks/{id}", "Change name, URL, events, or switch it off and on", "200").takes("WebhookChange").gives("Webhook"),
+    op("patch", "/webhooks/{id}", "Change name, URL, events, or switch it off and on", "200")
+        .takes("WebhookChange")
+        .gives("Webhook"),
     op("delete", "/webhooks/{id}", "Remove a webhook with its log", "204"),
-    op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202").gives("WebhookDelivery"),
-    op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200").gives("Page_WebhookDelivery").paged(),
-    op("get", "/devices/{id}/secrets", "What is kept in custody of a device: every generation of every kind, without values", "200").gives("Page_Secret"),
-    op("post", "/devices/{id}/secrets/{kind}/reveal", "Show one secret to a person with a reason; recorded first. Not for API tokens", "200")
-        .takes("RevealWish")
-        .gives("Revealed"),
+    op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202")
+        .gives("WebhookDelivery"),
+    op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200")
+        .gives("Page_WebhookDelivery")
+        .paged(),
+    op(
+        "get",
+        "/devices/{id}/secrets",
+        "What is kept in custody of a device: every generation of every kind, without values",
+        "200",
+    )
+    .gives("Page_Secret"),
+    op(
+        "post",
+        "/devices/{id}/secrets/{kind}/reveal",
+        "Show one secret to a person with a reason; recorded first. Not for API tokens",
+        "200",
+    )
+    .takes("RevealWish")
+    .gives("Revealed"),
     op("get", "/secret-requests", "Two-person rule: requests of the last hour", "200").gives("Page_SecretRequest"),
-    op("post", "/secret-requests/{id}/approve", "Two-person rule: agree to somebody else's request. Not for API tokens", "200")
-        .takes("Approval")
-        .gives("SecretRequest"),
-    op("post", "/secret-rule", "Two-person rule: on or off. Owners only, not for API tokens", "200").takes("SecretRule").gives("SecretRule"),
-    op("post", "/devices/{id}/lost", "Mark a device lost and ask for Lost Mode; waiting ClearPasscode commands are cancelled", "200")
-        .takes("LostWish")
-        .gives("Marked"),
+    op(
+        "post",
+        "/secret-requests/{id}/approve",
+        "Two-person rule: agree to somebody else's request. Not for API tokens",
+        "200",
+    )
+    .takes("Approval")
+    .gives("SecretRequest"),
+    op("post", "/secret-rule", "Two-person rule: on or off. Owners only, not for API tokens", "200")
+        .takes("SecretRule")
+        .gives("SecretRule"),
+    op(
+        "post",
+        "/devices/{id}/lost",
+        "Mark a device lost and ask for Lost Mode; waiting ClearPasscode commands are cancelled",
+        "200",
+    )
+    .takes("LostWish")
+    .gives("Marked"),
     op("post", "/devices/{id}/found", "Clear the mark and end Lost Mode", "200").gives("Marked"),
-    op("post", "/devices/{id}/locate", "Ask a device in Lost Mode where it is; recorded with the reason", "201").takes("Reason").gives("Command"),
-    op("post", "/devices/{id}/whereabouts", "Where the device last said it was; every look is recorded with its reason", "200")
+    op("post", "/devices/{id}/locate", "Ask a device in Lost Mode where it is; recorded with the reason", "201")
         .takes("Reason")
-        .gives("Whereabouts"),
+        .gives("Command"),
+    op(
+        "post",
+        "/devices/{id}/whereabouts",
+        "Where the device last said it was; every look is recorded with its reason",
+        "200",
+    )
+    .takes("Reason")
+    .gives("Whereabouts"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -129,7 +209,9 @@ fn describe(operation: &Operation) -> Value {
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
-    let mut query = |name: &str, schema: Value| parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }));
+    let mut query = |name: &str, schema: Value| {
+        parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }))
+    };
     if operation.paged {
         query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
@@ -157,7 +239,8 @@ fn describe(operation: &Operation) -> Value {
         "responses": { operation.status: answer, "default": problem },
     });
     if let Some(shape) = operation.request {
-        described["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": reference(shape) } } });
+        described["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": reference(shape) } } });
     }
     described
 }

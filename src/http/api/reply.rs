@@ -33,7 +33,11 @@ pub fn problem(request: &Request, error: Error) -> Response {
     let (status, title) = match error.kind {
         Kind::NotFound => (404, "Not found"),
         Kind::Invalid => (400, "Not valid"),
-        Kind::Denied if matches!(error.public, Text::LoginNeeded | Text::LoginFailed | Text::TotpNeeded | Text::TotpWrong) => (401, "Login needed"),
+        Kind::Denied
+            if matches!(error.public, Text::LoginNeeded | Text::LoginFailed | Text::TotpNeeded | Text::TotpWrong) =>
+        {
+            (401, "Login needed")
+        }
         Kind::Denied => (403, "Not allowed"),
         Kind::Conflict => (409, "Not possible now"),
         Kind::Busy if matches!(error.public, Text::TooManyTries { .. }) => (429, "Too many tries"),
@@ -50,7 +54,8 @@ pub fn problem(request: &Request, error: Error) -> Response {
         tracing::error!(request = number, error = %public, source, "an API request failed");
     }
     let wait = if let Text::TooManyTries { seconds } = public { Some(seconds) } else { None };
-    let body = Problem { r#type: "about:blank", title, status, detail: public.to_string(), id: public.id(), request: number };
+    let body =
+        Problem { r#type: "about:blank", title, status, detail: public.to_string(), id: public.id(), request: number };
     let mut response = json(status, &body);
     response.headers = vec![("content-type", String::from("application/problem+json"))];
     if let Some(seconds) = wait {

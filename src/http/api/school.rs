@@ -136,7 +136,13 @@ pub struct PushImport {
 
 pub fn import_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
     let body: PushImport = call.body()?;
-    let imported = push_certificates::import(call.cx, &call.actor, &body.certificate_pem, body.key_pem.as_deref(), body.additional)?;
+    let imported = push_certificates::import(
+        call.cx,
+        &call.actor,
+        &body.certificate_pem,
+        body.key_pem.as_deref(),
+        body.additional,
+    )?;
     if let Some(sender) = call.sender {
         push_certificates::load(call.cx, sender)?;
         call.cx.ring_pusher();

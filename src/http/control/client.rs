@@ -43,7 +43,13 @@ impl Client {
     /// # Errors
     /// `NotFound` or `ConnectionRefused` when no server runs; `InvalidInput` for text that cannot be in a request;
     /// `TimedOut` or `WouldBlock` when it is silent; `InvalidData` for what is no HTTP answer.
-    pub fn request(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], body: &[u8]) -> io::Result<Answer> {
+    pub fn request(
+        &self,
+        method: &str,
+        path_and_query: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<Answer> {
         let head = self.head(method, path_and_query, headers, body.len())?;
         check_owner(&self.path)?;
         let mut stream = UnixStream::connect(&self.path)?;
@@ -59,13 +65,17 @@ impl Client {
 
     fn head(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], length: usize) -> io::Result<String> {
         let uid = rustix::process::getuid().as_raw();
-        let mut head = format!("{method} {path_and_query} HTTP/1.1\r\nHost: cordon\r\nConnection: close\r\n{UID_HEADER}: {uid}\r\n");
+        let mut head = format!(
+            "{method} {path_and_query} HTTP/1.1\r\nHost: cordon\r\nConnection: close\r\n{UID_HEADER}: {uid}\r\n"
+        );
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("Content-Length: {length}\r\n\r\n"));
         let token = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        let names = headers.iter().all(|(name, value)| token(name) && !name.contains(':') && !value.contains(['\r', '\n', '\0']));
+        let names = headers
+            .iter()
+            .all(|(name, value)| token(name) && !name.contains(':') && !value.contains(['\r', '\n', '\0']));
         if token(method) && token(path_and_query) && names {
             Ok(head)
         } else {
@@ -168,7 +178,10 @@ mod tests {
             let (status, _, body) = read(text).unwrap();
             assert_eq!((status, body.as_slice()), (200, b"hello".as_slice()), "{text}");
         }
-        assert_eq!(read("HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n").unwrap(), (204, vec![("x-a".into(), "b".into())], vec![]));
+        assert_eq!(
+            read("HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n").unwrap(),
+            (204, vec![("x-a".into(), "b".into())], vec![])
+        );
     }
 
     #[test]
@@ -191,7 +204,9 @@ mod tests {
     #[test]
     fn lets_nothing_be_smuggled_into_a_request() {
         let client = Client::new("/nowhere");
-        for (path, name, value) in [("/a b", "x", "y"), ("/a", "x", "y\r\nz: 1"), ("/a", "x: y\r\nz", "1"), ("/a\r\n", "x", "y")] {
+        for (path, name, value) in
+            [("/a b", "x", "y"), ("/a", "x", "y\r\nz: 1"), ("/a", "x: y\r\nz", "1"), ("/a\r\n", "x", "y")]
+        {
             let refused = client.request("GET", path, &[(name, value)], b"").unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::InvalidInput, "{path} {name} {value}");
         }

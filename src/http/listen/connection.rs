@@ -9,8 +9,8 @@ use crate::base::limits::{MAX_HEAD, MAX_HEADERS};
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Poll;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -73,7 +73,13 @@ impl Conn {
 const TAKEN: u8 = u8::MAX;
 
 /// Serves `tcp` until either side ends it. When `drain` resolves, the running request is answered and no other taken.
-pub(super) async fn run(tcp: TcpStream, remote: SocketAddr, shared: Arc<Shared>, crowded: bool, drain: impl Future<Output = ()>) {
+pub(super) async fn run(
+    tcp: TcpStream,
+    remote: SocketAddr,
+    shared: Arc<Shared>,
+    crowded: bool,
+    drain: impl Future<Output = ()>,
+) {
     // Answers are small and written whole: waiting to fill a segment only delays them.
     let _ = tcp.set_nodelay(true);
     let mut certificate = None;

@@ -127,7 +127,8 @@ impl Runtime {
             .enable_time()
             .build()?;
         let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let room = files.map_or(usize::MAX, |f| usize::try_from(f.saturating_sub(SPARE_FILES)).unwrap_or(usize::MAX)).max(16);
+        let room =
+            files.map_or(usize::MAX, |f| usize::try_from(f.saturating_sub(SPARE_FILES)).unwrap_or(usize::MAX)).max(16);
         let capacity = Capacity {
             connections: Arc::new(Semaphore::new(sizes.connections.min(room))),
             crowded: Arc::new(Semaphore::new(CROWDED_CONNECTIONS)),
@@ -141,7 +142,11 @@ impl Runtime {
 
     fn handle(&self) -> io::Result<&tokio::runtime::Handle> {
         // Only Drop takes the runtime out.
-        self.0.tokio.as_ref().map(tokio::runtime::Runtime::handle).ok_or_else(|| io::Error::other("the runtime has ended"))
+        self.0
+            .tokio
+            .as_ref()
+            .map(tokio::runtime::Runtime::handle)
+            .ok_or_else(|| io::Error::other("the runtime has ended"))
     }
 }
 
@@ -318,7 +323,12 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts until told to stop; errors (out of files, aborted connections) are waited out, they never end the loop.
-async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, stage: watch::Receiver<Stage>, alive: mpsc::Sender<()>) {
+async fn accept_loop(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    stage: watch::Receiver<Stage>,
+    alive: mpsc::Sender<()>,
+) {
     while let Some(accepted) = before(listener.accept(), reached(stage.clone(), Stage::Drain)).await {
         match accepted {
             Ok((stream, remote)) => admit(stream, remote, &shared, &stage, &alive),
@@ -331,7 +341,13 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>, stage: watch::R
     }
 }
 
-fn admit(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>, stage: &watch::Receiver<Stage>, alive: &mpsc::Sender<()>) {
+fn admit(
+    stream: TcpStream,
+    remote: SocketAddr,
+    shared: &Arc<Shared>,
+    stage: &watch::Receiver<Stage>,
+    alive: &mpsc::Sender<()>,
+) {
     let Some(place) = Place::find(&shared.capacity, shared.door, remote) else {
         tracing::debug!(%remote, "connection refused: too many");
         return;

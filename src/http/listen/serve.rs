@@ -113,7 +113,11 @@ fn crowded() -> Response {
 }
 
 /// Makes a whole request out of a head and the bytes to come.
-async fn receive(conn: &Conn, framing: Framing, request: hyper::Request<Incoming>) -> Result<(Request, Memory), Refusal> {
+async fn receive(
+    conn: &Conn,
+    framing: Framing,
+    request: hyper::Request<Incoming>,
+) -> Result<(Request, Memory), Refusal> {
     let (parts, body) = request.into_parts();
     let head = Head {
         id: next_request_id(),
@@ -149,7 +153,12 @@ async fn read_body(conn: &Conn, mut incoming: Incoming, limit: BodyLimit) -> Res
         return Err(Refusal::TooLarge);
     }
     let mut bytes = Vec::with_capacity(declared.unwrap_or(0).min(FREE_BODY));
-    let mut pace = Pace { since: Instant::now(), stall: timeouts.body_stall, min_rate: timeouts.body_min_rate, max: timeouts.body_max };
+    let mut pace = Pace {
+        since: Instant::now(),
+        stall: timeouts.body_stall,
+        min_rate: timeouts.body_min_rate,
+        max: timeouts.body_max,
+    };
     loop {
         let frame = match timeout(pace.patience(), incoming.frame()).await {
             Ok(None) => break,

@@ -30,11 +30,16 @@ impl Handler for Rooms {
             "/sleep" => std::thread::sleep(Duration::from_millis(700)),
             "/large" => return Response::new(200, "application/octet-stream", vec![7; 24 * 1024 * 1024]),
             "/smuggle" => return Response::text(200, "").with_header("x-bad", "a\r\nx-worse: b"),
-            "/cert" => return Response::new(200, "application/octet-stream", request.peer_certificate.unwrap_or_default()),
+            "/cert" => {
+                return Response::new(200, "application/octet-stream", request.peer_certificate.unwrap_or_default());
+            }
             _ => {}
         }
         let (body, query) = (&request.body, request.query.as_deref().unwrap_or("-"));
-        Response::text(200, format!("{} {} {query} {} {}", request.method, request.path, body.bytes.len(), body.oversized))
+        Response::text(
+            200,
+            format!("{} {} {query} {} {}", request.method, request.path, body.bytes.len(), body.oversized),
+        )
     }
 }
 
@@ -107,7 +112,8 @@ fn ask(stream: &mut (impl Read + Write), request: &str) -> (u16, Vec<u8>) {
         head.push(byte[0]);
     }
     let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-    let length = head.split("content-length: ").nth(1).and_then(|s| s.split('\r').next()).map_or(0, |n| n.parse().unwrap());
+    let length =
+        head.split("content-length: ").nth(1).and_then(|s| s.split('\r').next()).map_or(0, |n| n.parse().unwrap());
     let mut body = vec![0; length];
     stream.read_exact(&mut body).unwrap();
     (head[9..12].parse().unwrap(), body)
@@ -126,7 +132,8 @@ fn status(answer: &str) -> &str {
 #[test]
 fn a_request_and_its_answer() {
     let site = plain();
-    let answer = site.say(b"PUT /a%20b?c=d%20e HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
+    let answer =
+        site.say(b"PUT /a%20b?c=d%20e HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello");
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nPUT /a%20b c=d%20e 5 false"), "{answer}");
     let chunked = b"PUT /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
@@ -409,7 +416,11 @@ fn secure(server: &Identity, client_auth: ClientAuth) -> Site {
     open(Some(Arc::new(TlsHolder::new(config))), quick(), &Sizes::default())
 }
 
-fn client(server: &Identity, client: Option<&Identity>, version: &'static rustls::SupportedProtocolVersion) -> Arc<rustls::ClientConfig> {
+fn client(
+    server: &Identity,
+    client: Option<&Identity>,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from(server.der.clone())).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -9,7 +9,8 @@ use crate::pki::keys::{PrivateKey, encrypt_pkcs1};
 use crate::pki::x509::Certificate;
 use crate::pki::{ber, oids};
 use aws_lc_rs::cipher::{
-    self as aws, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey,
+    self as aws, DecryptionContext, EncryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey,
+    UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
 
@@ -28,8 +29,13 @@ pub enum ContentCipher {
     Aes256Cbc,
 }
 
-const ALL: [ContentCipher; 5] =
-    [ContentCipher::Des, ContentCipher::TripleDes, ContentCipher::Aes128Cbc, ContentCipher::Aes192Cbc, ContentCipher::Aes256Cbc];
+const ALL: [ContentCipher; 5] = [
+    ContentCipher::Des,
+    ContentCipher::TripleDes,
+    ContentCipher::Aes128Cbc,
+    ContentCipher::Aes192Cbc,
+    ContentCipher::Aes256Cbc,
+];
 
 impl ContentCipher {
     /// What to answer in: the same, but never single DES.
@@ -94,7 +100,11 @@ pub fn envelope(
 /// # Errors
 /// [`CmsError::Malformed`] and [`CmsError::Algorithm`] for what everybody can see; [`CmsError::Undecryptable`] for all that only the
 /// key's owner could know. A wrong PKCS#1 padding goes on with another key, so it is the same error as wrong content.
-pub fn open_envelope(message: &[u8], recipient: &Certificate, key: &PrivateKey) -> Result<(Vec<u8>, ContentCipher), CmsError> {
+pub fn open_envelope(
+    message: &[u8],
+    recipient: &Certificate,
+    key: &PrivateKey,
+) -> Result<(Vec<u8>, ContentCipher), CmsError> {
     let der = ber::to_der(message)?;
     let mut data = unwrap(&der, &oids::ENVELOPED_DATA)?;
     data.expect(INTEGER)?;
@@ -152,7 +162,12 @@ fn sealed_key<'a>(recipients: &Element<'a>, ours: &Certificate) -> Result<&'a [u
     }
 }
 
-fn build(plaintext: &[u8], recipient: &Certificate, cipher: ContentCipher, random: &dyn Random) -> Result<Vec<u8>, CmsError> {
+fn build(
+    plaintext: &[u8],
+    recipient: &Certificate,
+    cipher: ContentCipher,
+    random: &dyn Random,
+) -> Result<Vec<u8>, CmsError> {
     let mut key = vec![0; cipher.key_length()];
     random.fill(&mut key);
     if cipher.block_length() == 8 {
@@ -176,7 +191,12 @@ fn build(plaintext: &[u8], recipient: &Certificate, cipher: ContentCipher, rando
     Ok(wrap(&oids::ENVELOPED_DATA, &asn1::sequence(&[&asn1::integer(&[0]), &asn1::element(SET, &[&info]), &content])))
 }
 
-fn encrypt(cipher: ContentCipher, key: &Secret<Vec<u8>>, plaintext: &[u8], random: &dyn Random) -> Option<(Vec<u8>, Vec<u8>)> {
+fn encrypt(
+    cipher: ContentCipher,
+    key: &Secret<Vec<u8>>,
+    plaintext: &[u8],
+    random: &dyn Random,
+) -> Option<(Vec<u8>, Vec<u8>)> {
     let key = UnboundCipherKey::new(cipher.algorithm(), key.expose()).ok()?;
     let key = PaddedBlockEncryptingKey::cbc_pkcs7(key).ok()?;
     let iv: [u8; 16] = random::bytes(random);

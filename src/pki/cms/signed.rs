@@ -308,7 +308,10 @@ mod tests {
             for message in [attached.clone(), indefinite(&attached, 5)] {
                 // Pieces and indefinite lengths inside the certificates themselves come back as the same bytes.
                 let signed = verify_attached(&message).unwrap();
-                assert_eq!((signed.content.as_slice(), &signed.signer, signed.digest), (BODY, &cert, key.preferred_digest()));
+                assert_eq!(
+                    (signed.content.as_slice(), &signed.signer, signed.digest),
+                    (BODY, &cert, key.preferred_digest())
+                );
                 assert_eq!(signed.certificates, [cert.clone(), CA.certificate.clone()]);
                 assert_eq!(signed.signing_time(), Some(NOW));
             }

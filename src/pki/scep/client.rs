@@ -125,7 +125,8 @@ mod tests {
     use crate::pki::templates::{Authority, issue_device_identity, issue_self_signed};
     use std::sync::LazyLock;
 
-    static SIGNER: LazyLock<(Certificate, PrivateKey)> = LazyLock::new(|| throw_away_signer(NOW, &SystemRandom).unwrap());
+    static SIGNER: LazyLock<(Certificate, PrivateKey)> =
+        LazyLock::new(|| throw_away_signer(NOW, &SystemRandom).unwrap());
 
     fn request(content: &[u8], cipher: ContentCipher, digest: DigestKind) -> Vec<u8> {
         build_request(content, &SIGNER.0, &SIGNER.1, &CA.certificate, "TX", cipher, digest, &SystemRandom).unwrap()
@@ -210,9 +211,11 @@ mod tests {
         let poll = build_poll(subject, &SIGNER.0, &SIGNER.1, &CA.certificate, "TX", &SystemRandom).unwrap();
         let Kind::CertPoll { issuer, subject: found } = parse(&poll).unwrap().kind else { panic!() };
         assert_eq!((issuer.as_slice(), found.as_slice()), (CA.certificate.subject_der(), subject));
-        let envelope = |plain: &[u8]| cms::envelope(plain, &CA.certificate, ContentCipher::Aes128Cbc, &SystemRandom).unwrap();
-        let message =
-            |kind, content: &[u8]| build(kind, content, &SIGNER.0, &SIGNER.1, "TX", DigestKind::Sha256, &SystemRandom).unwrap();
+        let envelope =
+            |plain: &[u8]| cms::envelope(plain, &CA.certificate, ContentCipher::Aes128Cbc, &SystemRandom).unwrap();
+        let message = |kind, content: &[u8]| {
+            build(kind, content, &SIGNER.0, &SIGNER.1, "TX", DigestKind::Sha256, &SystemRandom).unwrap()
+        };
         let by_serial = envelope(&asn1::sequence(&[subject, &asn1::integer(&[7])]));
         assert!(matches!(parse(&message(21, &by_serial)).unwrap().kind, Kind::GetCert { serial, .. } if serial == [7]));
         assert!(matches!(parse(&message(22, &by_serial)).unwrap().kind, Kind::Other(22)));

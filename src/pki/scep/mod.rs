@@ -50,7 +50,8 @@ pub enum ScepError {
 
 /// The text of an attribute: PrintableString by the RFC, so ASCII and repeated without change.
 fn text(signed: &Signed, kind: &asn1::Oid) -> Option<String> {
-    asn1::text(&signed.attribute(kind)?).filter(|text| text.is_ascii() && !text.is_empty() && text.len() <= MAX_TRANSACTION_ID)
+    asn1::text(&signed.attribute(kind)?)
+        .filter(|text| text.is_ascii() && !text.is_empty() && text.len() <= MAX_TRANSACTION_ID)
 }
 
 fn number(signed: &Signed, kind: &asn1::Oid) -> Option<u32> {

@@ -1,7 +1,8 @@
 //! The server's half: a pkiMessage becomes a [`Request`], and a request makes its CertRep.
 
 use super::{
-    CERT_POLL, CERT_REP, FailInfo, GET_CERT, PKCS_REQ, RENEWAL_REQ, ScepError, attributes, nonce, number, octets, printable, text,
+    CERT_POLL, CERT_REP, FailInfo, GET_CERT, PKCS_REQ, RENEWAL_REQ, ScepError, attributes, nonce, number, octets,
+    printable, text,
 };
 use crate::base::random::{self, Random};
 use crate::pki::asn1::{INTEGER, Malformed, Reader, SEQUENCE};
@@ -127,7 +128,9 @@ impl Request {
 /// wrong request were told apart, an eavesdropper could decrypt a captured request, challenge and all, by sending variants of it.
 fn read_content(message_type: u32, content: &[u8], ca: &Certificate, key: &PrivateKey) -> (Kind, ContentCipher) {
     let plain = match cms::open_envelope(content, ca, key) {
-        Ok((plain, cipher)) => return (read_plain(message_type, &plain).unwrap_or(Kind::Bad(FailInfo::BadMessageCheck)), cipher),
+        Ok((plain, cipher)) => {
+            return (read_plain(message_type, &plain).unwrap_or(Kind::Bad(FailInfo::BadMessageCheck)), cipher);
+        }
         Err(error) => error,
     };
     let info = if plain == CmsError::Algorithm { FailInfo::BadAlg } else { FailInfo::BadMessageCheck };
