@@ -39,7 +39,8 @@ fn main() -> Result<(), Fault> {
     }
     let as_json = arguments.iter().any(|a| a == "--json");
     let only: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
-    let parts: [(&str, fn(&Path) -> Result<Vec<Line>, Fault>); 5] =
+    type Part = (&'static str, fn(&Path) -> Result<Vec<Line>, Fault>);
+    let parts: [Part; 5] =
         [("polls", polls), ("cycles", cycles), ("pushes", |_| pushes::measure()), ("memory", memory), ("start", start)];
     raise_file_limit()?;
     let mut lines = Vec::new();

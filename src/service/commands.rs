@@ -126,11 +126,12 @@ pub fn send_stating(
         }
         enqueue(cx, tx, actor, &found, &channel, &ready, &told, now)?;
         if wish.request_type == unlocking::ENABLE_LOST_MODE {
-            unlocking::stop_waiting(tx, found.id, "the device is being put into Lost Mode", now)?;
+            unlocking::stop_waiting(cx, tx, found.id, "the device is being put into Lost Mode", now)?;
         }
         Ok::<_, Error>(())
     })?;
     cx.ring_pusher();
+    cx.ring_teller();
     show(cx, actor, ready.uuid.as_str())
 }
 
@@ -201,8 +202,8 @@ pub(super) fn enqueue(
     if channel.target.is_some() {
         tx.owe_push(channel.id, told.not_before.unwrap_or(now).max(now), now)?;
     }
-    let heard = || events::command(uuid, request_type, "Queued", channel.user_short_name.as_deref());
-    events::record(cx, tx, Kind::CommandQueued, Some(device.id), now, heard)
+    let told = || events::command(uuid, request_type, "Queued", channel.user_short_name.as_deref());
+    events::record(cx, tx, Kind::CommandQueued, Some(device.id), now, told)
 }
 
 /// By Apple's schema: the first thing that is wrong, in words.

@@ -77,7 +77,8 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
     let (now, state) = (cx.now(), if notice.missing { Lost::Missing } else { Lost::Lost });
     let stopped = cx.store.write(|tx| {
         tx.mark_lost(found.id, state, &actor.name(), now)?;
-        let stopped = unlocking::stop_waiting(tx, found.id, &format!("the device is marked {}", state.as_str()), now)?;
+        let stopped =
+            unlocking::stop_waiting(cx, tx, found.id, &format!("the device is marked {}", state.as_str()), now)?;
         let detail =
             json!({ "by": actor.name(), "cancelled": stopped.cancelled, "already_sent": stopped.already_sent });
         tx.tell(found.id, None, None, state.as_str(), Some(&detail.to_string()), now)?;
@@ -88,6 +89,7 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
         Ok::<_, Error>(stopped)
     })?;
     cx.ring_pusher();
+    cx.ring_teller();
     Ok(Marked { device: devices::find(cx, &found.public_id)?, command: ready.map(|r| r.uuid.to_string()), stopped })
 }
 
@@ -131,7 +133,7 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
             if delivery.state == DeliveryState::Sent {
                 may_be_on = true;
             } else {
-                unlocking::stop(tx, row.id, delivery, "the device was found", now)?;
+                unlocking::stop(cx, tx, row.id, delivery, "the device was found", now)?;
             }
         }
         match &channel {
@@ -143,6 +145,7 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
         }
     })?;
     cx.ring_pusher();
+    cx.ring_teller();
     Ok(Marked { device: devices::find(cx, &row.public_id)?, command, stopped: Stopped::default() })
 }
 

@@ -285,26 +285,6 @@ fn settle(
     Ok(())
 }
 
-/// What a webhook hears of a command: which, how it stands, and why it failed; never the answer.
-fn told(
-    delivery: &DeliveryRow,
-    state: &str,
-    channel: &EnrollmentRow,
-    error_chain: Option<serde_json::Value>,
-) -> serde_json::Value {
-    let mut told =
-        events::command(&delivery.command, &delivery.request_type, state, channel.user_short_name.as_deref());
-    if let Some(chain) = error_chain {
-        told["command"]["error_chain"] = chain;
-    }
-    told
-}
-
-fn error_chain(report: &Report) -> Option<serde_json::Value> {
-    let items = || report.error_chain.iter().map(|item| item.to_json()).collect::<Vec<_>>();
-    (!report.error_chain.is_empty()).then(|| serde_json::Value::from(items()))
-}
-
 /// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
 /// device is asked how it stands.
 fn follow(
@@ -325,6 +305,26 @@ fn follow(
         custody::ask_by_itself(cx, tx, &device, channel, "SecurityInfo", now)?;
     }
     Ok(())
+}
+
+/// What a webhook hears of a command: which, how it stands, and why it failed; never the answer.
+fn told(
+    delivery: &DeliveryRow,
+    state: &str,
+    channel: &EnrollmentRow,
+    error_chain: Option<serde_json::Value>,
+) -> serde_json::Value {
+    let mut told =
+        events::command(&delivery.command, &delivery.request_type, state, channel.user_short_name.as_deref());
+    if let Some(chain) = error_chain {
+        told["command"]["error_chain"] = chain;
+    }
+    told
+}
+
+fn error_chain(report: &Report) -> Option<serde_json::Value> {
+    let items = || report.error_chain.iter().map(|item| item.to_json()).collect::<Vec<_>>();
+    (!report.error_chain.is_empty()).then(|| serde_json::Value::from(items()))
 }
 
 fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, now: Timestamp) -> Result<(), Error> {
@@ -386,7 +386,7 @@ fn hand_out(
         if row.request_type == unlocking::CLEAR_PASSCODE
             && let Some(why) = unlocking::find_doubt(tx, channel.device)?
         {
-            unlocking::stop(tx, channel.device, row, &format!("the device {why}"), now)?;
+            unlocking::stop(cx, tx, channel.device, row, &format!("the device {why}"), now)?;
             continue;
         }
         let command =

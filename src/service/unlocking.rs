@@ -5,6 +5,7 @@
 //! Data Protection, and its UnlockToken is to be treated as a master passcode.
 
 use super::commands::{Told, Wish};
+use super::events::{self, Kind};
 use super::{Context, Error, custody};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
@@ -133,7 +134,13 @@ pub struct Stopped {
 }
 
 /// Takes back every ClearPasscode that waits for a device; those that are out are written into its story.
-pub(super) fn stop_waiting(tx: &Tx<'_>, device: i64, why: &str, now: Timestamp) -> Result<Stopped, Error> {
+pub(super) fn stop_waiting(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: i64,
+    why: &str,
+    now: Timestamp,
+) -> Result<Stopped, Error> {
     let mut stopped = Stopped::default();
     for delivery in tx.list_unfinished(device, CLEAR_PASSCODE)? {
         if delivery.state == DeliveryState::Sent {
@@ -141,7 +148,7 @@ pub(super) fn stop_waiting(tx: &Tx<'_>, device: i64, why: &str, now: Timestamp) 
             tx.tell(device, Some(delivery.enrollment), Some(&delivery.command), "already-sent", Some(&detail), now)?;
             stopped.already_sent.push(delivery.command);
         } else {
-            stop(tx, device, &delivery, why, now)?;
+            stop(cx, tx, device, &delivery, why, now)?;
             stopped.cancelled.push(delivery.command);
         }
     }
@@ -149,11 +156,20 @@ pub(super) fn stop_waiting(tx: &Tx<'_>, device: i64, why: &str, now: Timestamp) 
 }
 
 /// Ends one delivery because the device may be in other hands.
-pub(super) fn stop(tx: &Tx<'_>, device: i64, delivery: &DeliveryRow, why: &str, now: Timestamp) -> Result<(), Error> {
+pub(super) fn stop(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: i64,
+    delivery: &DeliveryRow,
+    why: &str,
+    now: Timestamp,
+) -> Result<(), Error> {
     tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
     let detail = json!({ "by": "job:custody", "why": why }).to_string();
     tx.tell(device, Some(delivery.enrollment), Some(&delivery.command), "cancelled", Some(&detail), now)?;
-    Ok(())
+    events::record(cx, tx, Kind::CommandCancelled, Some(device), now, || {
+        events::command(&delivery.command, &delivery.request_type, "Cancelled", None)
+    })
 }
 
 #[cfg(test)]

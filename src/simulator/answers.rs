@@ -442,7 +442,8 @@ mod tests {
     fn lost_mode_and_the_bypass_code() {
         let mut state = State::new(Spec::new(Kind::Ipad, 1));
         let message: &[(&str, Value)] = &[("Message", text("Please call"))];
-        let table: [(&str, &[(&str, Value)], i64); 8] = [
+        type Row<'a> = (&'a str, &'a [(&'a str, Value)], i64);
+        let table: [Row<'_>; 8] = [
             ("DeviceLocation", &[], 12078),
             ("DisableLostMode", &[], 12078),
             ("EnableLostMode", &[], 12008),

@@ -59,7 +59,8 @@ fn planted_secrets_of_every_kind_show_nowhere_and_come_back_whole() {
     let (pin, lock, firmware) = ("482913", hex::encode(&random[..16]), hex::encode(&random[16..32]));
     let (escrowed, rotated) = (random[32..64].to_vec(), random[64..96].to_vec());
     let dictionary = |key: &str, value: Plist| Plist::Dictionary(Dictionary::from_iter([(key.to_owned(), value)]));
-    let steps: [(&str, Value, Vec<(&str, Plist)>); 5] = [
+    type Asked<'a> = (&'a str, Value, Vec<(&'a str, Plist)>);
+    let steps: [Asked<'_>; 5] = [
         ("DeviceLock", json!({ "PIN": pin }), vec![]),
         ("SetRecoveryLock", json!({ "NewPassword": lock }), vec![]),
         (

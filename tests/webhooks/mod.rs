@@ -298,7 +298,12 @@ fn no_event_holds_a_secret() {
     let bootstrap = b"bootstrap-token-that-must-stay-inside".to_vec();
     caller.check_in(&check_in("SetBootstrapToken", &udid, &[("BootstrapToken", Plist::Data(bootstrap.clone()))]));
     let lock = school.send(&ipad, "DeviceLock", json!({ "PIN": "739154", "Message": "planted-message" }));
-    let clear = school.send(&ipad, "ClearPasscode", json!({ "UnlockToken": STANDARD.encode(&unlock_token) }));
+    let possession = "its owner stands at the desk";
+    let clear = school.send(
+        &ipad,
+        "ClearPasscode",
+        json!({ "UnlockToken": STANDARD.encode(&unlock_token), "possession": possession }),
+    );
     assert_eq!(wire::command_uuid(&caller.report(&idle(&udid))), Some(lock.clone()));
     caller.report(&wire::result("Acknowledged", &udid, &lock, &[("Planted", wire::text("planted-answer"))]));
     caller.report(&wire::result("Acknowledged", &udid, &clear, &[]));

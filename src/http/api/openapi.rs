@@ -47,7 +47,7 @@ impl Operation {
 }
 
 /// Every operation of the API.
-pub(super) const OPERATIONS: [Operation; 47] = [
+pub(super) const OPERATIONS: &[Operation] = &[
     op(
         "get",
         "/devices",
@@ -187,7 +187,7 @@ pub(super) const OPERATIONS: [Operation; 47] = [
 /// The document served at `/api/v1/openapi.json`.
 pub fn document() -> Value {
     let mut paths = serde_json::Map::new();
-    for operation in &OPERATIONS {
+    for operation in OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
         entry[operation.method] = describe(operation);
     }
@@ -293,6 +293,7 @@ fn components() -> Value {
     add::<WebhookDelivery>(&mut all, "WebhookDelivery");
     add::<NewWebhook>(&mut all, "NewWebhook");
     add::<WebhookChange>(&mut all, "WebhookChange");
+
     add::<Page<Secret>>(&mut all, "Page_Secret");
     add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
     add::<Secret>(&mut all, "Secret");
