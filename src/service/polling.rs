@@ -32,6 +32,7 @@ struct Caller {
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
     effects: Vec<Effect>,
+    /// Asked of idle polls only.
     waiting: bool,
 }
 
@@ -152,8 +153,9 @@ fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Re
         let known = device_channel.as_ref().map(known);
         let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
         let waiting = match &channel {
-            Some(channel) => db.has_waiting(channel.id)?,
-            None => false,
+            // Any other report goes to the writer, which looks for itself.
+            Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
+            _ => false,
         };
         Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
     })

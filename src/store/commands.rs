@@ -124,14 +124,15 @@ impl Db<'_> {
         Ok(found)
     }
 
-    /// Whether anything unfinished waits for this enrollment. The cheap question of every idle poll.
+    /// Whether anything unfinished waits for this enrollment. The cheap question of every idle poll; the index is named because
+    /// SQLite would choose the one of the whole history and read through all of it.
     pub fn has_waiting(&self, enrollment: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM delivery WHERE enrollment = ?1 AND finished_at IS NULL)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL)";
         Ok(self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0))?)
     }
 
     pub fn count_waiting(&self, enrollment: i64) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM delivery WHERE enrollment = ?1 AND finished_at IS NULL";
+        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL";
         Ok(self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0))?)
     }
 
@@ -154,7 +155,7 @@ impl Db<'_> {
 
     /// What stands before this delivery in its queue: unfinished ones that go first.
     pub fn count_ahead(&self, delivery: &DeliveryRow) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM delivery WHERE enrollment = ?1 AND finished_at IS NULL
+        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL
                    AND (priority > ?2 OR (priority = ?2 AND seq < ?3))";
         Ok(self
             .conn

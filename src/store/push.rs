@@ -161,7 +161,7 @@ impl Tx<'_> {
     pub fn owe_due_repushes(&self, now: Timestamp) -> Result<usize, StoreError> {
         let sql = "INSERT INTO outbox (kind, subject, due_at, created_at)
                    SELECT 'push', p.enrollment, ?1, ?1 FROM push p WHERE p.due_at <= ?1 AND p.dead_at IS NULL
-                       AND EXISTS (SELECT 1 FROM delivery y WHERE y.enrollment = p.enrollment AND y.finished_at IS NULL)
+                       AND EXISTS (SELECT 1 FROM delivery y INDEXED BY delivery_waiting WHERE y.enrollment = p.enrollment AND y.finished_at IS NULL)
                    ON CONFLICT (kind, subject) DO NOTHING";
         let owed = self.conn.prepare_cached(sql)?.execute([now.0])?;
         self.conn
