@@ -64,7 +64,7 @@ fn receive(cx: &Context, request: &Request, peer: &Peer) -> Outcome {
     }
     match inbound::parse(&body.bytes) {
         Ok(Inbound::Checkin(message)) => or_fault(request, checkin::receive(cx, peer, &message)),
-        Ok(Inbound::Report(report)) => or_fault(request, polling::receive(cx, peer, &report)),
+        Ok(Inbound::Report(report)) => or_fault(request, polling::receive(cx, peer, &report, body.bytes.len())),
         Err(InboundError::CheckinTooLarge) => Outcome::refuse(RefusalStatus::TooLarge, "the check-in is too large"),
         Err(e) => {
             // The body itself is never logged: it may hold an unlock token.

@@ -3,7 +3,7 @@
 
 use super::Error;
 use crate::base::time::Timestamp;
-use crate::store::{BindingRow, CertificateRow, Db};
+use crate::store::{BindingRow, CertificateStanding, Db};
 
 /// What the edge knows of the caller: a certificate whose key it proved to hold, and from where.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Peer {
 /// A certificate of ours, with everything it is bound to.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    pub certificate: CertificateRow,
+    pub certificate: CertificateStanding,
     pub bindings: Vec<BindingRow>,
 }
 
@@ -48,7 +48,7 @@ pub fn resolve(
     clock_is_behind: bool,
 ) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
-    let Some(certificate) = db.find_certificate(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
+    let Some(certificate) = db.find_certificate_standing(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
     if certificate.issued_profile.is_none() {
         return Ok(Err(Distrust::Foreign));

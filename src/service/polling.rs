@@ -15,7 +15,7 @@ use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, Tx};
+use crate::store::{Db, DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, Tx};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::json;
@@ -23,6 +23,8 @@ use std::io::Write;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
 const BROKEN_SERIES_DELAY: i64 = MINUTE;
+/// Answers up to this size, in bytes, are packed and sealed inside the transaction: some ten microseconds.
+const SEALED_BY_WRITER: usize = 16 * 1024;
 /// Answers shorter than this are not worth compressing.
 const COMPRESS_FROM: usize = 512;
 
@@ -36,33 +38,66 @@ struct Caller {
     waiting: bool,
 }
 
-/// Receives one report and hands out the next command.
+/// Receives one report and hands out the next command. `bytes` is the length of the body it came in.
 ///
 /// # Errors
 /// Faults of ours; then the result was not stored, and the device keeps it and tries again.
-pub fn receive(cx: &Context, peer: &Peer, report: &Report) -> Result<Outcome, Error> {
+pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Result<Outcome, Error> {
     let now = cx.now();
-    let caller = match look(cx, peer, report, now)? {
-        Ok(caller) => caller,
-        Err(why) => return Ok(refuse(peer, report, why)),
+    // A reader's pages go stale with every commit, the writer's never do. So what must be written anyway is looked at there, unless
+    // sealing a large answer would keep the writer from others.
+    let answered = if report.status != Status::Idle && bytes <= SEALED_BY_WRITER && peer.fingerprint.is_some() {
+        cx.store.write(|tx| {
+            let caller = match judge(cx, tx, peer, report, now)? {
+                Judged::Answer(outcome) => return Ok(Answered { outcome: Some(outcome), ..Answered::default() }),
+                Judged::Serve(caller) => caller,
+            };
+            let delivery = match (&caller.channel, &report.command_uuid) {
+                (Some(channel), Some(uuid)) => tx.find_delivery(uuid.as_str(), channel.id)?,
+                _ => None,
+            };
+            let sealed = seal_answer(cx, report, delivery.as_ref());
+            serve(cx, tx, report, &caller, &sealed, now)
+        })?
+    } else {
+        let caller = match cx.store.read(|db| judge(cx, db, peer, report, now))? {
+            Judged::Answer(outcome) => return Ok(outcome),
+            Judged::Serve(caller) => caller,
+        };
+        let delivery = match (&caller.channel, &report.command_uuid) {
+            (Some(channel), Some(uuid)) => cx.store.read(|db| db.find_delivery(uuid.as_str(), channel.id))?,
+            _ => None,
+        };
+        let sealed = seal_answer(cx, report, delivery.as_ref());
+        cx.store.write(|tx| serve(cx, tx, report, &caller, &sealed, now))?
     };
-    match caller.decision {
-        Decision::Serve => {}
-        Decision::Refuse(why) => return Ok(refuse(peer, report, why)),
-        Decision::Unenroll => {
-            let device = caller.device_channel.as_ref().map(|d| d.device);
-            let row = cx.store.read(|db| device.map(|id| db.find_device(id)).transpose())?.flatten();
-            return Ok(unenroll(row.as_ref()));
-        }
-        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser => return Ok(Outcome::Empty),
+    cx.ring_teller();
+    if answered.left {
+        cx.ring_pusher();
     }
-    if let Some(channel) = &caller.channel {
-        cx.note_seen(channel.id, now);
-        if report.status == Status::Idle && !caller.waiting {
-            return Ok(Outcome::Empty);
+    match answered {
+        Answered { outcome: Some(outcome), .. } => Ok(outcome),
+        Answered { next: Some((uuid, sealed_plist)), .. } => {
+            Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone()))
         }
+        Answered { .. } => Ok(Outcome::Empty),
     }
-    serve(cx, report, &caller, now)
+}
+
+/// What came of a served report.
+#[derive(Default)]
+struct Answered {
+    /// Set when there was nothing to serve.
+    outcome: Option<Outcome>,
+    next: HandedOut,
+    /// Something stays waiting for which the device must be called again.
+    left: bool,
+}
+
+/// Whether a report is served, or what it gets instead.
+enum Judged {
+    Answer(Outcome),
+    Serve(Box<Caller>),
 }
 
 /// A result too large to be read: the command it names ends, or the device would send it for ever.
@@ -137,28 +172,56 @@ fn refuse(peer: &Peer, report: &Report, why: &'static str) -> Outcome {
     Outcome::refuse(RefusalStatus::BadRequest, why)
 }
 
-fn look(cx: &Context, peer: &Peer, report: &Report, now: Timestamp) -> Result<Result<Caller, &'static str>, Error> {
-    let behind = cx.clock_is_behind().is_some();
-    cx.store.read(|db| {
-        let identity = match identity::resolve(db, peer, now, behind)? {
-            Ok(identity) => identity,
-            Err(distrust) => return Ok(Err(distrust_text(distrust))),
-        };
-        let from = &report.from;
-        let device_channel = db.find_enrollment(from.device_enrollment_id().as_str())?;
-        let channel =
-            if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
-        let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
-        let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
-        let known = device_channel.as_ref().map(known);
-        let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
-        let waiting = match &channel {
-            // Any other report goes to the writer, which looks for itself.
-            Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
-            _ => false,
-        };
-        Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
-    })
+fn judge(cx: &Context, db: &Db<'_>, peer: &Peer, report: &Report, now: Timestamp) -> Result<Judged, Error> {
+    let caller = match look(cx, db, peer, report, now)? {
+        Ok(caller) => caller,
+        Err(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+    };
+    match caller.decision {
+        Decision::Serve => {}
+        Decision::Refuse(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+        Decision::Unenroll => {
+            let device = caller.device_channel.as_ref().map(|d| db.find_device(d.device)).transpose()?.flatten();
+            return Ok(Judged::Answer(unenroll(device.as_ref())));
+        }
+        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser => {
+            return Ok(Judged::Answer(Outcome::Empty));
+        }
+    }
+    if let Some(channel) = &caller.channel {
+        cx.note_seen(channel.id, now);
+        if report.status == Status::Idle && !caller.waiting {
+            return Ok(Judged::Answer(Outcome::Empty));
+        }
+    }
+    Ok(Judged::Serve(Box::new(caller)))
+}
+
+fn look(
+    cx: &Context,
+    db: &Db<'_>,
+    peer: &Peer,
+    report: &Report,
+    now: Timestamp,
+) -> Result<Result<Caller, &'static str>, Error> {
+    let identity = match identity::resolve(db, peer, now, cx.clock_is_behind().is_some())? {
+        Ok(identity) => identity,
+        Err(distrust) => return Ok(Err(distrust_text(distrust))),
+    };
+    let from = &report.from;
+    let device_channel = db.find_enrollment(from.device_enrollment_id().as_str())?;
+    let channel =
+        if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
+    let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
+    let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
+    let known = device_channel.as_ref().map(known);
+    let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+    let waiting = match &channel {
+        // Any other report goes to the writer, which looks for itself.
+        Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
+        _ => false,
+    };
+    Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
 }
 
 /// The answer of a report, compressed and sealed before the transaction, so that the writer is not held up by it.
@@ -169,39 +232,30 @@ struct Sealed {
     captured: Vec<Captured>,
 }
 
-fn serve(cx: &Context, report: &Report, caller: &Caller, now: Timestamp) -> Result<Outcome, Error> {
-    let answered = match (&caller.channel, &report.command_uuid) {
-        (Some(channel), Some(uuid)) => cx.store.read(|db| db.find_delivery(uuid.as_str(), channel.id))?,
-        _ => None,
+fn serve(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    caller: &Caller,
+    sealed: &Sealed,
+    now: Timestamp,
+) -> Result<Answered, Error> {
+    let made;
+    let channel = match (&caller.channel, &caller.device_channel) {
+        (Some(channel), _) => channel,
+        (None, Some(parent)) if caller.effects.contains(&Effect::CreateUserChannel) => {
+            create_user_channel(tx, parent, &report.from, now)?;
+            let found = tx.find_enrollment(report.from.enrollment_id().as_str())?;
+            made = found.ok_or_else(|| Error::internal("the channel just made is not there"))?;
+            &made
+        }
+        _ => return Err(Error::internal("a served poll without a channel")),
     };
-    let sealed = seal_answer(cx, report, answered.as_ref());
-    let (next, left) = cx.store.write(|tx| -> Result<_, Error> {
-        let channel = match (&caller.channel, &caller.device_channel) {
-            (Some(channel), _) => channel.clone(),
-            (None, Some(parent)) if caller.effects.contains(&Effect::CreateUserChannel) => {
-                create_user_channel(tx, parent, &report.from, now)?;
-                let id = report.from.enrollment_id();
-                tx.find_enrollment(id.as_str())?.ok_or_else(|| Error::internal("the channel just made is not there"))?
-            }
-            _ => return Err(Error::internal("a served poll without a channel")),
-        };
-        if let Some(uuid) = &report.command_uuid {
-            settle(cx, tx, report, uuid, &channel, &sealed, now)?;
-        }
-        hand_out(cx, tx, report, &channel, now)
-    })?;
-    cx.ring_teller();
-    match next {
-        Some((uuid, sealed_plist)) => {
-            Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone()))
-        }
-        None => {
-            if left {
-                cx.ring_pusher();
-            }
-            Ok(Outcome::Empty)
-        }
+    if let Some(uuid) = &report.command_uuid {
+        settle(cx, tx, report, uuid, channel, sealed, now)?;
     }
+    let (next, left) = hand_out(cx, tx, report, channel, now)?;
+    Ok(Answered { outcome: None, next, left })
 }
 
 fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {

@@ -41,6 +41,16 @@ pub struct CertificateRow {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// What every request of a device asks of its certificate: a row without the blob.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateStanding {
+    pub fingerprint: [u8; 32],
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub issued_profile: Option<i64>,
+    pub revoked_at: Option<Timestamp>,
+}
+
 /// One of the school's own keys with its certificate.
 #[derive(Debug, Clone)]
 pub struct AuthorityRow {
@@ -110,6 +120,20 @@ impl Db<'_> {
         let sql = "SELECT fingerprint, der, serial, subject, not_before, not_after, issued_profile, revoked_at
                    FROM certificate WHERE fingerprint = ?1";
         Ok(self.conn.prepare_cached(sql)?.query_row([fingerprint], row_to_certificate).optional()?)
+    }
+
+    pub fn find_certificate_standing(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateStanding>, StoreError> {
+        let sql = "SELECT not_before, not_after, issued_profile, revoked_at FROM certificate WHERE fingerprint = ?1";
+        let found = self.conn.prepare_cached(sql)?.query_row([fingerprint], |row| {
+            Ok(CertificateStanding {
+                fingerprint: *fingerprint,
+                not_before: Timestamp(row.get("not_before")?),
+                not_after: Timestamp(row.get("not_after")?),
+                issued_profile: row.get("issued_profile")?,
+                revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
+            })
+        });
+        Ok(found.optional()?)
     }
 
     /// All bindings of a certificate; normally one, more only where somebody copied an identity.

@@ -132,7 +132,8 @@ impl Db<'_> {
     }
 
     pub fn count_waiting(&self, enrollment: i64) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL";
+        let sql =
+            "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL";
         Ok(self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0))?)
     }
 
@@ -155,7 +156,8 @@ impl Db<'_> {
 
     /// What stands before this delivery in its queue: unfinished ones that go first.
     pub fn count_ahead(&self, delivery: &DeliveryRow) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL
+        let sql =
+            "SELECT count(*) FROM delivery INDEXED BY delivery_waiting WHERE enrollment = ?1 AND finished_at IS NULL
                    AND (priority > ?2 OR (priority = ?2 AND seq < ?3))";
         Ok(self
             .conn

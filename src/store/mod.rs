@@ -25,7 +25,9 @@ mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
 
 pub use audit::{AuditRow, NewAudit};
-pub use certificates::{AuthorityRow, BindingRow, BindingState, CertificateRow, Purpose, WrappedKey};
+pub use certificates::{
+    AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, WrappedKey,
+};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
