@@ -25,8 +25,8 @@ use std::io::Write;
 const BROKEN_SERIES_DELAY: i64 = MINUTE;
 /// Answers up to this size, in bytes, are packed and sealed inside the transaction: some ten microseconds.
 const SEALED_BY_WRITER: usize = 16 * 1024;
-/// Answers shorter than this are not worth compressing.
-const COMPRESS_FROM: usize = 512;
+/// Answers shorter than this, in bytes, are not worth compressing: they fit a database page, and the compressor's tables cost more.
+const COMPRESS_FROM: usize = 4 * 1024;
 
 /// Who polls, as far as reading alone tells.
 struct Caller {
