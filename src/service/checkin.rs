@@ -14,9 +14,6 @@ use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device}
 use crate::store::{BindingState, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
 use serde_json::json;
 
-/// A first push waits this long, so that commands queued by the enrolment itself go out with one push.
-const GREETING_DELAY: i64 = 0;
-
 /// Receives one check-in message.
 ///
 /// # Errors
@@ -196,12 +193,9 @@ impl Visit<'_, '_> {
         };
         match effect {
             Effect::StartGeneration(_) => {}
-            Effect::MarkStarted | Effect::DisablePush => {
-                // Gone keeps its state; everything else starts over. Both forget the push targets, so either is enough.
-                if matches!(effect, Effect::MarkStarted) {
-                    tx.mark_started(device_channel)?;
-                }
-            }
+            Effect::MarkStarted => tx.mark_started(device_channel)?,
+            // Its companions, MarkStarted and MarkGone, forget the push targets in the same statement.
+            Effect::DisablePush => {}
             Effect::ClearQueue => {
                 tx.clear_queue(device_channel, now)?;
             }
@@ -246,7 +240,7 @@ impl Visit<'_, '_> {
                 if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?
                 {
-                    tx.owe_push(channel, now.plus(GREETING_DELAY), now)?;
+                    tx.owe_push(channel, now, now)?;
                 }
             }
         }
