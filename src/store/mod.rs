@@ -24,6 +24,11 @@ mod writer;
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
 
+mod arrivals;
+mod invitations;
+pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
+pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
+
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, WrappedKey,

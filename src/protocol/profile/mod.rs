@@ -3,9 +3,11 @@
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
 mod enrollment;
+mod over_the_air;
 mod read;
 
 pub use enrollment::{Capabilities, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use over_the_air::{IdentityProfile, ProfileService, close, identity_profile, profile_service};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 
 use crate::plist::PlistError;
