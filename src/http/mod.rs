@@ -8,6 +8,7 @@ pub mod control;
 pub mod device;
 pub mod listen;
 pub mod message;
+pub mod look;
 mod query;
 pub mod routes;
 pub mod scep;

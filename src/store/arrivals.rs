@@ -27,7 +27,7 @@ pub struct ArrivalRow {
     pub closed_at: Option<Timestamp>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NewArrival<'a> {
     pub way: &'a str,
     pub token_hash: Option<&'a [u8; 32]>,
