@@ -235,7 +235,8 @@ fn finish(
         }
     };
     let inside: Vec<&Certificate> = trust.anchors.iter().chain(&trust.intermediates).collect();
-    let signer = record.signed.then_some(&cx.authorities.signer.certificate);
+    let authorities = cx.authorities();
+    let signer = record.signed.then_some(&authorities.signer.certificate);
     record.certificates = inside.iter().map(|one| one.fingerprint()).collect();
     record.ends_at = inside.into_iter().chain(signer).map(Certificate::not_after).min();
     record.signer = signer.map(Certificate::fingerprint);
@@ -263,7 +264,7 @@ fn pkcs12(cx: &Context, organization: &str, now: Timestamp) -> Result<(Identity,
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
     let name = format!("{SUBJECT} {}", short_code(&cx.random_bytes::<10>()));
     let issued = templates::issue_device_identity(
-        &cx.authorities.issuing,
+        &cx.authorities().issuing,
         &key.spki_der(),
         &name,
         organization,
@@ -313,7 +314,8 @@ fn wrong(e: &ProfileError) -> Error {
 
 /// Signs a profile with the school's signer, chain included.
 pub(super) fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
-    let signer = &cx.authorities.signer;
-    let chain = std::slice::from_ref(&cx.authorities.issuing.certificate);
+    let authorities = cx.authorities();
+    let signer = &authorities.signer;
+    let chain = std::slice::from_ref(&authorities.issuing.certificate);
     cms::sign_attached(plain, &signer.certificate, &signer.key, chain, now)
 }

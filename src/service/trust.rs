@@ -25,12 +25,13 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Of certificates that the school's own authority issued.
+    /// Of certificates that the school's own authority issued; with the root that is about to take over, if there is one.
     pub fn own(cx: &Context) -> Self {
+        let authorities = cx.authorities();
         Self {
             publicly_trusted: false,
-            anchors: vec![cx.authorities.root.clone()],
-            intermediates: vec![cx.authorities.issuing.certificate.clone()],
+            anchors: authorities.anchors().cloned().collect(),
+            intermediates: vec![authorities.issuing.certificate.clone()],
         }
     }
 
@@ -49,15 +50,18 @@ pub fn current(cx: &Context) -> Result<Trust, Error> {
     }
 }
 
-/// Puts `trust` in force for every profile from now on.
-pub fn settle(cx: &Context, trust: &Trust) -> Result<(), Error> {
+/// Puts `trust` in force for every profile from now on; `None` for certificates of the school's own authority, whose roots are
+/// asked for anew each time.
+pub fn settle(cx: &Context, trust: Option<&Trust>) -> Result<(), Error> {
     let ders = |all: &[Certificate]| -> Vec<String> { all.iter().map(|one| STANDARD.encode(one.der())).collect() };
-    let value = json!({
-        "publicly_trusted": trust.publicly_trusted,
-        "anchors": ders(&trust.anchors),
-        "intermediates": ders(&trust.intermediates),
+    let value = trust.map_or(Value::Null, |trust| {
+        json!({
+            "publicly_trusted": trust.publicly_trusted,
+            "anchors": ders(&trust.anchors),
+            "intermediates": ders(&trust.intermediates),
+        })
     });
-    if cx.store.read(|db| db.find_setting(TRUST))?.as_ref() != Some(&value) {
+    if cx.store.read(|db| db.find_setting(TRUST))?.unwrap_or_default() != value {
         cx.store.write(|tx| tx.put_setting(TRUST, &value))?;
     }
     Ok(())
