@@ -6,76 +6,226 @@ use std::fmt;
 /// One thing that may be said to a person. Arguments never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text {
-    NoSuchDevice { device: String },
-    NoSuchCommand { uuid: String },
-    NoSuchToken { id: String },
-    NoSuchUser { user: String, device: String },
-    NoSuchRoute { path: String },
-    NotEnrolled { device: String },
-    UnknownRequestType { request_type: String },
-    BadArgument { key: String, why: String },
-    BadBody { why: String },
-    CommandDoubt { finding: String },
-    BadPlist { why: String },
-    CommandTooLarge { bytes: usize, limit: usize },
-    QueueFull { waiting: i64 },
-    UuidTaken { uuid: String },
-    AlreadySent { uuid: String },
-    AlreadyFinished { uuid: String, state: &'static str },
+    NoSuchDevice {
+        device: String,
+    },
+    NoSuchCommand {
+        uuid: String,
+    },
+    NoSuchToken {
+        id: String,
+    },
+    NoSuchUser {
+        user: String,
+        device: String,
+    },
+    NoSuchRoute {
+        path: String,
+    },
+    NotEnrolled {
+        device: String,
+    },
+    UnknownRequestType {
+        request_type: String,
+    },
+    BadArgument {
+        key: String,
+        why: String,
+    },
+    BadBody {
+        why: String,
+    },
+    CommandDoubt {
+        finding: String,
+    },
+    BadPlist {
+        why: String,
+    },
+    CommandTooLarge {
+        bytes: usize,
+        limit: usize,
+    },
+    QueueFull {
+        waiting: i64,
+    },
+    UuidTaken {
+        uuid: String,
+    },
+    AlreadySent {
+        uuid: String,
+    },
+    AlreadyFinished {
+        uuid: String,
+        state: &'static str,
+    },
     NoPushCertificate,
-    PushCertificateUnreadable { why: String },
+    PushCertificateUnreadable {
+        why: String,
+    },
     PushCertificateWithoutKey,
     PushKeyMismatch,
     PushCertificateNoTopic,
-    PushCertificateExpired { at: String },
-    PushCertificateNotYetValid { at: String },
-    PushTopicChanged { new: String, held: String, devices: i64 },
-    RoleMissing { needed: &'static str },
+    PushCertificateExpired {
+        at: String,
+    },
+    PushCertificateNotYetValid {
+        at: String,
+    },
+    PushTopicChanged {
+        new: String,
+        held: String,
+        devices: i64,
+    },
+    RoleMissing {
+        needed: &'static str,
+    },
     LoginNeeded,
-    BadRole { role: String },
-    BadDuration { text: String },
-    BadHostname { hostname: String },
-    UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
-    IdentityKindMissing { kind: String },
-    ClockBehind { now: String, seen: String },
+    BadRole {
+        role: String,
+    },
+    BadDuration {
+        text: String,
+    },
+    BadHostname {
+        hostname: String,
+    },
+    UrlsFrozen {
+        setting: &'static str,
+        held: String,
+        wanted: String,
+        devices: i64,
+    },
+    IdentityKindMissing {
+        kind: String,
+    },
+    RightsNeverGrow {
+        more: String,
+    },
+    ClockBehind {
+        now: String,
+        seen: String,
+    },
     Busy,
     DiskFull,
-    Internal { request: String },
+    Internal {
+        request: String,
+    },
     NoRecoveryCode,
     RecoveryCodeWrong,
     RecoveryCodeNeeded,
-    NotRestorable { path: String, why: String },
-    SchoolThere { path: String },
-    NoSuchAdmin { name: String },
-    AdminExists { name: String },
-    LastOwner { name: String },
-    WeakPassword { why: &'static str },
+    NotRestorable {
+        path: String,
+        why: String,
+    },
+    SchoolThere {
+        path: String,
+    },
+    NoSuchAdmin {
+        name: String,
+    },
+    AdminExists {
+        name: String,
+    },
+    LastOwner {
+        name: String,
+    },
+    WeakPassword {
+        why: &'static str,
+    },
     LoginFailed,
     TotpNeeded,
     TotpWrong,
-    TotpThere { name: String },
-    TotpMissing { name: String },
-    TooManyTries { seconds: i64 },
+    TotpThere {
+        name: String,
+    },
+    TotpMissing {
+        name: String,
+    },
+    TooManyTries {
+        seconds: i64,
+    },
     PasswordNeeded,
     PersonNeeded,
-    NoSuchWebhook { id: String },
-    BadWebhookUrl { why: &'static str },
-    UnknownEventKind { kind: String },
-    TooManyWebhooks { limit: usize },
-    WebhookDisabled { id: String },
-    UnknownSecretKind { kind: String, known: String },
-    NoSuchSecret { device: String, kind: String },
-    ReasonNeeded { key: &'static str, least: usize },
+    NoSuchWebhook {
+        id: String,
+    },
+    BadWebhookUrl {
+        why: &'static str,
+    },
+    UnknownEventKind {
+        kind: String,
+    },
+    TooManyWebhooks {
+        limit: usize,
+    },
+    WebhookDisabled {
+        id: String,
+    },
+    UnknownSecretKind {
+        kind: String,
+        known: String,
+    },
+    NoSuchSecret {
+        device: String,
+        kind: String,
+    },
+    ReasonNeeded {
+        key: &'static str,
+        least: usize,
+    },
     NotForScripts,
-    SecondPersonNeeded { id: String },
-    NoSuchSecretRequest { id: String },
-    OwnSecretRequest { id: String },
-    NoUnlockToken { device: String },
-    ForeignUnlockToken { device: String },
-    PossessionNeeded { least: usize },
-    NeverClearLost { device: String, why: &'static str },
-    NotLost { device: String },
-    NoLocation { device: String },
+    SecondPersonNeeded {
+        id: String,
+    },
+    NoSuchSecretRequest {
+        id: String,
+    },
+    OwnSecretRequest {
+        id: String,
+    },
+    NoUnlockToken {
+        device: String,
+    },
+    ForeignUnlockToken {
+        device: String,
+    },
+    PossessionNeeded {
+        least: usize,
+    },
+    NeverClearLost {
+        device: String,
+        why: &'static str,
+    },
+    NotLost {
+        device: String,
+    },
+    NoLocation {
+        device: String,
+    },
+    NoSuchInvitation {
+        id: String,
+    },
+    InvitationWrong,
+    InvitationExpired {
+        at: String,
+    },
+    InvitationUsed,
+    InvitationRevoked,
+    /// Somebody who was let in took too long, or began anew elsewhere.
+    ArrivalOver,
+    /// Over the air: a device has answered for this login.
+    ArrivalBound,
+    EnrollmentUnreadable {
+        why: String,
+    },
+    SignerUnknown,
+    ChallengeWrong,
+    ChallengeUsed,
+    OtherDevice,
+    AutomatedClosed,
+    /// A form that came from elsewhere, or from before the server's last start.
+    PageTooOld,
+    NothingToEnterWith,
 }
 
 impl Text {
@@ -113,6 +263,7 @@ impl Text {
             Text::BadHostname { .. } => "bad-hostname",
             Text::UrlsFrozen { .. } => "urls-frozen",
             Text::IdentityKindMissing { .. } => "identity-kind-missing",
+            Text::RightsNeverGrow { .. } => "rights-never-grow",
             Text::ClockBehind { .. } => "clock-behind",
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
@@ -152,6 +303,21 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::NoSuchInvitation { .. } => "no-such-invitation",
+            Text::InvitationWrong => "invitation-wrong",
+            Text::InvitationExpired { .. } => "invitation-expired",
+            Text::InvitationUsed => "invitation-used",
+            Text::InvitationRevoked => "invitation-revoked",
+            Text::ArrivalOver => "arrival-over",
+            Text::ArrivalBound => "arrival-bound",
+            Text::EnrollmentUnreadable { .. } => "enrollment-unreadable",
+            Text::SignerUnknown => "signer-unknown",
+            Text::ChallengeWrong => "challenge-wrong",
+            Text::ChallengeUsed => "challenge-used",
+            Text::OtherDevice => "other-device",
+            Text::AutomatedClosed => "automated-closed",
+            Text::PageTooOld => "page-too-old",
+            Text::NothingToEnterWith => "nothing-to-enter-with",
         }
     }
 
@@ -221,7 +387,12 @@ impl Text {
                 f,
                 "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
             ),
-            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep."),
+            Text::RightsNeverGrow { more } => write!(
+                f,
+                "The profile that the device holds does not have these rights: {more}. A later profile can take rights away, never add \
+                 them. To add them, remove the device from management and enrol it again."
+            ),
+            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep or pkcs12."),
             Text::ClockBehind { now, seen } => write!(
                 f,
                 "This machine's clock says {now}, but it has been {seen} here already. Until it is set right, devices are served but nothing is issued."
@@ -305,6 +476,29 @@ impl Text {
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::NoSuchInvitation { id } => write!(f, "No invitation {id} can still be used. `cordon invitations list` shows them."),
+            Text::InvitationWrong => f.write_str(
+                "This code is not one of the school's. Compare it with the paper, letter by letter; it has three groups of four and never i, l, o, u, 0 or 1.",
+            ),
+            Text::InvitationExpired { at } => {
+                write!(f, "This invitation ended at {at}. Ask whoever gave it to you for a new one.")
+            }
+            Text::InvitationUsed => f.write_str(
+                "A device has been enrolled with this invitation already, and each is good for one device. Ask whoever gave it to you for another one.",
+            ),
+            Text::InvitationRevoked => f.write_str("This invitation was withdrawn. Ask whoever gave it to you for a new one."),
+            Text::ArrivalOver => f.write_str("The hour for this enrolment is over. Begin again with the invitation or the login."),
+            Text::ArrivalBound => {
+                f.write_str("A device has begun to enrol with this login. Finish it there, or begin again with the invitation or the login.")
+            }
+            Text::EnrollmentUnreadable { why } => write!(f, "This is not what a device sends to enrol: {why}."),
+            Text::SignerUnknown => f.write_str("Whoever signed this is neither an Apple device nor enrolled here."),
+            Text::ChallengeWrong => f.write_str("This request belongs to no login at the enrolment page. Begin again at the enrolment page."),
+            Text::ChallengeUsed => f.write_str("Another device has used this profile before. Get one for this device at the enrolment page."),
+            Text::OtherDevice => f.write_str("This request speaks of another device than the one that it belongs to."),
+            Text::PageTooOld => f.write_str("This page had been open for too long, or your browser keeps no cookies. Try once more."),
+            Text::NothingToEnterWith => f.write_str("Type the code of your invitation, or your school name and password."),
+            Text::AutomatedClosed => f.write_str("This school does not take this device by Automated Device Enrolment. Ask whoever runs its device management."),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
+use super::invitations;
 use super::{admin, recovery_code, restore, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
@@ -94,6 +95,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Invitations to the enrolment page
+    Invitations(invitations::Args),
 }
 
 /// Runs the server.

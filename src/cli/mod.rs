@@ -25,6 +25,8 @@ mod token;
 mod voice;
 mod webhook;
 
+mod invitations;
+
 mod admin;
 mod asking;
 mod recovery_code;
@@ -96,6 +98,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::Invitations(args) => invitations::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

@@ -6,9 +6,10 @@
 pub mod api;
 pub mod control;
 pub mod device;
+pub mod enroll;
 pub mod listen;
-pub mod message;
 pub mod look;
+pub mod message;
 mod query;
 pub mod routes;
 pub mod scep;

@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, device, scep};
+use super::{api, device, enroll, scep};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -22,11 +22,13 @@ pub struct Front {
     trusted: Vec<IpAddr>,
     /// Told of imported push certificates; none when no sender runs (the command line on the file).
     sender: Option<Arc<dyn PushSender>>,
+    desk: enroll::Desk,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
-        Self { cx, trusted, sender }
+        let desk = enroll::Desk::new(&*cx.random);
+        Self { cx, trusted, sender, desk }
     }
 }
 
@@ -36,6 +38,7 @@ enum Room {
     Device,
     Scep,
     Api,
+    Enroll,
     Health,
     Start,
     None,
@@ -53,6 +56,7 @@ fn room(door: Door, path: &str) -> Room {
     match path {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
+        path if enroll::is_here(path) && people && door != Door::Control => Room::Enroll,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
         path if people && path.starts_with("/api/") => Room::Api,
@@ -79,6 +83,7 @@ impl Handler for Front {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
             Room::Api => api::handle(&self.cx, &request, self.sender.as_deref()),
+            Room::Enroll => enroll::handle(&self.cx, &self.desk, &request),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),
@@ -104,6 +109,10 @@ mod tests {
             (Door::Control, "/api/v1/devices", Room::Api),
             (Door::Control, COMMAND, Room::None),
             (Door::Control, "/healthz", Room::Health),
+            (Door::People, "/enroll", Room::Enroll),
+            (Door::Proxied, "/enroll/ota", Room::Enroll),
+            (Door::Devices, "/enroll", Room::None),
+            (Door::Control, "/enroll", Room::None),
         ];
         for (door, path, expected) in table {
             assert_eq!(room(door, path), expected, "{door:?} {path}");

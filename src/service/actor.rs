@@ -15,6 +15,9 @@ pub enum Actor {
     Admin { name: String, role: Role, session: i64 },
     /// The server's own upkeep.
     Job(&'static str),
+    /// Somebody at the enrolment page, or a device that came by itself: may be given one enrolment profile. `name` says by what right
+    /// (`invitation:…`, `person:…`, `device:…`), `from` where from.
+    Visitor { name: String, from: String },
 }
 
 /// What a verb asks of its actor.
@@ -28,6 +31,8 @@ pub enum Permission {
     Destroy,
     /// Enrolment profiles.
     Enroll,
+    /// Invitations to enrol.
+    Invite,
     /// The school's own things: push certificate, settings, tokens.
     Administer,
     /// The audit.
@@ -42,7 +47,7 @@ impl Permission {
         match self {
             Permission::Look => "auditor",
             Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll => "admin",
+            Permission::Destroy | Permission::Enroll | Permission::Invite => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -58,6 +63,7 @@ impl Actor {
             Actor::LocalShell { user } => format!("local:{user}"),
             Actor::Admin { name, .. } => format!("admin:{name}"),
             Actor::Job(name) => format!("job:{name}"),
+            Actor::Visitor { name, .. } => name.clone(),
         }
     }
 
@@ -65,17 +71,29 @@ impl Actor {
         match self {
             Actor::Token { role, .. } | Actor::Admin { role, .. } => *role,
             Actor::LocalShell { .. } | Actor::Job(_) => Role::Owner,
+            Actor::Visitor { .. } => Role::Teacher,
         }
     }
 
     /// # Errors
     /// `Denied`, naming the role that would do.
     pub fn require(&self, permission: Permission) -> Result<(), Error> {
+        if let Actor::Visitor { .. } = self {
+            // Whoever let the visitor in asked for the one thing that they are there for.
+            let allowed = permission == Permission::Enroll;
+            return if allowed {
+                Ok(())
+            } else {
+                Err(Error::denied(Text::RoleMissing { needed: permission.needed() }))
+            };
+        }
         // A teacher's own classes do not exist yet; until they do, a teacher's token opens nothing.
         let allowed = match permission {
             Permission::Look => self.role() != Role::Teacher,
             Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
-            Permission::Destroy | Permission::Enroll => matches!(self.role(), Role::Owner | Role::Admin),
+            Permission::Destroy | Permission::Enroll | Permission::Invite => {
+                matches!(self.role(), Role::Owner | Role::Admin)
+            }
             Permission::Administer => self.role() == Role::Owner,
             Permission::Audit => matches!(self.role(), Role::Owner | Role::Admin | Role::Auditor),
             Permission::Reveal => matches!(self.role(), Role::Owner | Role::Admin),
@@ -87,6 +105,15 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_visitor_is_given_a_profile_and_nothing_else() {
+        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
+        let visitor = Actor::Visitor { name: String::from("invitation:i-1"), from: String::new() };
+        for permission in [Look, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
+            assert_eq!(visitor.require(permission).is_ok(), permission == Enroll, "{permission:?}");
+        }
+    }
 
     #[test]
     fn the_role_table() {

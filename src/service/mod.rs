@@ -8,6 +8,7 @@ pub mod checkin;
 pub mod commands;
 pub mod devices;
 pub mod enrolling;
+pub mod enrollment_policy;
 pub mod error;
 pub mod founding;
 pub mod identity;
@@ -17,6 +18,7 @@ pub mod push_certificates;
 pub mod pushing;
 pub mod school;
 pub mod tokens;
+pub mod trust;
 
 pub mod login;
 pub mod passwords;
@@ -34,11 +36,17 @@ pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
 
+pub mod arriving;
+pub mod doorway;
+pub mod inviting;
+pub mod over_the_air;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::sealing::{DataKey, SealError};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
@@ -46,7 +54,7 @@ use crate::pki::x509::Certificate;
 use crate::store::Store;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
 /// The school's own certificate authorities, open in memory.
 pub struct Authorities {
@@ -90,6 +98,7 @@ pub struct Context {
     pub password_cost: Cost,
     guesses: login::Guesses,
     hooks: events::Hooks,
+    device_authorities: OnceLock<DeviceAuthorities>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -143,6 +152,16 @@ impl Context {
     /// Set once the listeners know their ports.
     pub fn set_urls(&self, urls: Urls) {
         *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    /// Whose word counts for a genuine Apple device: Apple's alone, unless [`Context::trust_stand_ins`] said more.
+    pub fn device_authorities(&self) -> &DeviceAuthorities {
+        self.device_authorities.get_or_init(DeviceAuthorities::default)
+    }
+
+    /// For tests and rehearsals, once, before the first request.
+    pub fn trust_stand_ins(&self, authorities: DeviceAuthorities) {
+        let _ = self.device_authorities.set(authorities);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].

@@ -7,9 +7,10 @@
 
 use super::actor::Actor;
 use super::arriving::{self, Given};
+use super::doorway::{self, Automated};
 use super::enrolling::{self, Way, Wish};
 use super::{Context, Error, auditing, certifying, school, trust};
-use crate::base::ids::{short_code, upper_uuid};
+use crate::base::ids::{Serial, short_code, upper_uuid};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::HOUR;
@@ -19,12 +20,11 @@ use crate::pki::x509::Certificate;
 use crate::protocol::attributes::{self, Attributes};
 use crate::protocol::lifecycle::State;
 use crate::protocol::profile::{Identity, IdentityProfile, identity_profile};
-use crate::store::{ArrivalRow, BindingState, CertificateStanding, ChannelKind, EnrollmentRow, NewArrival, SaidByDevice};
+use crate::store::{
+    ArrivalRow, BindingState, CertificateStanding, ChannelKind, EnrollmentRow, NewArrival, SaidByDevice,
+};
 use serde_json::json;
 
-/// Setting: whether devices of Automated Device Enrolment are let in. `open`, `known` (serial numbers of devices that are here
-/// already) or `closed`.
-const AUTOMATED: &str = "enrollment.automated";
 /// How long the challenge for the passing identity lives.
 const PASSING_LIFE: i64 = HOUR;
 
@@ -64,14 +64,18 @@ fn introduce(cx: &Context, told: &Told, origin: &str) -> Result<Given, Error> {
     let hash = sha256(said.challenge.as_ref().ok_or_else(wrong)?.expose().as_bytes());
     let arrival = cx.store.read(|db| db.find_arrival_by_challenge(&hash))?.ok_or_else(wrong)?;
     if said.name().is_none() {
-        return Err(Error::invalid(Text::EnrollmentUnreadable { why: String::from("neither UDID nor SERIAL is in it") }));
+        return Err(Error::invalid(Text::EnrollmentUnreadable {
+            why: String::from("neither UDID nor SERIAL is in it"),
+        }));
     }
     if let Some(seen) = cx.clock_is_behind() {
         return Err(Error::conflict(Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() }));
     }
     let now = cx.now();
     let device_key = sha256(told.signer.spki_der());
-    if arrival.device_key.is_some_and(|bound| bound != device_key) || (arrival.device_key.is_some() && !is_same(&arrival, said)) {
+    if arrival.device_key.is_some_and(|bound| bound != device_key)
+        || (arrival.device_key.is_some() && !is_same(&arrival, said))
+    {
         return Err(Error::denied(Text::ChallengeUsed));
     }
     if !arriving::is_open(&arrival, now) {
@@ -80,12 +84,12 @@ fn introduce(cx: &Context, told: &Told, origin: &str) -> Result<Given, Error> {
     }
     let challenge = Secret::new(short_code(&cx.random_bytes::<32>()));
     let actor = visitor(&arrival, origin);
-    let kept: serde_json::Map<_, _> = said.kept.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let kept = as_json(said);
     cx.store.write(|tx| {
         let said = SaidByDevice {
             udid: said.udid.as_ref().map(|udid| udid.as_str()),
             serial: said.serial.as_ref().map(|serial| serial.as_str()),
-            attributes: &serde_json::Value::Object(kept.clone()).to_string(),
+            attributes: &kept,
             device_key: &device_key,
         };
         if !tx.bind_arrival(arrival.id, &said)? {
@@ -173,7 +177,7 @@ fn refresh_by_identity(cx: &Context, told: &Told, issued: i64, origin: &str) -> 
     })?;
     let held = held.filter(|held| is_managed(held)).ok_or_else(|| Error::denied(Text::SignerUnknown))?;
     let udid = told.said.udid.as_ref().map(|udid| udid.as_str());
-    if held.udid.as_deref() != udid {
+    if Some(held.enrollment_id.as_str()) != udid {
         return Err(Error::denied(Text::OtherDevice));
     }
     let actor = Actor::Visitor { name: format!("device:{}", held.enrollment_id), from: origin.to_owned() };
@@ -197,7 +201,9 @@ fn enrolled_with(cx: &Context, arrival: &ArrivalRow) -> Result<Option<Held>, Err
     })?;
     match found {
         None => Ok(None),
-        Some(row) if is_managed(&row) => Ok(Some(Held { issued: row.issued_profile.unwrap_or(given), enrollment: row.id })),
+        Some(row) if is_managed(&row) => {
+            Ok(Some(Held { issued: row.issued_profile.unwrap_or(given), enrollment: row.id }))
+        }
         Some(_) => Err(Error::denied(Text::ArrivalOver)),
     }
 }
@@ -214,12 +220,18 @@ fn refresh(cx: &Context, actor: &Actor, held: &Held, signer: &Certificate) -> Re
     Ok(Given { file_name: "enroll.mobileconfig", bytes: prepared.bytes })
 }
 
+fn as_json(said: &Attributes) -> String {
+    let kept: serde_json::Map<_, _> = said.kept.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    serde_json::Value::Object(kept).to_string()
+}
+
 /// Whether the device says the same of itself as when it was bound.
 fn is_same(arrival: &ArrivalRow, said: &Attributes) -> bool {
     let same = |kept: &Option<String>, said: Option<&str>| {
         constant_time_eq(kept.as_deref().unwrap_or_default().as_bytes(), said.unwrap_or_default().as_bytes())
     };
-    same(&arrival.udid, said.udid.as_ref().map(|u| u.as_str())) && same(&arrival.serial, said.serial.as_ref().map(|s| s.as_str()))
+    same(&arrival.udid, said.udid.as_ref().map(|u| u.as_str()))
+        && same(&arrival.serial, said.serial.as_ref().map(|s| s.as_str()))
 }
 
 fn visitor(arrival: &ArrivalRow, origin: &str) -> Actor {
@@ -233,6 +245,20 @@ pub struct Machine {
     device_key: [u8; 32],
 }
 
+impl Machine {
+    /// UDID and serial number, which every `MachineInfo` here has.
+    fn names(&self) -> Result<(&str, &Serial), Error> {
+        match (&self.said.udid, &self.said.serial) {
+            (Some(udid), Some(serial)) => Ok((udid.as_str(), serial)),
+            _ => Err(Error::invalid(Text::EnrollmentUnreadable { why: String::from("UDID or SERIAL is missing") })),
+        }
+    }
+
+    fn as_said<'a>(&'a self, udid: &'a str, serial: &'a str, attributes: &'a str) -> SaidByDevice<'a> {
+        SaidByDevice { udid: Some(udid), serial: Some(serial), attributes, device_key: &self.device_key }
+    }
+}
+
 /// Reads a `MachineInfo` and checks that a genuine device signed it.
 ///
 /// # Errors
@@ -242,10 +268,9 @@ pub fn read_machine(cx: &Context, body: &[u8]) -> Result<Machine, Error> {
     if !cx.device_authorities().vouch_for(&told.signer) {
         return Err(Error::denied(Text::SignerUnknown));
     }
-    if told.said.udid.is_none() || told.said.serial.is_none() {
-        return Err(Error::invalid(Text::EnrollmentUnreadable { why: String::from("UDID or SERIAL is missing") }));
-    }
-    Ok(Machine { device_key: sha256(told.signer.spki_der()), said: told.said })
+    let machine = Machine { device_key: sha256(told.signer.spki_der()), said: told.said };
+    machine.names()?;
+    Ok(machine)
 }
 
 /// Answers a device of Automated Device Enrolment: the enrolment profile.
@@ -254,17 +279,13 @@ pub fn read_machine(cx: &Context, body: &[u8]) -> Result<Machine, Error> {
 /// As [`read_machine`]; `Denied` with `AutomatedClosed` where the school does not take such devices.
 pub fn automated(cx: &Context, body: &[u8], origin: &str) -> Result<Given, Error> {
     let machine = read_machine(cx, body)?;
-    let (udid, serial) = match (&machine.said.udid, &machine.said.serial) {
-        (Some(udid), Some(serial)) => (udid.as_str(), serial),
-        _ => return Err(Error::invalid(Text::EnrollmentUnreadable { why: String::from("UDID or SERIAL is missing") })),
-    };
+    let (udid, serial) = machine.names()?;
     admit(cx, serial)?;
     let actor = Actor::Visitor { name: format!("device:{serial}"), from: origin.to_owned() };
     let wish = Wish { name: Some(format!("Automated enrolment of {serial}")), way: Way::Ade, ..Wish::default() };
     let prepared = enrolling::prepare(cx, &actor, &wish)?;
     let now = cx.now();
-    let kept: serde_json::Map<_, _> =
-        machine.said.kept.iter().map(|(key, value)| ((*key).to_owned(), json!(value))).collect();
+    let kept = as_json(&machine.said);
     cx.store.write(|tx| -> Result<(), Error> {
         // One device needs one profile: what it asked for before and never used is worth nothing.
         for earlier in tx.list_automated(serial.as_str())? {
@@ -285,13 +306,7 @@ pub fn automated(cx: &Context, body: &[u8], origin: &str) -> Result<Given, Error
             expires_at: now.plus(arriving::ARRIVAL_LIFE),
         };
         let arrival = tx.insert_arrival(&new, now)?;
-        let said = SaidByDevice {
-            udid: Some(udid),
-            serial: Some(serial.as_str()),
-            attributes: &serde_json::Value::Object(kept.clone()).to_string(),
-            device_key: &machine.device_key,
-        };
-        tx.bind_arrival(arrival, &said)?;
+        tx.bind_arrival(arrival, &machine.as_said(udid, serial.as_str(), &kept))?;
         let issued = prepared.record(tx, &actor, now)?;
         tx.put_arrival_profile(arrival, issued)?;
         Ok(())
@@ -300,18 +315,83 @@ pub fn automated(cx: &Context, body: &[u8], origin: &str) -> Result<Given, Error
 }
 
 /// A device that somebody blocked stays out, and the school may let in only those that it knows.
-fn admit(cx: &Context, serial: &crate::base::ids::Serial) -> Result<(), Error> {
+fn admit(cx: &Context, serial: &Serial) -> Result<(), Error> {
     let closed = || Error::denied(Text::AutomatedClosed);
-    let policy = cx.store.read(|db| db.find_text_setting(AUTOMATED))?;
     let device = cx.store.read(|db| db.find_device_by_serial(serial))?;
     if let Some(device) = &device
         && cx.store.read(|db| db.list_enrollments(device.id))?.iter().any(|one| one.blocked_at.is_some())
     {
         return Err(closed());
     }
-    match policy.as_deref() {
-        Some("closed") => Err(closed()),
-        Some("known") if device.is_none() => Err(closed()),
-        _ => Ok(()),
+    match doorway::automated(cx)? {
+        Automated::Open => Ok(()),
+        Automated::Known if device.is_some() => Ok(()),
+        Automated::Known | Automated::Closed => Err(closed()),
     }
+}
+
+/// Notes a device that came through the web view of Setup Assistant: its word, checked, is kept for the one request in which its person
+/// logs in. Cookies may be dropped there, so the page carries the word that is returned.
+///
+/// # Errors
+/// As [`read_machine`]; `Denied` where the device is not let in.
+pub fn note_machine(cx: &Context, body: &[u8]) -> Result<Secret<String>, Error> {
+    let machine = read_machine(cx, body)?;
+    let (udid, serial) = machine.names()?;
+    admit(cx, serial)?;
+    let state = Secret::new(hex::encode(cx.random_bytes::<32>()));
+    let now = cx.now();
+    cx.store.write(|tx| -> Result<(), Error> {
+        let new = NewArrival {
+            way: "ade",
+            token_hash: Some(&sha256(state.expose().as_bytes())),
+            invitation: None,
+            person: None,
+            visitor: &format!("device:{serial}"),
+            expires_at: now.plus(arriving::ARRIVAL_LIFE),
+        };
+        let arrival = tx.insert_arrival(&new, now)?;
+        tx.bind_arrival(arrival, &machine.as_said(udid, serial.as_str(), &as_json(&machine.said)))?;
+        Ok(())
+    })?;
+    Ok(state)
+}
+
+/// The device that a page's word stands for, while it waits for its person.
+///
+/// # Errors
+/// `Denied` with `ArrivalOver`.
+pub fn find_machine(cx: &Context, state: &str) -> Result<ArrivalRow, Error> {
+    let found = arriving::find(cx, state)?;
+    if found.way == "ade" && found.issued_profile.is_none() { Ok(found) } else { Err(Error::denied(Text::ArrivalOver)) }
+}
+
+/// A person logged in for that device: it gets its profile, and the word is used up.
+///
+/// # Errors
+/// As [`find_machine`] and [`arriving::give`].
+pub fn admit_machine(cx: &Context, state: &str, token: &str) -> Result<Given, Error> {
+    let (machine, person) = (find_machine(cx, state)?, arriving::find(cx, token)?);
+    let actor = arriving::visiting(&person.visitor, None);
+    let name = format!("{}, {}", person.visitor, machine.visitor);
+    let wish = Wish { name: Some(name), way: Way::Ade, person: person.person, ..Wish::default() };
+    let prepared = enrolling::prepare(cx, &actor, &wish)?;
+    let now = cx.now();
+    let Some(key) = machine.device_key else { return Err(Error::denied(Text::ArrivalOver)) };
+    cx.store.write(|tx| -> Result<(), Error> {
+        if !tx.find_arrival(machine.id)?.is_some_and(|found| arriving::is_open(&found, now)) {
+            return Err(Error::denied(Text::ArrivalOver));
+        }
+        tx.close_arrival(machine.id, now)?;
+        let said = SaidByDevice {
+            udid: machine.udid.as_deref(),
+            serial: machine.serial.as_deref(),
+            attributes: machine.attributes.as_deref().unwrap_or("{}"),
+            device_key: &key,
+        };
+        tx.bind_arrival(person.id, &said)?;
+        Ok(())
+    })?;
+    arriving::hand_over(cx, &actor, person.id, &prepared)?;
+    Ok(Given { file_name: "enroll.mobileconfig", bytes: prepared.bytes })
 }

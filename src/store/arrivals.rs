@@ -46,7 +46,8 @@ pub struct SaidByDevice<'a> {
     pub device_key: &'a [u8; 32],
 }
 
-const COLUMNS: &str = "id, way, invitation, person, visitor, udid, serial, attributes, device_key, issued_profile, created_at,
+const COLUMNS: &str =
+    "id, way, invitation, person, visitor, udid, serial, attributes, device_key, issued_profile, created_at,
     expires_at, closed_at";
 
 fn row_to_arrival(row: &Row<'_>) -> rusqlite::Result<ArrivalRow> {
@@ -68,6 +69,11 @@ fn row_to_arrival(row: &Row<'_>) -> rusqlite::Result<ArrivalRow> {
 }
 
 impl Db<'_> {
+    pub fn find_arrival(&self, id: i64) -> Result<Option<ArrivalRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM arrival WHERE id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_arrival).optional()?)
+    }
+
     pub fn find_arrival_by_token(&self, hash: &[u8; 32]) -> Result<Option<ArrivalRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM arrival WHERE token_hash = ?1");
         Ok(self.conn.prepare_cached(&sql)?.query_row([hash], row_to_arrival).optional()?)
@@ -110,8 +116,9 @@ impl Db<'_> {
 
     /// Automated arrivals of this serial number.
     pub fn list_automated(&self, serial: &str) -> Result<Vec<ArrivalRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM arrival WHERE serial = ?1 AND way = 'ade' AND closed_at IS NULL ORDER BY id");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM arrival WHERE serial = ?1 AND way = 'ade' AND closed_at IS NULL ORDER BY id"
+        );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map([serial], row_to_arrival)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -152,8 +159,13 @@ impl Tx<'_> {
     pub fn bind_arrival(&self, id: i64, said: &SaidByDevice<'_>) -> Result<bool, StoreError> {
         let sql = "UPDATE arrival SET udid = ?2, serial = ?3, attributes = ?4, device_key = ?5
                    WHERE id = ?1 AND (device_key IS NULL OR device_key = ?5)";
-        let changed =
-            self.conn.prepare_cached(sql)?.execute(params![id, said.udid, said.serial, said.attributes, said.device_key])?;
+        let changed = self.conn.prepare_cached(sql)?.execute(params![
+            id,
+            said.udid,
+            said.serial,
+            said.attributes,
+            said.device_key
+        ])?;
         Ok(changed == 1)
     }
 

@@ -43,7 +43,8 @@ pub struct InvitedDevice {
     pub at: Timestamp,
 }
 
-const COLUMNS: &str = "i.id, i.public_id, i.recipient, i.person, i.class, i.way, i.uses, i.created_by, i.created_at, i.expires_at,
+const COLUMNS: &str =
+    "i.id, i.public_id, i.recipient, i.person, i.class, i.way, i.uses, i.created_by, i.created_at, i.expires_at,
     i.revoked_at, (SELECT count(*) FROM arrival a
                    WHERE a.invitation = i.id AND a.issued_profile IS NOT NULL AND a.closed_at IS NULL) AS used";
 

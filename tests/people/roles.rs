@@ -30,6 +30,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/commands/{uuid}", COMMAND, Value::Null),
         ("get", "/commands/{uuid}/explain", LOOK, Value::Null),
         ("post", "/enrollments/profile", ENROLL, json!({})),
+        ("get", "/enrollment-policy", LOOK, Value::Null),
+        ("patch", "/enrollment-policy", OWNER, json!({ "identity": "scep" })),
         ("get", "/push-certificates", LOOK, Value::Null),
         ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
         ("post", "/push-certificates/request", OWNER, json!({})),
@@ -60,6 +62,12 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/webhooks/{id}", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
+        ("get", "/invitations", ENROLL, Value::Null),
+        ("post", "/invitations", ENROLL, json!({ "for": "Ada's iPad" })),
+        ("post", "/invitations/sheet", ENROLL, json!({ "class": "7b", "count": 2 })),
+        ("delete", "/invitations/{id}", ENROLL, Value::Null),
+        ("get", "/enrollment-door", ENROLL, Value::Null),
+        ("patch", "/enrollment-door", OWNER, json!({ "way": "automatic" })),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]

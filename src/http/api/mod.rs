@@ -3,6 +3,7 @@
 
 mod commands;
 mod devices;
+mod enrollment;
 mod openapi;
 mod reply;
 mod school;
@@ -12,6 +13,7 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod invitations;
 
 use super::message::{Door, Request, Response};
 use super::query;
@@ -126,7 +128,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
         (&Method::GET, ["commands", uuid, "explain"]) => commands::explain(call, uuid),
-        (&Method::POST, ["enrollments", "profile"]) => school::enrollment_profile(call),
+        (&Method::POST, ["enrollments", "profile"]) => enrollment::profile(call),
+        (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
+        (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
@@ -154,6 +158,12 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["invitations"]) => invitations::list(call),
+        (&Method::POST, ["invitations"]) => invitations::make(call),
+        (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
+        (&Method::DELETE, ["invitations", id]) => invitations::revoke(call, id),
+        (&Method::GET, ["enrollment-door"]) => invitations::show_door(call),
+        (&Method::PATCH, ["enrollment-door"]) => invitations::change_door(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),

@@ -3,12 +3,14 @@
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
 use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -87,6 +89,33 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "201",
     )
     .takes("ProfileWish"),
+    op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
+        .gives("EnrollmentPolicy"),
+    op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
+        .takes("PolicyChange")
+        .gives("EnrollmentPolicy"),
+    op(
+        "get",
+        "/invitations",
+        "Invitations to enrol, newest first, without their codes; `class` narrows the list",
+        "200",
+    )
+    .gives("Page_Invitation")
+    .paged(),
+    op("post", "/invitations", "Make invitations; their codes are shown only now", "201")
+        .takes("InvitationWish")
+        .gives("Page_Invitation"),
+    op("post", "/invitations/sheet", "Make invitations and give them as a document to print (text/html)", "201")
+        .takes("InvitationWish"),
+    op("delete", "/invitations/{id}", "End an invitation; devices that came in by it stay", "204"),
+    op(
+        "get",
+        "/enrollment-door",
+        "Which way the enrolment page takes and why; which automated devices are let in",
+        "200",
+    )
+    .gives("EnrollmentDoor"),
+    op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -218,6 +247,7 @@ fn describe(operation: &Operation) -> Value {
     }
     match operation.path {
         "/devices" => query("search", json!({ "type": "string" })),
+        "/invitations" if operation.method == "get" => query("class", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
@@ -269,6 +299,8 @@ fn components() -> Value {
     add::<Problem>(&mut all, "Problem");
     add::<SetUp>(&mut all, "SetUp");
     add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
+    add::<PolicyChange>(&mut all, "PolicyChange");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
@@ -293,6 +325,12 @@ fn components() -> Value {
     add::<WebhookDelivery>(&mut all, "WebhookDelivery");
     add::<NewWebhook>(&mut all, "NewWebhook");
     add::<WebhookChange>(&mut all, "WebhookChange");
+
+    add::<Page<Invitation>>(&mut all, "Page_Invitation");
+    add::<Invitation>(&mut all, "Invitation");
+    add::<InvitationWish>(&mut all, "InvitationWish");
+    add::<EnrollmentDoor>(&mut all, "EnrollmentDoor");
+    add::<DoorChange>(&mut all, "DoorChange");
 
     add::<Page<Secret>>(&mut all, "Page_Secret");
     add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");

@@ -17,7 +17,8 @@ pub static STYLE_PATH: LazyLock<String> =
 const STYLE: &str = include_str!("look.css");
 
 /// Nothing but this server's own style sheet, nothing inline, forms to this server only, in no frame.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// A page.
 pub fn page(status: u16, html: String) -> Response {

@@ -1,13 +1,10 @@
 //! The two small profiles of over-the-air enrolment: the payload that asks a device who it is, and the one that gives it the identity
-//! it asks for the real profile with. And how that real profile is closed for one device alone.
+//! it asks for the real profile with. Called by `service::over_the_air`.
 
 use super::enrollment::{certificate, envelope, identity};
-use super::{INTERMEDIATE_TYPE, Identity, ProfileError, ROOT_TYPE};
-use crate::base::random::Random;
+use super::{INTERMEDIATE_TYPE, Identity, ROOT_TYPE};
 use crate::base::secret::Secret;
-use crate::pki::cms::{CmsError, ContentCipher, envelope as encrypt_to};
-use crate::pki::x509::Certificate;
-use crate::plist::{Dictionary, Value, parse_dict, to_xml};
+use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::attributes::ASKED;
 
 /// Phase 1: who are you?
@@ -66,34 +63,11 @@ pub fn identity_profile(wanted: &IdentityProfile, mint: &mut dyn FnMut() -> Stri
     to_xml(&Value::Dictionary(top))
 }
 
-/// Closes an unsigned profile for the holder of one RSA key: the list of payloads alone is encrypted, as a property list of its own,
-/// and stands in `EncryptedPayloadContent`. Signing comes after.
-///
-/// # Errors
-/// [`ProfileError`] for what is no profile or for a certificate that cannot be encrypted to.
-pub fn close(profile: &[u8], recipient: &Certificate, random: &dyn Random) -> Result<Vec<u8>, ProfileError> {
-    let mut top = parse_dict(profile)?.into_dictionary();
-    let content =
-        top.remove("PayloadContent").ok_or(ProfileError::Value { key: "PayloadContent", why: "is missing" })?;
-    let closed = encrypt_to(&to_xml(&content), recipient, ContentCipher::Aes256Cbc, random).map_err(|e| match e {
-        CmsError::Key(_) => ProfileError::Value { key: "identity", why: "has no RSA key to encrypt to" },
-        _ => ProfileError::Value { key: "EncryptedPayloadContent", why: "cannot be made" },
-    })?;
-    top.insert("IsEncrypted".to_owned(), true.into());
-    top.insert("EncryptedPayloadContent".to_owned(), Value::Data(closed));
-    Ok(to_xml(&Value::Dictionary(top)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::enrollment::tests::{counter, sample};
-    use super::super::enrollment_profile;
     use super::*;
-    use crate::base::time::Timestamp;
-    use crate::pki::SystemRandom;
-    use crate::pki::cms::open_envelope;
-    use crate::pki::templates::{new_issuing_ca, new_root};
-    use crate::plist::parse;
+    use crate::plist::parse_dict;
 
     #[test]
     fn phase_one_asks_and_phase_two_gives() {
@@ -131,21 +105,5 @@ mod tests {
             .map(|p| p.as_dictionary().unwrap()["PayloadType"].as_string().unwrap().to_owned())
             .collect();
         assert_eq!(kinds, ["com.apple.security.root", "com.apple.security.pkcs1", "com.apple.security.scep"]);
-    }
-
-    #[test]
-    fn a_closed_profile_opens_with_the_devices_key_only() {
-        let now = Timestamp::from_secs(1_795_000_000);
-        let ca = new_issuing_ca(&new_root("T", now, &SystemRandom), "T", now, &SystemRandom);
-        let plain = enrollment_profile(&sample(), &mut counter()).unwrap();
-        let closed = close(&plain, &ca.certificate, &SystemRandom).unwrap();
-        assert!(!String::from_utf8_lossy(&closed).contains("com.apple.mdm"));
-        let dict = parse_dict(&closed).unwrap();
-        assert!(dict.flag("IsEncrypted").unwrap() && dict.get("PayloadContent").is_none());
-        let (opened, _) =
-            open_envelope(dict.data("EncryptedPayloadContent").unwrap(), &ca.certificate, &ca.key).unwrap();
-        let list = parse(&opened).unwrap();
-        assert_eq!(Some(&list), parse_dict(&plain).unwrap().get("PayloadContent"));
-        assert!(close(b"<x/>", &ca.certificate, &SystemRandom).is_err());
     }
 }
