@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, recovery_code, restore, secret};
+use super::{admin, recovery_code, restore, secret, user};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -94,6 +94,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// The people of the school, who use devices
+    User(user::Args),
 }
 
 /// Runs the server.
@@ -278,6 +280,8 @@ mod tests {
             "cordon device play-sound X",
             "cordon command send X ClearPasscode --possession P --yes",
             "cordon command send X DeviceLocation --reason R",
+            "cordon user add anna --password-file f --guid G --guid H",
+            "cordon user erase anna --yes",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
