@@ -60,8 +60,10 @@ fn the_password_opens_and_guessing_is_slowed() {
     users::change(&house.cx, &House::local(), "anna", &users::Wish { disabled: Some(true), ..Default::default() })
         .unwrap();
     assert!(check("anna", "roof").is_err(), "disabled");
-    let told = (0..10).map(|_| check("ben", "x").unwrap_err().public.id()).last().unwrap();
-    assert_eq!(told, "too-many-tries");
+    for _ in 0..5 {
+        assert!(check("ben", "x").is_err());
+    }
+    assert_eq!(check("ben", "x").unwrap_err().public.id(), "too-many-tries");
 }
 
 #[test]
