@@ -41,16 +41,18 @@ CREATE TABLE certificate (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
 
--- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay.
+-- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay, and at most one
+-- is to come: it goes out to the devices first.
 CREATE TABLE authority (
     id           INTEGER PRIMARY KEY,
     purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer')),
     certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
     sealed_key   BLOB NOT NULL,
-    current      INTEGER NOT NULL CHECK (current IN (0, 1)),
+    standing     TEXT NOT NULL CHECK (standing IN ('current', 'next', 'former')),
     created_at   INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX authority_current ON authority (purpose) WHERE current = 1;
+CREATE UNIQUE INDEX authority_current ON authority (purpose) WHERE standing = 'current';
+CREATE UNIQUE INDEX authority_next ON authority (purpose) WHERE standing = 'next';
 
 -- The physical thing. Lives on when it is un-enrolled, erased or moved.
 CREATE TABLE device (

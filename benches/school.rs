@@ -42,8 +42,9 @@ impl School {
         // RSA, as SCEP clients have; one key for all, because only its certificate tells devices apart.
         let key = PrivateKey::generate_rsa(2048)?;
         let (now, spki) = (cx.now(), key.spki_der());
-        let issue =
-            |name: &str| issue_device_identity(&cx.authorities.issuing, &spki, name, "Bench", now, 365, &SystemRandom);
+        let issue = |name: &str| {
+            issue_device_identity(&cx.authorities().issuing, &spki, name, "Bench", now, 365, &SystemRandom)
+        };
         let sample = issue("sample")?.der().to_vec();
         let mut rows = Vec::with_capacity(enrolled);
         for n in 0..enrolled {
@@ -61,8 +62,8 @@ impl School {
             }
             Ok(())
         })?;
-        let root = [cx.authorities.root.der().to_vec()];
-        let issuing = cx.authorities.issuing.certificate.der().to_vec();
+        let root = [cx.authorities().root.der().to_vec()];
+        let issuing = cx.authorities().issuing.certificate.der().to_vec();
         let (mut devices, key) = (Vec::new(), key.to_pkcs8_der());
         for (udid, _, der) in rows.into_iter().take(connecting) {
             let chain = [der, issuing.clone()];

@@ -114,12 +114,13 @@ fn render(
 ) -> Result<Vec<u8>, Error> {
     let wrong =
         |e: ProfileError| Error::invalid(Text::BadArgument { key: String::from("profile"), why: e.to_string() });
-    let issuing = &cx.authorities.issuing.certificate;
+    let authorities = cx.authorities();
+    let issuing = &authorities.issuing.certificate;
     let profile = EnrollmentProfile {
         payload_identifier: record.payload_identifier.clone(),
         organization: organization.to_owned(),
         display_name: format!("{organization}: device management"),
-        anchors: vec![(format!("{organization}: root certificate"), cx.authorities.root.der().to_vec())],
+        anchors: vec![(format!("{organization}: root certificate"), authorities.root.der().to_vec())],
         intermediates: vec![(format!("{organization}: issuing certificate"), issuing.der().to_vec())],
         identity: Identity::Scep {
             url: format!("{people_url}/scep"),
@@ -143,12 +144,13 @@ fn render(
 }
 
 fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
-    let signer = &cx.authorities.signer;
+    let authorities = cx.authorities();
+    let signer = &authorities.signer;
     cms::sign_attached(
         plain,
         &signer.certificate,
         &signer.key,
-        std::slice::from_ref(&cx.authorities.issuing.certificate),
+        std::slice::from_ref(&authorities.issuing.certificate),
         now,
     )
 }

@@ -12,8 +12,8 @@ use crate::pki::stretching::Cost;
 use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
 use crate::store::{
-    CertificateRow, Purpose, Store, StoreError, Tx, WrappedKey, create_machine_key, find_machine_key, next_machine_key,
-    settle_machine_key,
+    AuthorityRow, CertificateRow, Purpose, Standing, Store, StoreError, Tx, WrappedKey, create_machine_key,
+    find_machine_key, next_machine_key, settle_machine_key,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn assemble(
         store,
         clock,
         random,
-        authorities,
+        authorities: RwLock::new(Arc::new(authorities)),
         keyring: RwLock::new(Arc::new(keyring)),
         rotation: super::rotating::Rotation::default(),
         machine_key_path: place.key_path(),
@@ -223,21 +223,46 @@ pub(super) fn certificate_row(certificate: &Certificate, issued_profile: Option<
 
 fn load_authorities(store: &Store, keyring: &Keyring) -> Result<Option<Authorities>, Error> {
     let load = |purpose: Purpose| -> Result<Option<Authority>, Error> {
-        let Some(row) = store.read(|db| db.find_authority(purpose))? else { return Ok(None) };
-        let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
-        let place = key_place(purpose, &certificate.fingerprint());
-        let key = keyring.open(&place, &row.sealed_key).map_err(Error::internal)?;
-        let key = PrivateKey::from_pkcs8_der(key.expose()).map_err(Error::internal)?;
-        Ok(Some(Authority { certificate, key }))
+        let row = store.read(|db| db.find_authority(purpose))?;
+        row.map(|row| open_authority(keyring, purpose, &row)).transpose()
     };
     let (root, issuing, signer) =
         (store.read(|db| db.find_authority(Purpose::Root))?, load(Purpose::Issuing)?, load(Purpose::Signer)?);
-    match (root, issuing, signer) {
-        (Some(root), Some(issuing), Some(signer)) => {
-            Ok(Some(Authorities { root: Certificate::parse(&root.der).map_err(Error::internal)?, issuing, signer }))
+    let (Some(root), Some(issuing), Some(signer)) = (root, issuing, signer) else { return Ok(None) };
+    let root = Certificate::parse(&root.der).map_err(Error::internal)?;
+    let mut authorities = Authorities { root, issuing, signer, next_roots: Vec::new(), other_issuing: Vec::new() };
+    for (purpose, row) in store.read(|db| db.list_authorities())? {
+        match (purpose, row.standing) {
+            (Purpose::Root, Standing::Next) => {
+                authorities.next_roots.push(Certificate::parse(&row.der).map_err(Error::internal)?);
+            }
+            (Purpose::Issuing, Standing::Next | Standing::Former) => {
+                authorities.other_issuing.push(open_authority(keyring, purpose, &row)?);
+            }
+            _ => {}
         }
-        _ => Ok(None),
     }
+    Ok(Some(authorities))
+}
+
+fn open_authority(keyring: &Keyring, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
+    let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
+    let place = key_place(purpose, &certificate.fingerprint());
+    let key = keyring.open(&place, &row.sealed_key).map_err(Error::internal)?;
+    let key = PrivateKey::from_pkcs8_der(key.expose()).map_err(Error::internal)?;
+    Ok(Authority { certificate, key })
+}
+
+/// A key of the school with its certificate, for `service`'s own use.
+pub fn authority(cx: &Context, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
+    open_authority(&cx.keyring(), purpose, row)
+}
+
+/// Takes what the database now says into memory: after authorities came, were put in force, or went.
+pub fn reload_authorities(cx: &Context) -> Result<(), Error> {
+    let authorities = load_authorities(&cx.store, &cx.keyring())?;
+    cx.set_authorities(authorities.ok_or_else(|| Error::internal("the school's authorities are gone"))?);
+    Ok(())
 }
 
 /// Makes root, issuing CA and profile signer, in one transaction. The root's key stays sealed and is not kept in memory.
@@ -252,12 +277,12 @@ fn found(store: &Store, keyring: &Keyring, random: &dyn Random, now: Timestamp) 
     let school_id = crate::base::ids::short_code(&crate::base::random::bytes::<12>(random));
     store.write(|tx| -> Result<(), StoreError> {
         for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
-            put_authority(tx, keyring, random, purpose, authority, now)?;
+            put_authority(tx, keyring, random, purpose, authority, Standing::Current, now)?;
         }
         tx.put_setting(SCHOOL_ID, &json!(school_id))?;
         tx.put_setting(HIGHEST_TIME, &json!(now.0))
     })?;
-    Ok(Authorities { root: root.certificate, issuing, signer })
+    Ok(Authorities { root: root.certificate, issuing, signer, next_roots: Vec::new(), other_issuing: Vec::new() })
 }
 
 fn put_authority(
@@ -266,16 +291,29 @@ fn put_authority(
     random: &dyn Random,
     purpose: Purpose,
     authority: &Authority,
+    standing: Standing,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let fingerprint = authority.certificate.fingerprint();
     let sealed = keyring.seal(random, &key_place(purpose, &fingerprint), authority.key.to_pkcs8_der().expose());
     tx.insert_certificate(&certificate_row(&authority.certificate, None), purpose, now)?;
-    tx.insert_authority(purpose, &fingerprint, &sealed, now)
+    tx.insert_authority(purpose, &fingerprint, &sealed, standing, now)
+}
+
+/// Puts an authority into the register and its key, sealed, into the file.
+pub fn put(
+    cx: &Context,
+    tx: &Tx<'_>,
+    purpose: Purpose,
+    authority: &Authority,
+    standing: Standing,
+    now: Timestamp,
+) -> Result<(), Error> {
+    Ok(put_authority(tx, &cx.keyring(), &*cx.random, purpose, authority, standing, now)?)
 }
 
 /// Life of the profile signer: ten years. Replacing it is easy over MDM, but a user who looks at an expired one is alarmed.
-const SIGNER_DAYS: i64 = 3650;
+pub(super) const SIGNER_DAYS: i64 = 3650;
 
 /// How long a TLS certificate of our own CA is valid. Apple refuses more than 825 days even from private roots.
 const TLS_DAYS: i64 = 397;
@@ -293,7 +331,8 @@ pub struct TlsIdentity {
 /// `Internal` when the sealed keys cannot be opened.
 pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error> {
     let now = cx.now();
-    let issuing = &cx.authorities.issuing;
+    let authorities = cx.authorities();
+    let issuing = &authorities.issuing;
     let chain = |leaf: &Certificate| vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
     let names_now = json!(names);
     if cx.store.read(|db| db.find_setting(TLS_NAMES))? == Some(names_now.clone())
@@ -311,7 +350,7 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
         .map_err(Error::internal)?;
     let authority = Authority { certificate: leaf.clone(), key };
     cx.store.write(|tx| {
-        put_authority(tx, &cx.keyring(), &*cx.random, Purpose::Tls, &authority, now)?;
+        put_authority(tx, &cx.keyring(), &*cx.random, Purpose::Tls, &authority, Standing::Current, now)?;
         tx.put_setting(TLS_NAMES, &names_now)
     })?;
     Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: authority.key.to_pkcs8_der() })

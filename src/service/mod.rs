@@ -57,6 +57,17 @@ pub struct Authorities {
     pub issuing: Authority,
     /// Signs profiles.
     pub signer: Authority,
+    /// Roots that profiles bring beside `root`: the one that is about to take its place.
+    pub next_roots: Vec<Certificate>,
+    /// Issuing authorities that requests may still be encrypted to: the one to come, and those that were replaced.
+    pub other_issuing: Vec<Authority>,
+}
+
+impl Authorities {
+    /// Every root that a profile brings, the one in force first.
+    pub fn anchors(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.root).chain(&self.next_roots)
+    }
 }
 
 /// Addresses as devices and people see them, without a trailing slash.
@@ -71,7 +82,7 @@ pub struct Context {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
-    pub authorities: Authorities,
+    authorities: RwLock<Arc<Authorities>>,
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
     machine_key_path: PathBuf,
@@ -102,6 +113,15 @@ struct PushWork {
 impl Context {
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The authorities in force; a replacement comes into force for whoever asks after it.
+    pub fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.read().unwrap_or_else(|p| p.into_inner()))
+    }
+
+    fn set_authorities(&self, authorities: Authorities) {
+        *self.authorities.write().unwrap_or_else(|p| p.into_inner()) = Arc::new(authorities);
     }
 
     /// Random bytes, for ids and challenges.

@@ -27,7 +27,7 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
-    AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, WrappedKey,
+    AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
