@@ -45,6 +45,9 @@ pub enum Text {
     NoRecoveryCode,
     RecoveryCodeWrong,
     RecoveryCodeNeeded,
+    RotationNeedsCode,
+    RotationGoingOn,
+    MachineKeyFixed { path: String, why: String },
     NotRestorable { path: String, why: String },
     SchoolThere { path: String },
     NoSuchAdmin { name: String },
@@ -125,6 +128,9 @@ impl Text {
             Text::NoRecoveryCode => "no-recovery-code",
             Text::RecoveryCodeWrong => "recovery-code-wrong",
             Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::RotationNeedsCode => "rotation-needs-code",
+            Text::RotationGoingOn => "rotation-going-on",
+            Text::MachineKeyFixed { .. } => "machine-key-fixed",
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
@@ -249,6 +255,16 @@ impl Text {
             ),
             Text::RecoveryCodeNeeded => f.write_str(
                 "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
+            ),
+            Text::RotationNeedsCode => f.write_str(
+                "A recovery code is in force, and a copy must go on opening with it. Give the code, or have a new one made: --recovery-code-file FILE or --new-recovery-code.",
+            ),
+            Text::RotationGoingOn => f.write_str(
+                "The secrets are still being sealed anew after the last change of the key. `cordon key show` says how far it has come; try again when it is done.",
+            ),
+            Text::MachineKeyFixed { path, why } => write!(
+                f,
+                "The machine key {path} cannot be used or replaced by the server: {why}. If the system hands the key to the server, stop the server, put the                  file aside and run `cordon restore` on the database with the recovery code; it makes a new one."
             ),
             Text::NotRestorable { path, why } => write!(f, "{path} cannot be restored: {why}."),
             Text::SchoolThere { path } => write!(f, "{path} is a school already. Say --replace to put it aside, under another name in the same directory."),

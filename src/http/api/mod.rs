@@ -13,6 +13,7 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod keys;
 
 mod users;
 
@@ -159,6 +160,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["key"]) => keys::show(call),
+        (&Method::POST, ["key", "rotate"]) => keys::rotate(call),
+        (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),

@@ -4,6 +4,7 @@ use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
@@ -130,6 +131,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
+    op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
+        .takes("KeyRotation")
+        .gives("KeyState"),
+    op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
+        .takes("MachineKeyReplacement"),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
@@ -304,6 +311,10 @@ fn components() -> Value {
     add::<TotpCode>(&mut all, "TotpCode");
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
+
+    add::<KeyState>(&mut all, "KeyState");
+    add::<KeyRotation>(&mut all, "KeyRotation");
+    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
 
     add::<Page<Webhook>>(&mut all, "Page_Webhook");
     add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
