@@ -6,226 +6,98 @@ use std::fmt;
 /// One thing that may be said to a person. Arguments never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Text {
-    NoSuchDevice {
-        device: String,
-    },
-    NoSuchCommand {
-        uuid: String,
-    },
-    NoSuchToken {
-        id: String,
-    },
-    NoSuchUser {
-        user: String,
-        device: String,
-    },
-    NoSuchRoute {
-        path: String,
-    },
-    NotEnrolled {
-        device: String,
-    },
-    UnknownRequestType {
-        request_type: String,
-    },
-    BadArgument {
-        key: String,
-        why: String,
-    },
-    BadBody {
-        why: String,
-    },
-    CommandDoubt {
-        finding: String,
-    },
-    BadPlist {
-        why: String,
-    },
-    CommandTooLarge {
-        bytes: usize,
-        limit: usize,
-    },
-    QueueFull {
-        waiting: i64,
-    },
-    UuidTaken {
-        uuid: String,
-    },
-    AlreadySent {
-        uuid: String,
-    },
-    AlreadyFinished {
-        uuid: String,
-        state: &'static str,
-    },
+    NoSuchDevice { device: String },
+    NoSuchCommand { uuid: String },
+    NoSuchToken { id: String },
+    NoSuchUser { user: String, device: String },
+    NoSuchRoute { path: String },
+    NotEnrolled { device: String },
+    UnknownRequestType { request_type: String },
+    BadArgument { key: String, why: String },
+    BadBody { why: String },
+    CommandDoubt { finding: String },
+    BadPlist { why: String },
+    CommandTooLarge { bytes: usize, limit: usize },
+    QueueFull { waiting: i64 },
+    UuidTaken { uuid: String },
+    AlreadySent { uuid: String },
+    AlreadyFinished { uuid: String, state: &'static str },
     NoPushCertificate,
-    PushCertificateUnreadable {
-        why: String,
-    },
+    PushCertificateUnreadable { why: String },
     PushCertificateWithoutKey,
     PushKeyMismatch,
     PushCertificateNoTopic,
-    PushCertificateExpired {
-        at: String,
-    },
-    PushCertificateNotYetValid {
-        at: String,
-    },
-    PushTopicChanged {
-        new: String,
-        held: String,
-        devices: i64,
-    },
-    RoleMissing {
-        needed: &'static str,
-    },
+    PushCertificateExpired { at: String },
+    PushCertificateNotYetValid { at: String },
+    PushTopicChanged { new: String, held: String, devices: i64 },
+    RoleMissing { needed: &'static str },
     LoginNeeded,
-    BadRole {
-        role: String,
-    },
-    BadDuration {
-        text: String,
-    },
-    BadHostname {
-        hostname: String,
-    },
-    UrlsFrozen {
-        setting: &'static str,
-        held: String,
-        wanted: String,
-        devices: i64,
-    },
-    IdentityKindMissing {
-        kind: String,
-    },
-    RightsNeverGrow {
-        more: String,
-    },
-    ClockBehind {
-        now: String,
-        seen: String,
-    },
+    BadRole { role: String },
+    BadDuration { text: String },
+    BadHostname { hostname: String },
+    UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
+    IdentityKindMissing { kind: String },
+    RightsNeverGrow { more: String },
+    ClockBehind { now: String, seen: String },
     Busy,
     DiskFull,
-    Internal {
-        request: String,
-    },
+    Internal { request: String },
     NoRecoveryCode,
     RecoveryCodeWrong,
     RecoveryCodeNeeded,
-    NotRestorable {
-        path: String,
-        why: String,
-    },
-    SchoolThere {
-        path: String,
-    },
-    NoSuchAdmin {
-        name: String,
-    },
-    AdminExists {
-        name: String,
-    },
-    LastOwner {
-        name: String,
-    },
-    WeakPassword {
-        why: &'static str,
-    },
+    RotationNeedsCode,
+    RotationGoingOn,
+    MachineKeyFixed { path: String, why: String },
+    NotRestorable { path: String, why: String },
+    SchoolThere { path: String },
+    NoSuchAdmin { name: String },
+    AdminExists { name: String },
+    LastOwner { name: String },
+    WeakPassword { why: &'static str },
     LoginFailed,
     TotpNeeded,
     TotpWrong,
-    TotpThere {
-        name: String,
-    },
-    TotpMissing {
-        name: String,
-    },
-    TooManyTries {
-        seconds: i64,
-    },
+    TotpThere { name: String },
+    TotpMissing { name: String },
+    TooManyTries { seconds: i64 },
     PasswordNeeded,
     PersonNeeded,
-    NoSuchWebhook {
-        id: String,
-    },
-    BadWebhookUrl {
-        why: &'static str,
-    },
-    UnknownEventKind {
-        kind: String,
-    },
-    TooManyWebhooks {
-        limit: usize,
-    },
-    WebhookDisabled {
-        id: String,
-    },
-    UnknownSecretKind {
-        kind: String,
-        known: String,
-    },
-    NoSuchSecret {
-        device: String,
-        kind: String,
-    },
-    ReasonNeeded {
-        key: &'static str,
-        least: usize,
-    },
+    NoSuchWebhook { id: String },
+    BadWebhookUrl { why: &'static str },
+    UnknownEventKind { kind: String },
+    TooManyWebhooks { limit: usize },
+    WebhookDisabled { id: String },
+    UnknownSecretKind { kind: String, known: String },
+    NoSuchSecret { device: String, kind: String },
+    ReasonNeeded { key: &'static str, least: usize },
     NotForScripts,
-    SecondPersonNeeded {
-        id: String,
-    },
-    NoSuchSecretRequest {
-        id: String,
-    },
-    OwnSecretRequest {
-        id: String,
-    },
-    NoUnlockToken {
-        device: String,
-    },
-    ForeignUnlockToken {
-        device: String,
-    },
-    PossessionNeeded {
-        least: usize,
-    },
-    NeverClearLost {
-        device: String,
-        why: &'static str,
-    },
-    NotLost {
-        device: String,
-    },
-    NoLocation {
-        device: String,
-    },
-    NoSuchInvitation {
-        id: String,
-    },
+    SecondPersonNeeded { id: String },
+    NoSuchSecretRequest { id: String },
+    OwnSecretRequest { id: String },
+    NoUnlockToken { device: String },
+    ForeignUnlockToken { device: String },
+    PossessionNeeded { least: usize },
+    NeverClearLost { device: String, why: &'static str },
+    NotLost { device: String },
+    NoLocation { device: String },
+    NoSuchInvitation { id: String },
     InvitationWrong,
-    InvitationExpired {
-        at: String,
-    },
+    InvitationExpired { at: String },
     InvitationUsed,
     InvitationRevoked,
-    /// Somebody who was let in took too long, or began anew elsewhere.
     ArrivalOver,
-    /// Over the air: a device has answered for this login.
     ArrivalBound,
-    EnrollmentUnreadable {
-        why: String,
-    },
+    DeviceUnreadable { why: String },
     SignerUnknown,
     ChallengeWrong,
     ChallengeUsed,
     OtherDevice,
     AutomatedClosed,
-    /// A form that came from elsewhere, or from before the server's last start.
     PageTooOld,
     NothingToEnterWith,
+    NoSuchPerson { name: String },
+    PersonExists { name: String },
+    GuidTaken { guid: String },
 }
 
 impl Text {
@@ -271,6 +143,9 @@ impl Text {
             Text::NoRecoveryCode => "no-recovery-code",
             Text::RecoveryCodeWrong => "recovery-code-wrong",
             Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::RotationNeedsCode => "rotation-needs-code",
+            Text::RotationGoingOn => "rotation-going-on",
+            Text::MachineKeyFixed { .. } => "machine-key-fixed",
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
@@ -310,7 +185,7 @@ impl Text {
             Text::InvitationRevoked => "invitation-revoked",
             Text::ArrivalOver => "arrival-over",
             Text::ArrivalBound => "arrival-bound",
-            Text::EnrollmentUnreadable { .. } => "enrollment-unreadable",
+            Text::DeviceUnreadable { .. } => "device-unreadable",
             Text::SignerUnknown => "signer-unknown",
             Text::ChallengeWrong => "challenge-wrong",
             Text::ChallengeUsed => "challenge-used",
@@ -318,6 +193,9 @@ impl Text {
             Text::AutomatedClosed => "automated-closed",
             Text::PageTooOld => "page-too-old",
             Text::NothingToEnterWith => "nothing-to-enter-with",
+            Text::NoSuchPerson { .. } => "no-such-person",
+            Text::PersonExists { .. } => "person-exists",
+            Text::GuidTaken { .. } => "guid-taken",
         }
     }
 
@@ -408,6 +286,16 @@ impl Text {
             Text::RecoveryCodeNeeded => f.write_str(
                 "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
             ),
+            Text::RotationNeedsCode => f.write_str(
+                "A recovery code is in force, and a copy must go on opening with it. Give the code, or have a new one made: --recovery-code-file FILE or --new-recovery-code.",
+            ),
+            Text::RotationGoingOn => f.write_str(
+                "The secrets are still being sealed anew after the last change of the key. `cordon key show` says how far it has come; try again when it is done.",
+            ),
+            Text::MachineKeyFixed { path, why } => write!(
+                f,
+                "The machine key {path} cannot be used or replaced by the server: {why}. If the system hands the key to the server, stop the server, put the                  file aside and run `cordon restore` on the database with the recovery code; it makes a new one."
+            ),
             Text::NotRestorable { path, why } => write!(f, "{path} cannot be restored: {why}."),
             Text::SchoolThere { path } => write!(f, "{path} is a school already. Say --replace to put it aside, under another name in the same directory."),
             Text::NoSuchAdmin { name } => write!(f, "Nobody called “{name}” may log in. `cordon admin list` shows who may."),
@@ -491,7 +379,7 @@ impl Text {
             Text::ArrivalBound => {
                 f.write_str("A device has begun to enrol with this login. Finish it there, or begin again with the invitation or the login.")
             }
-            Text::EnrollmentUnreadable { why } => write!(f, "This is not what a device sends to enrol: {why}."),
+            Text::DeviceUnreadable { why } => write!(f, "This is not what a device sends to enrol: {why}."),
             Text::SignerUnknown => f.write_str("Whoever signed this is neither an Apple device nor enrolled here."),
             Text::ChallengeWrong => f.write_str("This request belongs to no login at the enrolment page. Begin again at the enrolment page."),
             Text::ChallengeUsed => f.write_str("Another device has used this profile before. Get one for this device at the enrolment page."),
@@ -499,6 +387,9 @@ impl Text {
             Text::PageTooOld => f.write_str("This page had been open for too long, or your browser keeps no cookies. Try once more."),
             Text::NothingToEnterWith => f.write_str("Type the code of your invitation, or your school name and password."),
             Text::AutomatedClosed => f.write_str("This school does not take this device by Automated Device Enrolment. Ask whoever runs its device management."),
+            Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
+            Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }
 }

@@ -269,12 +269,12 @@ impl Guesses {
         }
     }
 
-    fn forget(&self, key: &str) {
+    pub(super) fn forget(&self, key: &str) {
         self.tries.lock().unwrap_or_else(|p| p.into_inner()).remove(key);
     }
 
     /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.
-    fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
+    pub(super) fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
         if self.checks.fetch_add(1, Ordering::SeqCst) >= MAX_CHECKS {
             self.checks.fetch_sub(1, Ordering::SeqCst);
             return Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: 1 }));

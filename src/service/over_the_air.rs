@@ -35,7 +35,7 @@ struct Told {
 }
 
 fn open(body: &[u8]) -> Result<Told, Error> {
-    let unreadable = |why: String| Error::invalid(Text::EnrollmentUnreadable { why });
+    let unreadable = |why: String| Error::invalid(Text::DeviceUnreadable { why });
     let signed = cms::verify_attached(body).map_err(|e| unreadable(e.to_string()))?;
     let said = attributes::read(&signed.content).map_err(|e| unreadable(e.to_string()))?;
     Ok(Told { signer: signed.signer, said })
@@ -64,9 +64,7 @@ fn introduce(cx: &Context, told: &Told, origin: &str) -> Result<Given, Error> {
     let hash = sha256(said.challenge.as_ref().ok_or_else(wrong)?.expose().as_bytes());
     let arrival = cx.store.read(|db| db.find_arrival_by_challenge(&hash))?.ok_or_else(wrong)?;
     if said.name().is_none() {
-        return Err(Error::invalid(Text::EnrollmentUnreadable {
-            why: String::from("neither UDID nor SERIAL is in it"),
-        }));
+        return Err(Error::invalid(Text::DeviceUnreadable { why: String::from("neither UDID nor SERIAL is in it") }));
     }
     if let Some(seen) = cx.clock_is_behind() {
         return Err(Error::conflict(Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() }));
@@ -250,7 +248,7 @@ impl Machine {
     fn names(&self) -> Result<(&str, &Serial), Error> {
         match (&self.said.udid, &self.said.serial) {
             (Some(udid), Some(serial)) => Ok((udid.as_str(), serial)),
-            _ => Err(Error::invalid(Text::EnrollmentUnreadable { why: String::from("UDID or SERIAL is missing") })),
+            _ => Err(Error::invalid(Text::DeviceUnreadable { why: String::from("UDID or SERIAL is missing") })),
         }
     }
 

@@ -38,7 +38,7 @@ pub fn device_info(header: &str) -> Result<Vec<u8>, Error> {
     let url_safe = text.contains(['-', '_']);
     let engine = GeneralPurpose::new(if url_safe { &alphabet::URL_SAFE } else { &alphabet::STANDARD }, LENIENT);
     let bytes = engine.decode(text.as_bytes()).ok().filter(|bytes| bytes.len() <= MAX_SIGNED);
-    bytes.ok_or_else(|| Error::invalid(Text::EnrollmentUnreadable { why: String::from("the header is not base64") }))
+    bytes.ok_or_else(|| Error::invalid(Text::DeviceUnreadable { why: String::from("the header is not base64") }))
 }
 
 /// What a device gets instead of a profile. `description` is for its log, `message` for the person in front of it.
