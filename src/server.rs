@@ -11,6 +11,7 @@ use crate::http::routes::Front;
 use crate::http::tls::{ClientAuth, TlsHolder, server_config};
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::service::founding::{self, Place};
 use crate::service::ports::PushSender;
 use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
@@ -38,6 +39,8 @@ pub struct Options {
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
+    /// PEM of certificate authorities that count as Apple's for built-in device identities, for stand-ins.
+    pub device_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
     pub timeouts: Timeouts,
@@ -59,6 +62,7 @@ impl Options {
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
+            device_ca_pem: None,
             webhook_ca_pem: None,
             timeouts: Timeouts::default(),
             clock,
@@ -90,6 +94,11 @@ impl Server {
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
         let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        if let Some(pem) = &options.device_ca_pem {
+            let read = DeviceAuthorities::with_stand_ins(&String::from_utf8_lossy(pem));
+            cx.trust_stand_ins(read.map_err(|why| Error::internal(format!("apple.device_ca_file: {why}")))?);
+            tracing::warn!("apple.device_ca_file is set: devices that Apple never built can enrol here");
+        }
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let tls = founding::tls_identity(&cx, &names(&hostname))?;
         let config = |auth| server_config(tls.chain_der.clone(), tls.key_pkcs8.expose(), auth).map_err(Error::internal);

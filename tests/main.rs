@@ -15,5 +15,6 @@ mod tidy;
 
 mod custody;
 mod directory;
+mod enrolling;
 mod people;
 mod webhooks;

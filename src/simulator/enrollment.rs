@@ -43,7 +43,7 @@ impl Device {
 
     fn obtain_identity(&self, profile: &[u8], enrolling: &Enrolling) -> Result<Held, DeviceError> {
         let anchors = anchors_of(enrolling);
-        let identity = scep::obtain(&self.world, &anchors, enrolling, &self.state.behaviour)?;
+        let identity = scep::obtain(&self.world, &anchors, &enrolling.scep, &self.state.behaviour)?;
         Ok(Held { profile: Blob(profile.to_vec()), key_pkcs8: identity.key_pkcs8, chain: identity.chain })
     }
 

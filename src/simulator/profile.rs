@@ -300,7 +300,7 @@ fn read_rights(rights: Option<i64>) -> Result<u32, Refusal> {
     }
 }
 
-fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
+pub(super) fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
     let dict = outer.dict("PayloadContent")?;
     let bad = |text: String| Refusal { domain: "MCSCEPErrorDomain", code: 22000, text };
     let url = dict.string("URL")?.parse().map_err(|e: WireError| bad(format!("SCEP URL: {e}")))?;

@@ -55,6 +55,8 @@ pub struct Plan {
     pub proxied: String,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub clock: Arc<dyn Clock>,
+    /// Whose word counts as Apple's for built-in identities.
+    pub device_ca_pem: Option<Vec<u8>>,
 }
 
 impl Default for Plan {
@@ -65,6 +67,7 @@ impl Default for Plan {
             proxied: String::from("off"),
             trusted_proxies: vec![SocketAddr::from(([127, 0, 0, 1], 0)).ip()],
             clock: Arc::new(SystemClock),
+            device_ca_pem: None,
         }
     }
 }
@@ -143,6 +146,7 @@ impl School {
         options.listen_proxied.clone_from(&plan.proxied);
         options.trusted_proxies.clone_from(&plan.trusted_proxies);
         options.apns_url = self.stand_in.url();
+        options.device_ca_pem.clone_from(&plan.device_ca_pem);
         options.apple_ca_pem = Some(self.stand_in.ca_pem().into_bytes());
         Server::start(options)
     }

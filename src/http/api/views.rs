@@ -5,7 +5,7 @@ use crate::protocol::catalogue;
 use crate::protocol::lifecycle::State;
 use crate::service::commands::CommandView;
 use crate::service::devices::{ChannelView, DeviceView};
-use crate::store::{AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
+use crate::store::{ArrivalRow, AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -50,6 +50,17 @@ pub struct TimelineItem {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+pub struct Arrival {
+    /// `ota`, `profile` or `ade`.
+    pub way: String,
+    /// By what right: `invitation:…`, `person:…` or `device:…`.
+    pub visitor: String,
+    pub at: String,
+    /// What the device said of itself under the signature of its built-in identity, with Apple's keys.
+    pub attributes: Option<Value>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Device {
     /// Cordon's own id; stays with the physical device.
     pub id: String,
@@ -81,6 +92,9 @@ pub struct Device {
     pub lost_mode: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<TimelineItem>>,
+    /// How it came in, if through the enrolment page or by itself; only in the answer about one device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -207,6 +221,16 @@ pub fn device(view: &DeviceView, timeline: Option<Vec<TimelineRow>>) -> Device {
         lost_by: row.lost_by.clone(),
         lost_mode: row.lost_mode,
         timeline: timeline.map(|rows| rows.into_iter().map(timeline_item).collect()),
+        arrival: None,
+    }
+}
+
+pub fn arrival(row: ArrivalRow) -> Arrival {
+    Arrival {
+        way: row.way,
+        visitor: row.visitor,
+        at: row.created_at.to_string(),
+        attributes: row.attributes.and_then(|kept| serde_json::from_str(&kept).ok()),
     }
 }
 
