@@ -1,11 +1,11 @@
 //! Devices that say who they are: Profile Service in its three phases, Update, and Automated Device Enrolment.
 
-use super::{BUILT_IN, Door, FACTORY, assert_enrolled, code};
+use super::{BUILT_IN, Door, assert_enrolled, code};
 use cordon::base::time::Clock;
 use cordon::pki::SystemRandom;
 use cordon::pki::cms::sign_attached;
 use cordon::plist::parse_dict;
-use cordon::simulator::arriving::{OverTheAir, Pass};
+use cordon::simulator::arriving::OverTheAir;
 use cordon::simulator::built_in::{BuiltIn, Factory};
 use cordon::simulator::device::DeviceError;
 use cordon::simulator::spec::Kind;
@@ -86,16 +86,18 @@ fn the_update_button_needs_no_new_invitation_also_when_everything_has_expired() 
     ipad.with(|d| held.introduce(d, &BUILT_IN[0])).unwrap();
     replace(ipad.with(|d| held.finish(d)).unwrap());
     assert!(ipad.with(|d| held.introduce(d, &BUILT_IN[1])).is_err());
-    // Under the identity that the device is managed with.
+    // Under the identity that the device is managed with, and that has expired by now, as has the passing one.
+    let passing = held.passing.clone();
     let identity = ipad.identity();
-    held.passing = Some((
-        cordon::pki::x509::Certificate::parse(&identity.chain[0]).unwrap(),
-        cordon::pki::keys::PrivateKey::from_pkcs8_der(&identity.key).unwrap(),
-    ));
+    let managed = cordon::pki::x509::Certificate::parse(&identity.chain[0]).unwrap();
+    held.passing = Some((managed, cordon::pki::keys::PrivateKey::from_pkcs8_der(&identity.key).unwrap()));
+    door.clock.advance(400 * 24 * HOUR);
     replace(ipad.with(|d| held.finish(d)).unwrap());
-    // Two years later every certificate of a device has expired.
-    let before = ipad.with(|d| held.finish(d)).is_ok();
-    assert!(before);
+    held.passing = passing;
+    replace(ipad.with(|d| held.finish(d)).unwrap());
+    // A device that has left needs somebody to let it in again.
+    ipad.with(|d| d.remove_management());
+    assert!(matches!(ipad.with(|d| held.finish(d)), Err(DeviceError::Refused { status: 403, .. })));
     let list = door.school.get("/devices");
     assert_eq!(list["items"].as_array().unwrap().len(), 1, "it is one device all the while");
 }
@@ -217,5 +219,4 @@ fn setup_assistants_web_view_logs_a_person_in_without_cookies() {
         browser.headers.push(("x-apple-aspen-deviceinfo".into(), header));
         assert_eq!(browser.open("/enroll").unwrap().status, status);
     }
-    let _ = (&FACTORY, Pass::Code(""));
 }

@@ -53,7 +53,7 @@ fn a_mac_enrols_with_its_person() {
 #[test]
 fn a_person_of_the_school_enrols_with_a_password() {
     let door = Door::new();
-    door.school.api("POST", "/users", &json!({ "name": "ada", "password": "tin roof in may" })).is(201);
+    door.school.api("POST", "/users", &json!({ "short_name": "ada", "password": "tin roof in may" })).is(201);
     let ipad = door.unpack(Kind::Ipad, 1);
     let (page, anchors) = (door.url("/enroll"), door.anchors());
     let wrong = Pass::Login { name: "ada", password: "tin roof in june" };
