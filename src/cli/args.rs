@@ -70,6 +70,8 @@ pub enum Verb {
     Command(command::Args),
     /// Call a device now
     Push(push::Args),
+    /// Show the certificate that devices and browsers meet
+    Tls(tls::Args),
     /// The certificate that Apple's push service knows this school by
     PushCert(push_cert::Args),
     /// Tokens for scripts that use the HTTP API

@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod acme;
 mod audit;
 mod certificates;
 mod commands;
@@ -24,6 +25,7 @@ mod writer;
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
 
+pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
