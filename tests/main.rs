@@ -14,5 +14,7 @@ mod support;
 mod tidy;
 
 mod custody;
+mod directory;
 mod people;
+mod trust;
 mod webhooks;

@@ -2,8 +2,7 @@
 
 use super::failure::Failure;
 use super::reach::{Api, Call};
-use super::table::Facts;
-use super::table::field;
+use super::table::{Facts, field};
 use super::voice::Voice;
 use serde_json::Value;
 
@@ -20,7 +19,9 @@ pub fn run(api: &dyn Api, _: &Args, voice: &mut Voice<'_>) -> Result<(), Failure
     voice.show(&tls, || {
         let served = &tls["served"];
         if served.is_null() {
-            return String::from("No certificate yet: it is made when the server starts for the first time (cordon serve).");
+            return String::from(
+                "No certificate yet: it is made when the server starts for the first time (cordon serve).",
+            );
         }
         let list = |value: &Value| {
             let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
@@ -41,7 +42,7 @@ pub fn run(api: &dyn Api, _: &Args, voice: &mut Voice<'_>) -> Result<(), Failure
             ("Not used", tls["fault"].as_str().unwrap_or_default().to_owned()),
         ];
         let mut shown = Facts::default();
-        facts.into_iter().filter(|(_, value)| !value.is_empty()).for_each(|(name, value)| shown.add(name, value));
-        shown.to_string()
+        facts.into_iter().for_each(|(name, value)| shown.add(name, value));
+        shown.render()
     })
 }

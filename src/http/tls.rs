@@ -69,7 +69,8 @@ pub fn alpn_config(
     let certified = |chain: Vec<Vec<u8>>, key: &[u8]| -> Result<Arc<CertifiedKey>, Error> {
         let chain = chain.into_iter().map(CertificateDer::from).collect();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
-        CertifiedKey::from_der(chain, key, &provider).map(Arc::new)
+        // Not from_der: it would refuse the answer's critical extension, which is what the check is about.
+        Ok(Arc::new(CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?)))
     };
     let resolver =
         Checked { usual: certified(chain_der, key_pkcs8)?, answer: certified(answer_chain.to_vec(), answer_key)? };

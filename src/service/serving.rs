@@ -10,7 +10,7 @@ use super::trust::{self, Trust};
 use super::{Context, Error, events};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
-use crate::base::time::{DAY, Timestamp};
+use crate::base::time::{DAY, MINUTE, Timestamp};
 use crate::pki::digest::sha256;
 use crate::pki::keys::PrivateKey;
 use crate::pki::server_trust::{is_good_for, is_publicly_trusted};
@@ -23,6 +23,8 @@ use std::sync::Arc;
 const FAULT: &str = "tls_fault";
 /// Setting: what is served, for the same.
 const SERVED: &str = "tls_served";
+/// A fresh certificate may begin a little after our clock's time: nobody's clock is exact.
+const SKEW: i64 = 10 * MINUTE;
 /// Larger files hold no chain that anybody means.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -80,7 +82,7 @@ pub fn judge(chain: &str, key: &Secret<String>, demands: &Demands, now: Timestam
     if leaf.not_after() < now {
         return Err(format!("the certificate ended on {}", leaf.not_after()));
     }
-    if leaf.not_before() > now {
+    if leaf.not_before() > now.plus(SKEW) {
         return Err(format!("the certificate is valid only from {}", leaf.not_before()));
     }
     if let Some(name) = demands.names.iter().find(|name| !is_good_for(&leaf, name)) {
@@ -154,7 +156,7 @@ impl Keeper {
         };
         match judged {
             Some(judged) => {
-                self.note_served(&judged.leaf, Some(&judged.trust))?;
+                self.note_served(self.source.as_str(), &judged.leaf, Some(&judged.trust))?;
                 Ok(judged.identity)
             }
             None => self.own(),
@@ -215,7 +217,7 @@ impl Keeper {
             // Devices may be told by override that they trust it: a proxy with a public certificate stands before us.
             let public = Trust::public();
             let told = (self.demands.publicly_trusted == Some(true)).then_some(&public);
-            self.note_served(&leaf, told)?;
+            self.note_served(Source::OwnCa.as_str(), &leaf, told)?;
             self.looked_at = seen;
         }
         Ok(identity)
@@ -230,7 +232,7 @@ impl Keeper {
         });
         match done {
             Ok(judged) => {
-                self.note_served(&judged.leaf, Some(&judged.trust))?;
+                self.note_served(self.source.as_str(), &judged.leaf, Some(&judged.trust))?;
                 tracing::info!(from, until = %judged.leaf.not_after(), "a new TLS certificate is served");
                 Ok(())
             }
@@ -260,10 +262,10 @@ impl Keeper {
         }
     }
 
-    fn note_served(&self, leaf: &Certificate, trust: Option<&Trust>) -> Result<(), Error> {
+    fn note_served(&self, source: &str, leaf: &Certificate, trust: Option<&Trust>) -> Result<(), Error> {
         trust::settle(&self.cx, trust)?;
         let served = json!({
-            "source": self.source.as_str(),
+            "source": source,
             "subject": leaf.subject(),
             "issuer": leaf.issuer(),
             "fingerprint": hex::encode(leaf.fingerprint()),

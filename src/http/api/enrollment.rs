@@ -6,8 +6,8 @@ use crate::protocol::profile::{AccessRights, CONFIG_TYPE, IdentityMethod, RIGHTS
 use crate::service::Error;
 use crate::service::actor::Permission;
 use crate::service::enrolling::{self, Wish};
-use crate::service::serving::{self, State};
 use crate::service::enrollment_policy::{self, Change, Policy, notes};
+use crate::service::serving::{self, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
