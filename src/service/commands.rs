@@ -153,7 +153,7 @@ pub(super) fn ready(
     request_type: &str,
     keys: Dictionary,
 ) -> Result<Ready, Error> {
-    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
+    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.now(), cx.random_bytes()));
     let plist = command::encode(&uuid, request_type, &keys);
     if plist.len() > MAX_COMMAND {
         return Err(Error::invalid(Text::CommandTooLarge { bytes: plist.len(), limit: MAX_COMMAND }));
