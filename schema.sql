@@ -420,3 +420,49 @@ CREATE TABLE secret_request (
     CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHERE used_at IS NULL;
+
+-- ---- People of the school, their groups, and who of them is managed on which Mac.
+
+-- Pupils, teachers, staff: who uses devices. Those who log in to run Cordon are admins, another noun. A person is erased by
+-- deleting the row; the audit names nobody but `public_id`, which then is a pseudonym of nobody.
+CREATE TABLE person (
+    id                   INTEGER PRIMARY KEY,
+    public_id            TEXT NOT NULL UNIQUE,
+    short_name           TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    long_name            TEXT,
+    mail                 TEXT,
+    -- Who keeps this person up to date. The key of a directory's record is one of the person's GUIDs.
+    source               TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    -- Argon2id, for the enrolment pages; NULL until a password is known.
+    password_hash        BLOB CHECK (length(password_hash) = 32),
+    password_salt        BLOB,
+    password_cost        TEXT,
+    password_changed_at  INTEGER,
+    created_by           TEXT NOT NULL,
+    created_at           INTEGER NOT NULL,
+    disabled_at          INTEGER,
+    -- Why: 'person' (somebody said so) or 'vanished' (the directory has the record no more, and brings it back by itself).
+    disabled_why         TEXT CHECK (disabled_why IN ('person', 'vanished')),
+    CHECK ((password_hash IS NULL) = (password_salt IS NULL) AND (password_hash IS NULL) = (password_cost IS NULL)
+           AND (password_hash IS NULL) = (password_changed_at IS NULL)),
+    CHECK ((disabled_at IS NULL) = (disabled_why IS NULL))
+) STRICT;
+
+-- Ids of a person's records in directories, in capitals: what a Mac calls UserID. `learned` ones were proven by a password.
+CREATE TABLE person_guid (
+    guid     TEXT PRIMARY KEY,
+    person   INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    kind     TEXT NOT NULL CHECK (kind IN ('apple-generateduid', 'entryUUID', 'objectGUID', 'given', 'learned')),
+    since    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX person_guid_of ON person_guid (person);
+
+-- What answers a digest challenge: MD5 of name, realm and password (HA1 of RFC 2617), never the password. As good as the
+-- password to whoever knows it, so it is sealed.
+CREATE TABLE person_digest (
+    person      INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    realm       TEXT NOT NULL,
+    sealed_ha1  BLOB NOT NULL,
+    made_at     INTEGER NOT NULL,
+    PRIMARY KEY (person, realm)
+) STRICT, WITHOUT ROWID;

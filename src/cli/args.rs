@@ -4,6 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
+use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +97,8 @@ Exit code 1 when something needs attention.")]
     Secret(secret::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
+    /// The people of the school, who use devices
+    User(user::Args),
     /// The key that seals every secret: rotate it
     Key(key::Args),
 }
@@ -287,6 +290,8 @@ mod tests {
             "cordon device play-sound X",
             "cordon command send X ClearPasscode --possession P --yes",
             "cordon command send X DeviceLocation --reason R",
+            "cordon user add anna --password-file f --guid G --guid H",
+            "cordon user erase anna --yes",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

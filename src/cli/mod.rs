@@ -35,6 +35,8 @@ mod missing;
 mod retention;
 mod secret;
 
+mod user;
+
 use args::{Cli, Global, Verb};
 use clap::Parser;
 use failure::Failure;
@@ -100,6 +102,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

@@ -27,6 +27,8 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod users;
+
 pub mod custody;
 pub mod events;
 pub mod expiring;

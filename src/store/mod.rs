@@ -25,6 +25,8 @@ mod writer;
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
+mod persons;
+pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{

@@ -67,6 +67,11 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/webhooks/{id}", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
+        ("get", "/users", LOOK, Value::Null),
+        ("post", "/users", ENROLL, json!({ "short_name": "anna" })),
+        ("get", "/users/{name}", LOOK, Value::Null),
+        ("patch", "/users/{name}", ENROLL, json!({ "mail": "a@hill.example" })),
+        ("delete", "/users/{name}", ENROLL, Value::Null),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]

@@ -16,6 +16,8 @@ mod custody;
 mod keys;
 mod retention;
 
+mod users;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -173,6 +175,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "found"]) => custody::found(call, device),
         (&Method::POST, ["devices", device, "locate"]) => custody::locate(call, device),
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
+        (&Method::GET, ["users"]) => users::list(call),
+        (&Method::POST, ["users"]) => users::create(call),
+        (&Method::GET, ["users", name]) => users::show(call, name),
+        (&Method::PATCH, ["users", name]) => users::change(call, name),
+        (&Method::DELETE, ["users", name]) => users::erase(call, name),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

@@ -12,6 +12,7 @@ use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -198,6 +199,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
+        .gives("Page_Person")
+        .paged(),
+    op("post", "/users", "Add somebody", "201").takes("NewPerson").gives("Person"),
+    op("get", "/users/{name}", "One person, by short name or id", "200").gives("Person"),
+    op("patch", "/users/{name}", "Change a person, set a password, disable or enable", "200")
+        .takes("PersonChange")
+        .gives("Person"),
+    op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -233,7 +243,7 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
-        "/devices" => query("search", json!({ "type": "string" })),
+        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
@@ -330,6 +340,11 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+
+    add::<Page<Person>>(&mut all, "Page_Person");
+    add::<Person>(&mut all, "Person");
+    add::<NewPerson>(&mut all, "NewPerson");
+    add::<PersonChange>(&mut all, "PersonChange");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
