@@ -3,7 +3,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, auditing, custody, devices, polling};
+use super::{Context, Error, answers, auditing, custody, devices};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -248,7 +248,7 @@ fn view(cx: &Context, delivery: DeliveryRow, whole: bool) -> Result<CommandView,
     let created_by = cx.store.read(|db| db.find_command(&delivery.command))?.map(|c| c.created_by).unwrap_or_default();
     let result = if delivery.state.is_finished() { cx.store.read(|db| db.find_result(delivery.seq))? } else { None };
     let sealed = result.as_ref().filter(|_| whole).and_then(|r| r.sealed_answer.as_ref());
-    let answer = sealed.map(|sealed| polling::open_answer(cx, delivery.seq, sealed)).transpose()?;
+    let answer = sealed.map(|sealed| answers::open_answer(cx, delivery.seq, sealed)).transpose()?;
     let history = if whole { cx.store.read(|db| db.list_command_timeline(&delivery.command))? } else { Vec::new() };
     let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
     Ok(CommandView { delivery, device_id: device, user, created_by, result, answer, history })
@@ -343,6 +343,11 @@ pub fn explain(cx: &Context, actor: &Actor, uuid: &str) -> Result<Vec<String>, E
         None => None,
     };
     let mut words = vec![state_in_words(delivery, view.result.as_ref())];
+    if let Some(at) = view.result.as_ref().and_then(|r| r.purged_at) {
+        words.push(format!(
+            "What the device answered was purged at {at}: the time that this school keeps answers was over."
+        ));
+    }
     if !delivery.state.is_finished() {
         words.extend(waiting_in_words(&channel, delivery, push.as_ref(), paused, seen, ahead, cx.now()));
     }

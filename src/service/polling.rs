@@ -1,32 +1,27 @@
 //! The command poll: a device reports, and gets its next command. An idle poll of an empty queue never touches the writer;
 //! everything else is one transaction, on disk before the answer leaves.
 
+use super::answers::{Sealed, seal_answer};
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, unenroll};
-use super::commands::{command_place, result_place};
-use super::custody::{self, Captured};
+use super::commands::command_place;
+use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
 use super::{Context, Error, devices, lost, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
-use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
 use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, Tx};
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
 use serde_json::json;
-use std::io::Write;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
 const BROKEN_SERIES_DELAY: i64 = MINUTE;
 /// Answers up to this size, in bytes, are packed and sealed inside the transaction: some ten microseconds.
 const SEALED_BY_WRITER: usize = 16 * 1024;
-/// Answers shorter than this, in bytes, are not worth compressing: they fit a database page, and the compressor's tables cost more.
-const COMPRESS_FROM: usize = 4 * 1024;
 
 /// Who polls, as far as reading alone tells.
 struct Caller {
@@ -135,6 +130,7 @@ pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: u
                 sealed_answer: None,
                 answer_bytes: bytes as i64,
                 received_at: now,
+                purged_at: None,
             };
             tx.insert_result(delivery.seq, &row)?;
             let detail = json!({ "bytes": bytes }).to_string();
@@ -231,14 +227,6 @@ fn look(
     Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
 }
 
-/// The answer of a report, compressed and sealed before the transaction, so that the writer is not held up by it.
-struct Sealed {
-    blob: Option<(i64, Vec<u8>)>,
-    bytes: i64,
-    /// Secrets that were in it; the blob has notes in their places.
-    captured: Vec<Captured>,
-}
-
 /// Does what the report asks for. `delivery` is what it names, as this transaction sees it.
 fn serve(
     cx: &Context,
@@ -266,37 +254,6 @@ fn serve(
     };
     let (next, left) = hand_out(cx, tx, report, channel, finished, now)?;
     Ok(Answered { outcome: None, next, left })
-}
-
-fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {
-    if report.keys.is_empty() {
-        return Sealed { blob: None, bytes: 0, captured: Vec::new() };
-    }
-    let (keys, captured) = match delivery {
-        Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
-        None => (report.keys.clone(), Vec::new()),
-    };
-    let plain = to_xml(&Value::Dictionary(keys));
-    let bytes = plain.len() as i64;
-    let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };
-    let packed = pack(plain);
-    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes, captured }
-}
-
-/// One byte says how the rest is packed: 0 as it is, 1 zlib.
-fn pack(plain: Vec<u8>) -> Vec<u8> {
-    if plain.len() >= COMPRESS_FROM {
-        let mut encoder = ZlibEncoder::new(vec![1], Compression::fast());
-        if encoder.write_all(&plain).is_ok()
-            && let Ok(packed) = encoder.finish()
-        {
-            return packed;
-        }
-    }
-    let mut out = Vec::with_capacity(plain.len() + 1);
-    out.push(0);
-    out.extend_from_slice(&plain);
-    out
 }
 
 /// What the reported status does to the delivery it names, and whether that finished it. An unknown UUID is noted and answered like
@@ -404,7 +361,14 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
     let status = report.status.as_str().to_owned();
     tx.insert_result(
         delivery.seq,
-        &ResultRow { status, error_chain, sealed_answer, answer_bytes: sealed.bytes, received_at: now },
+        &ResultRow {
+            status,
+            error_chain,
+            sealed_answer,
+            answer_bytes: sealed.bytes,
+            received_at: now,
+            purged_at: None,
+        },
     )?;
     Ok(())
 }
@@ -444,7 +408,8 @@ fn hand_out(
             tx.ensure_repush(channel.id, again)?
         }
         events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
-        return Ok((Some((row.command, sealed_plist)), false));
+        let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
+        return Ok((Some((row.command, plist)), false));
     };
     if finished {
         tx.clear_repush(channel.id)?;
@@ -469,26 +434,4 @@ fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {
     let not_now_at = if state == WaitingState::NotNow { row.last_sent_at.map_or(0, |t| t.0) } else { 0 };
     let (not_before, expires_at) = (row.not_before, row.expires_at);
     Some(Waiting { seq: row.seq, state, priority: row.priority, not_before, expires_at, not_now_at })
-}
-
-/// Opens what [`pack`] packed; at most `limit` bytes.
-pub(super) fn unpack(packed: &[u8], limit: usize) -> Option<Vec<u8>> {
-    use std::io::Read;
-    match packed.split_first()? {
-        (0, rest) => Some(rest.to_vec()),
-        (1, rest) => {
-            let mut plain = Vec::new();
-            flate2::read::ZlibDecoder::new(rest).take(limit as u64).read_to_end(&mut plain).ok()?;
-            Some(plain)
-        }
-        _ => None,
-    }
-}
-
-/// The answer of a delivery as it came, opened.
-pub(super) fn open_answer(cx: &Context, seq: i64, sealed: &[u8]) -> Result<Dictionary, Error> {
-    let packed = cx.open(&result_place(seq), sealed)?;
-    let plain = unpack(packed.expose(), crate::base::limits::MAX_DRAINED_BODY)
-        .ok_or_else(|| Error::internal("a result cannot be unpacked"))?;
-    Ok(crate::plist::parse_dict(&plain).map_err(Error::internal)?.into_dictionary())
 }
