@@ -24,7 +24,7 @@ mod writer;
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
 
-pub use audit::{AuditRow, NewAudit};
+pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, WrappedKey,
 };
