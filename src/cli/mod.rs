@@ -30,6 +30,7 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod key;
 mod missing;
 mod secret;
 
@@ -98,6 +99,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::RecoveryCode(args) => recovery_code::run(api, &args, voice),
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
+        Verb::Key(args) => key::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }

@@ -9,7 +9,7 @@ use super::error::{Error, Kind};
 use super::{Context, devices};
 use crate::base::time::{HOUR, Timestamp};
 use crate::pki::digest::sha256;
-use crate::pki::sealing::DataKey;
+use crate::pki::sealing::Keyring;
 use crate::store::{AuditEntry, AuditFilter, AuditRow, Tx};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -226,7 +226,7 @@ pub fn flush(cx: &Context) -> Result<(), Error> {
 }
 
 /// The note of a chain that has not begun, for the founding.
-pub(super) fn first_head(keyring: &DataKey, random: &dyn crate::base::random::Random) -> Vec<u8> {
+pub(super) fn first_head(keyring: &Keyring, random: &dyn crate::base::random::Random) -> Vec<u8> {
     keyring.seal(random, HEAD_PLACE, &head_bytes((0, START)))
 }
 

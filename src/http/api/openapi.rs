@@ -3,12 +3,14 @@
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
 use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -94,6 +96,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("ProfileWish")
     .gives_bytes(&["application/x-apple-aspen-config"]),
+    op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
+        .gives("EnrollmentPolicy"),
+    op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
+        .takes("PolicyChange")
+        .gives("EnrollmentPolicy"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -137,6 +144,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
+    op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
+        .takes("KeyRotation")
+        .gives("KeyState"),
+    op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
+        .takes("MachineKeyReplacement"),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
@@ -300,6 +313,8 @@ fn components() -> Value {
     add::<Problem>(&mut all, "Problem");
     add::<SetUp>(&mut all, "SetUp");
     add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
+    add::<PolicyChange>(&mut all, "PolicyChange");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
@@ -317,6 +332,10 @@ fn components() -> Value {
     add::<TotpCode>(&mut all, "TotpCode");
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
+
+    add::<KeyState>(&mut all, "KeyState");
+    add::<KeyRotation>(&mut all, "KeyRotation");
+    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
 
     add::<Page<Webhook>>(&mut all, "Page_Webhook");
     add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
