@@ -80,6 +80,9 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    NoSuchPerson { name: String },
+    PersonExists { name: String },
+    GuidTaken { guid: String },
 }
 
 impl Text {
@@ -160,6 +163,9 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::NoSuchPerson { .. } => "no-such-person",
+            Text::PersonExists { .. } => "person-exists",
+            Text::GuidTaken { .. } => "guid-taken",
         }
     }
 
@@ -328,6 +334,9 @@ impl Text {
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
+            Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }
 }

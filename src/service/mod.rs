@@ -27,10 +27,13 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod users;
+
 pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod lost;
+pub mod purging;
 pub mod revealing;
 pub mod rotating;
 pub mod telling;
@@ -87,6 +90,7 @@ pub struct Context {
     authorities: RwLock<Arc<Authorities>>,
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
+    purging: purging::Purging,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,

@@ -15,6 +15,7 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod retention;
 mod sealed;
 mod secrets;
 mod settings;
@@ -24,6 +25,8 @@ mod writer;
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
+mod persons;
+pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
@@ -37,6 +40,7 @@ pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, se
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
+pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};

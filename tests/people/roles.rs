@@ -49,6 +49,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/admins/{name}/totp", NOBODY, fresh.clone()),
         ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
+        ("get", "/retention", OWNER, Value::Null),
+        ("patch", "/retention", OWNER, json!({ "results_days": 60 })),
         ("get", "/key", OWNER, Value::Null),
         ("post", "/key/rotate", OWNER, fresh.clone()),
         ("post", "/key/machine-key", OWNER, fresh.clone()),
@@ -66,6 +68,11 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/webhooks/{id}", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
+        ("get", "/users", LOOK, Value::Null),
+        ("post", "/users", ENROLL, json!({ "short_name": "anna" })),
+        ("get", "/users/{name}", LOOK, Value::Null),
+        ("patch", "/users/{name}", ENROLL, json!({ "mail": "a@hill.example" })),
+        ("delete", "/users/{name}", ENROLL, Value::Null),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]

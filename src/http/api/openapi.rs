@@ -9,8 +9,10 @@ use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
+use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -144,6 +146,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
+    op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
     op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
         .takes("KeyRotation")
@@ -209,6 +213,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
+        .gives("Page_Person")
+        .paged(),
+    op("post", "/users", "Add somebody", "201").takes("NewPerson").gives("Person"),
+    op("get", "/users/{name}", "One person, by short name or id", "200").gives("Person"),
+    op("patch", "/users/{name}", "Change a person, set a password, disable or enable", "200")
+        .takes("PersonChange")
+        .gives("Person"),
+    op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -257,7 +270,7 @@ fn describe(operation: &Operation) -> Value {
                 query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
             }
         }
-        "/devices" => query("search", json!({ "type": "string" })),
+        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
@@ -333,6 +346,8 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<Retention>(&mut all, "Retention");
+    add::<RetentionChange>(&mut all, "RetentionChange");
     add::<KeyState>(&mut all, "KeyState");
     add::<KeyRotation>(&mut all, "KeyRotation");
     add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
@@ -356,6 +371,11 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+
+    add::<Page<Person>>(&mut all, "Page_Person");
+    add::<Person>(&mut all, "Person");
+    add::<NewPerson>(&mut all, "NewPerson");
+    add::<PersonChange>(&mut all, "PersonChange");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
