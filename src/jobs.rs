@@ -5,7 +5,7 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, commands, events, expiring, rotating, webhooks};
+use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -19,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
+/// Rounds between two looks for what is no longer needed: ten minutes.
+const PURGE: u32 = 120;
 /// On a clean stop, how long an answer of a webhook's receiver is waited for.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -67,6 +69,7 @@ impl Drop for Jobs {
             let _ = thread.join();
         }
         log_fault(&self.cx, "flush", self.cx.flush_seen());
+        log_fault(&self.cx, "audit", auditing::flush(&self.cx));
     }
 }
 
@@ -106,9 +109,13 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         std::thread::park_timeout(FLUSH_EVERY);
         log_fault(cx, "flush", cx.flush_seen());
+        log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
+        if round.is_multiple_of(PURGE) {
+            log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
+        }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
         }

@@ -33,6 +33,7 @@ mod restore;
 
 mod key;
 mod missing;
+mod retention;
 mod secret;
 
 mod user;
@@ -60,6 +61,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
         Verb::Demo(args) => demo::run(&global, args),
         Verb::Command(command::Args { verb: command::Verb::Types(args) }) => {
             command::types::run(&args, &mut Voice::of_this_process(json))
+        }
+        Verb::Audit(args) if args.offline().is_some() => {
+            args.offline().map_or(Ok(()), |file| audit::verify_file(file, &mut Voice::of_this_process(json)))
         }
         Verb::Restore(args) => restore::run(&global, &args, &mut Voice::of_this_process(json)),
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
@@ -101,6 +105,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),

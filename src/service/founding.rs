@@ -113,6 +113,7 @@ fn assemble(
         authorities: RwLock::new(Arc::new(authorities)),
         keyring: RwLock::new(Arc::new(keyring)),
         rotation: super::rotating::Rotation::default(),
+        purging: super::purging::Purging::default(),
         machine_key_path: place.key_path(),
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
@@ -122,6 +123,7 @@ fn assemble(
         acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
+        refusals: super::auditing::Refusals::default(),
         hooks,
     })
 }
@@ -281,6 +283,7 @@ fn found(store: &Store, keyring: &Keyring, random: &dyn Random, now: Timestamp) 
         for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
             put_authority(tx, keyring, random, purpose, authority, Standing::Current, now)?;
         }
+        tx.put_audit_head(&super::auditing::first_head(keyring, random))?;
         tx.put_setting(SCHOOL_ID, &json!(school_id))?;
         tx.put_setting(HIGHEST_TIME, &json!(now.0))
     })?;

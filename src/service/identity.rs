@@ -51,7 +51,9 @@ pub fn resolve(
     clock_is_behind: bool,
 ) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
-    let Some(certificate) = db.find_certificate_standing(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
+    let Some((certificate, bindings)) = db.find_certificate_standing(&fingerprint)? else {
+        return Ok(Err(Distrust::Foreign));
+    };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
     let Some(profile) = certificate.issued_profile else { return Ok(Err(Distrust::Foreign)) };
     if certificate.revoked_at.is_some() {
@@ -65,7 +67,6 @@ pub fn resolve(
             return Ok(Err(Distrust::NotYet));
         }
     }
-    let bindings = db.list_bindings(&fingerprint)?;
     if bindings.is_empty()
         && let Some(until) = db.find_issued_profile(profile)?.and_then(|given| given.enroll_by)
         && until < now

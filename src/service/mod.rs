@@ -3,6 +3,7 @@
 
 pub mod acme;
 pub mod actor;
+mod answers;
 pub mod auditing;
 pub mod certifying;
 pub mod checkin;
@@ -35,6 +36,7 @@ pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod lost;
+pub mod purging;
 pub mod revealing;
 pub mod rotating;
 pub mod telling;
@@ -93,6 +95,7 @@ pub struct Context {
     authorities: RwLock<Arc<Authorities>>,
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
+    purging: purging::Purging,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
@@ -105,6 +108,7 @@ pub struct Context {
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
     guesses: login::Guesses,
+    refusals: auditing::Refusals,
     hooks: events::Hooks,
 }
 
