@@ -17,4 +17,5 @@ mod custody;
 mod directory;
 mod enrolling;
 mod people;
+mod trust;
 mod webhooks;

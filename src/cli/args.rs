@@ -6,8 +6,8 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::user;
-use super::{admin, key, recovery_code, restore, secret};
-use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
+use super::{admin, key, recovery_code, restore, retention, secret};
+use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -72,6 +72,8 @@ pub enum Verb {
     Command(command::Args),
     /// Call a device now
     Push(push::Args),
+    /// Show the certificate that devices and browsers meet
+    Tls(tls::Args),
     /// The certificate that Apple's push service knows this school by
     PushCert(push_cert::Args),
     /// Tokens for scripts that use the HTTP API
@@ -98,6 +100,8 @@ Exit code 1 when something needs attention.")]
     Secret(secret::Args),
     /// Invitations to the enrolment page
     Invitations(invitations::Args),
+    /// How long answers and stories are kept
+    Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// The key that seals every secret: rotate it
@@ -277,6 +281,7 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

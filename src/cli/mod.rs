@@ -21,6 +21,7 @@ mod serve;
 mod setup;
 mod status;
 mod table;
+mod tls;
 mod token;
 mod voice;
 mod webhook;
@@ -34,6 +35,7 @@ mod restore;
 
 mod key;
 mod missing;
+mod retention;
 mod secret;
 
 mod user;
@@ -61,6 +63,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
         Verb::Demo(args) => demo::run(&global, args),
         Verb::Command(command::Args { verb: command::Verb::Types(args) }) => {
             command::types::run(&args, &mut Voice::of_this_process(json))
+        }
+        Verb::Audit(args) if args.offline().is_some() => {
+            args.offline().map_or(Ok(()), |file| audit::verify_file(file, &mut Voice::of_this_process(json)))
         }
         Verb::Restore(args) => restore::run(&global, &args, &mut Voice::of_this_process(json)),
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
@@ -91,6 +96,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Device(args) => device::run(api, &args, voice),
         Verb::Command(args) => command::run(api, args, voice),
         Verb::Push(args) => push::run(api, &args, voice),
+        Verb::Tls(args) => tls::run(api, &args, voice),
         Verb::PushCert(args) => push_cert::run(api, &args, voice),
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),
@@ -101,6 +107,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Invitations(args) => invitations::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),

@@ -6,11 +6,14 @@
 pub mod api;
 pub mod control;
 pub mod device;
+pub mod doors;
 pub mod enroll;
 pub mod listen;
 pub mod look;
 pub mod message;
 mod query;
+pub mod redirect;
 pub mod routes;
 pub mod scep;
 pub mod tls;
+pub mod trust;

@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, device, enroll, scep};
+use super::{api, device, enroll, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -37,6 +37,7 @@ impl Front {
 enum Room {
     Device,
     Scep,
+    Trust,
     Api,
     Enroll,
     Health,
@@ -57,6 +58,7 @@ fn room(door: Door, path: &str) -> Room {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
         path if enroll::is_here(path) && people && door != Door::Control => Room::Enroll,
+        trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
         path if people && path.starts_with("/api/") => Room::Api,
@@ -82,8 +84,9 @@ impl Handler for Front {
         match room(request.door, &request.path) {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
-            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref()),
             Room::Enroll => enroll::handle(&self.cx, &self.desk, &request),
+            Room::Trust => trust::handle(&self.cx, &request),
+            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),
@@ -106,6 +109,10 @@ mod tests {
             (Door::People, "/api/v1/devices", Room::Api),
             (Door::Proxied, COMMAND, Room::Device),
             (Door::Proxied, SCEP, Room::Scep),
+            (Door::People, "/MDMServiceConfig", Room::Trust),
+            (Door::Proxied, "/trust.mobileconfig", Room::Trust),
+            (Door::People, "/mdmserviceconfig", Room::None),
+            (Door::Devices, "/anchors.json", Room::None),
             (Door::Control, "/api/v1/devices", Room::Api),
             (Door::Control, COMMAND, Room::None),
             (Door::Control, "/healthz", Room::Health),

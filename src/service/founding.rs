@@ -2,7 +2,7 @@
 //!
 //! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
 
-use super::{Authorities, Context, Error, PushWork, Seen, Urls, recovery};
+use super::{Authorities, Bell, Context, Error, Seen, Urls, recovery};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
@@ -113,13 +113,17 @@ fn assemble(
         authorities: RwLock::new(Arc::new(authorities)),
         keyring: RwLock::new(Arc::new(keyring)),
         rotation: super::rotating::Rotation::default(),
+        purging: super::purging::Purging::default(),
         machine_key_path: place.key_path(),
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
-        push_work: PushWork::default(),
+        push_work: Bell::default(),
+        certificate_work: Bell::default(),
+        acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
+        refusals: super::auditing::Refusals::default(),
         hooks,
         device_authorities: OnceLock::new(),
     })
@@ -280,6 +284,7 @@ fn found(store: &Store, keyring: &Keyring, random: &dyn Random, now: Timestamp) 
         for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
             put_authority(tx, keyring, random, purpose, authority, Standing::Current, now)?;
         }
+        tx.put_audit_head(&super::auditing::first_head(keyring, random))?;
         tx.put_setting(SCHOOL_ID, &json!(school_id))?;
         tx.put_setting(HIGHEST_TIME, &json!(now.0))
     })?;

@@ -34,6 +34,9 @@ pub enum Distrust {
     NotYet,
     #[error("the client certificate is revoked")]
     Revoked,
+    /// It came in a PKCS#12 container that no device used in time.
+    #[error("the profile with this identity was not installed in time")]
+    Unused,
 }
 
 /// Looks the certificate up in the register of those issued here. That it is in the register proves its chain; that it is ours to
@@ -48,11 +51,11 @@ pub fn resolve(
     clock_is_behind: bool,
 ) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
-    let Some(certificate) = db.find_certificate_standing(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
-    // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
-    if certificate.issued_profile.is_none() {
+    let Some((certificate, bindings)) = db.find_certificate_standing(&fingerprint)? else {
         return Ok(Err(Distrust::Foreign));
-    }
+    };
+    // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
+    let Some(profile) = certificate.issued_profile else { return Ok(Err(Distrust::Foreign)) };
     if certificate.revoked_at.is_some() {
         return Ok(Err(Distrust::Revoked));
     }
@@ -64,6 +67,11 @@ pub fn resolve(
             return Ok(Err(Distrust::NotYet));
         }
     }
-    let bindings = db.list_bindings(&fingerprint)?;
+    if bindings.is_empty()
+        && let Some(until) = db.find_issued_profile(profile)?.and_then(|given| given.enroll_by)
+        && until < now
+    {
+        return Ok(Err(Distrust::Unused));
+    }
     Ok(Ok(Identity { certificate, bindings }))
 }

@@ -21,7 +21,7 @@ use crate::protocol::attributes::{self, Attributes};
 use crate::protocol::lifecycle::State;
 use crate::protocol::profile::{Identity, IdentityProfile, identity_profile};
 use crate::store::{
-    ArrivalRow, BindingState, CertificateStanding, ChannelKind, EnrollmentRow, NewArrival, SaidByDevice,
+    ArrivalRow, BindingRow, BindingState, CertificateStanding, ChannelKind, EnrollmentRow, NewArrival, SaidByDevice,
 };
 use serde_json::json;
 
@@ -52,7 +52,7 @@ pub fn answer(cx: &Context, body: &[u8], origin: &str) -> Result<Given, Error> {
     }
     let standing = cx.store.read(|db| db.find_certificate_standing(&told.signer.fingerprint()))?;
     match standing {
-        Some(standing) if standing.revoked_at.is_none() => finish(cx, &told, &standing, origin),
+        Some((standing, bindings)) if standing.revoked_at.is_none() => finish(cx, &told, &standing, &bindings, origin),
         _ => Err(Error::denied(Text::SignerUnknown)),
     }
 }
@@ -127,9 +127,15 @@ fn passing_profile(cx: &Context, challenge: Secret<String>) -> Result<Vec<u8>, E
 }
 
 /// Phase 3, and every later request of a profile that was installed so.
-fn finish(cx: &Context, told: &Told, standing: &CertificateStanding, origin: &str) -> Result<Given, Error> {
+fn finish(
+    cx: &Context,
+    told: &Told,
+    standing: &CertificateStanding,
+    bindings: &[BindingRow],
+    origin: &str,
+) -> Result<Given, Error> {
     if let Some(issued) = standing.issued_profile {
-        return refresh_by_identity(cx, told, issued, origin);
+        return refresh_by_identity(cx, told, issued, bindings, origin);
     }
     let arrival = cx.store.read(|db| db.find_arrival_by_certificate(&told.signer.fingerprint()))?;
     let arrival = arrival.ok_or_else(|| Error::denied(Text::SignerUnknown))?;
@@ -164,15 +170,17 @@ fn finish(cx: &Context, told: &Told, standing: &CertificateStanding, origin: &st
 }
 
 /// The identity that the device is managed with signed: no new invitation is needed, also when it has expired.
-fn refresh_by_identity(cx: &Context, told: &Told, issued: i64, origin: &str) -> Result<Given, Error> {
-    let fingerprint = told.signer.fingerprint();
-    let held = cx.store.read(|db| -> Result<_, Error> {
-        let current = db.list_bindings(&fingerprint)?.into_iter().find(|b| b.state == BindingState::Current);
-        match current {
-            Some(binding) => Ok(db.find_enrollment_by_row(binding.enrollment)?),
-            None => Ok(None),
-        }
-    })?;
+fn refresh_by_identity(
+    cx: &Context,
+    told: &Told,
+    issued: i64,
+    bindings: &[BindingRow],
+    origin: &str,
+) -> Result<Given, Error> {
+    let held = match bindings.iter().find(|binding| binding.state == BindingState::Current) {
+        Some(binding) => cx.store.read(|db| db.find_enrollment_by_row(binding.enrollment))?,
+        None => None,
+    };
     let held = held.filter(|held| is_managed(held)).ok_or_else(|| Error::denied(Text::SignerUnknown))?;
     let udid = told.said.udid.as_ref().map(|udid| udid.as_str());
     if Some(held.enrollment_id.as_str()) != udid {

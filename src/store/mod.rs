@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod acme;
 mod audit;
 mod certificates;
 mod commands;
@@ -15,6 +16,7 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod retention;
 mod sealed;
 mod secrets;
 mod settings;
@@ -32,7 +34,8 @@ mod invitations;
 pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
-pub use audit::{AuditRow, NewAudit};
+pub use acme::{AcmeCertificate, AcmeRow};
+pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
@@ -44,11 +47,13 @@ pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, se
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
+pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
+use crate::base::time::Timestamp;
 use readers::Readers;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -102,6 +107,34 @@ impl<'c> Deref for Tx<'c> {
     type Target = Db<'c>;
     fn deref(&self) -> &Db<'c> {
         &self.db
+    }
+}
+
+/// The columns of a row one after the other, in the order of its SELECT: finding each by its name would cost more than reading it.
+/// For rows of the hot path; the others are read by name.
+struct Fields<'r> {
+    row: &'r rusqlite::Row<'r>,
+    at: usize,
+}
+
+impl<'r> Fields<'r> {
+    fn of(row: &'r rusqlite::Row<'r>) -> Self {
+        Self { row, at: 0 }
+    }
+
+    fn next<T: rusqlite::types::FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.at += 1;
+        self.row.get(self.at - 1)
+    }
+
+    fn next_at(&mut self) -> rusqlite::Result<Option<Timestamp>> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp))
+    }
+
+    /// Text that is only looked at.
+    fn next_str(&mut self) -> rusqlite::Result<&'r str> {
+        self.at += 1;
+        Ok(self.row.get_ref(self.at - 1)?.as_str()?)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::support::device::Handle;
 use crate::support::{Plan, School};
 use cordon::base::time::{Clock, ManualClock, SystemClock};
 use cordon::pki::SystemRandom;
+use cordon::server::Options;
 use cordon::simulator::arriving::Pass;
 use cordon::simulator::browser::Browser;
 use cordon::simulator::built_in::{BuiltIn, Factory};
@@ -33,9 +34,8 @@ struct Door {
 impl Door {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
-        let pem = FACTORY.ca_pem().into_bytes();
-        let school =
-            School::planned(Plan { clock: Arc::clone(&clock) as _, device_ca_pem: Some(pem), ..Plan::default() });
+        let tune = Arc::new(|options: &mut Options| options.device_ca_pem = Some(FACTORY.ca_pem().into_bytes()));
+        let school = School::planned(Plan { clock: Arc::clone(&clock) as _, tune, ..Plan::default() });
         Self { school, clock }
     }
 

@@ -3,13 +3,14 @@
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
-use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
+use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::users::{NewPerson, Person, PersonChange};
@@ -28,11 +29,13 @@ pub(super) struct Operation {
     request: Option<&'static str>,
     status: &'static str,
     answer: Option<&'static str>,
+    /// Media types of an answer that is no JSON.
+    media: &'static [&'static str],
     paged: bool,
 }
 
 const fn op(method: &'static str, path: &'static str, summary: &'static str, status: &'static str) -> Operation {
-    Operation { method, path, summary, request: None, status, answer: None, paged: false }
+    Operation { method, path, summary, request: None, status, answer: None, media: &[], paged: false }
 }
 
 impl Operation {
@@ -42,6 +45,10 @@ impl Operation {
     }
     const fn gives(mut self, shape: &'static str) -> Self {
         self.answer = Some(shape);
+        self
+    }
+    const fn gives_bytes(mut self, media: &'static [&'static str]) -> Self {
+        self.media = media;
         self
     }
     const fn paged(mut self) -> Self {
@@ -90,7 +97,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "One enrolment profile with its own one-time challenge (application/x-apple-aspen-config)",
         "201",
     )
-    .takes("ProfileWish"),
+    .takes("ProfileWish")
+    .gives_bytes(&["application/x-apple-aspen-config"]),
     op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
         .gives("EnrollmentPolicy"),
     op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
@@ -118,6 +126,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .gives("EnrollmentDoor"),
     op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
+    op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
+        .gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -127,6 +137,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
     op("delete", "/tokens/{id}", "Revoke a token", "204"),
     op("get", "/audit", "The audit, oldest first", "200").gives("Page_AuditItem").paged(),
+    op(
+        "get",
+        "/audit/export",
+        "The audit as a file, up to 20,000 records at once; the header x-cordon-next-cursor is there when there are more",
+        "200",
+    )
+    .gives_bytes(&["application/jsonl", "text/csv"]),
     op("get", "/audit/verify", "Walk the whole chain", "200").gives("AuditVerdict"),
     op("post", "/setup", "Organisation and host name, and at first the first owner and the recovery code", "200")
         .takes("SetUp")
@@ -154,6 +171,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
+    op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
     op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
         .takes("KeyRotation")
@@ -264,6 +283,19 @@ fn describe(operation: &Operation) -> Value {
     }
     match operation.path {
         "/invitations" if operation.method == "get" => query("class", json!({ "type": "string" })),
+        "/audit" | "/audit/export" => {
+            for name in ["actor", "verb", "device"] {
+                query(name, json!({ "type": "string" }));
+            }
+            for name in ["since", "until"] {
+                query(name, json!({ "type": "string", "format": "date-time" }));
+            }
+            query("result", json!({ "type": "string", "enum": ["done", "refused"] }));
+            if operation.path == "/audit/export" {
+                query("format", json!({ "type": "string", "enum": ["jsonl", "csv"] }));
+                query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
+            }
+        }
         "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
@@ -277,6 +309,10 @@ fn describe(operation: &Operation) -> Value {
     let mut answer = json!({ "description": "Done" });
     if let Some(shape) = operation.answer {
         answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
+    }
+    if !operation.media.is_empty() {
+        let content = operation.media.iter().map(|m| ((*m).to_owned(), json!({ "schema": { "type": "string" } })));
+        answer["content"] = Value::Object(content.collect());
     }
     let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
     let mut described = json!({
@@ -318,6 +354,7 @@ fn components() -> Value {
     add::<ProfileWish>(&mut all, "ProfileWish");
     add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
     add::<PolicyChange>(&mut all, "PolicyChange");
+    add::<Tls>(&mut all, "Tls");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
@@ -336,6 +373,8 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<Retention>(&mut all, "Retention");
+    add::<RetentionChange>(&mut all, "RetentionChange");
     add::<KeyState>(&mut all, "KeyState");
     add::<KeyRotation>(&mut all, "KeyRotation");
     add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
