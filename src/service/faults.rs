@@ -23,7 +23,7 @@ pub fn watch(cx: &Context) -> Result<(), Error> {
     }
     let now = cx.now();
     let free = cx.store.free_space()?;
-    let disk = (free < NEARLY_FULL).then(|| Text::DiskNearlyFull { megabytes: free / 1_048_576 });
+    let disk = (free < NEARLY_FULL).then_some(Text::DiskNearlyFull { megabytes: free / 1_048_576 });
     let clock = cx.clock_is_behind().map(|seen| Text::ClockBehind { now: now.to_string(), seen: seen.to_string() });
     let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
     let pushes = since.filter(|since| now.since(*since) >= PUSH_PATIENCE);
