@@ -96,6 +96,9 @@ fn read_delivery(fields: &mut Fields<'_>) -> Result<DeliveryRow, StoreError> {
     })
 }
 
+/// A delivery with its command's sealed bytes.
+type WithBytes = (DeliveryRow, Option<Vec<u8>>);
+
 impl Db<'_> {
     pub fn find_command(&self, uuid: &str) -> Result<Option<CommandRow>, StoreError> {
         let sql = "SELECT uuid, request_type, sealed_plist, created_by, created_at FROM command WHERE uuid = ?1";
@@ -117,7 +120,7 @@ impl Db<'_> {
         &self,
         enrollment: i64,
         now: Timestamp,
-    ) -> Result<Option<(DeliveryRow, Option<Vec<u8>>)>, StoreError> {
+    ) -> Result<Option<WithBytes>, StoreError> {
         macro_rules! next {
             ($states:literal, $order:literal) => {
                 concat!(
