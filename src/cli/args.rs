@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, recovery_code, restore, secret};
+use super::{admin, profile, recovery_code, restore, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -94,6 +94,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Configuration profiles, and who should have them
+    Profile(profile::Args),
 }
 
 /// Runs the server.

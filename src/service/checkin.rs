@@ -2,7 +2,7 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer};
-use super::{Context, Error, custody};
+use super::{Context, Error, custody, reconciling};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -198,6 +198,7 @@ impl Visit<'_, '_> {
             Effect::DisablePush => {}
             Effect::ClearQueue => {
                 tx.clear_queue(device_channel, now)?;
+                tx.forget_channel_profiles(device_channel)?;
             }
             Effect::KeepQueue => {
                 let generation = before.map_or(1, |b| b.generation + 1);
@@ -236,6 +237,7 @@ impl Visit<'_, '_> {
                     && let Some(row) = tx.find_enrollment_by_row(channel)?
                 {
                     custody::ask_bypass_code(self.cx, tx, &row, now)?;
+                    reconciling::reconcile(self.cx, tx, &row, reconciling::Call::Push, now)?;
                 }
                 if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?

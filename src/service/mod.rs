@@ -25,6 +25,9 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod library;
+pub(crate) mod reconciling;
+
 pub mod custody;
 pub mod events;
 pub mod expiring;

@@ -6,7 +6,7 @@ use super::commands::{command_place, result_place};
 use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, lost, unlocking};
+use super::{Context, Error, lost, reconciling, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
@@ -354,6 +354,7 @@ fn follow(
 ) -> Result<(), Error> {
     custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
     lost::settled(tx, report, delivery, channel)?;
+    reconciling::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?

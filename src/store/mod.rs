@@ -10,6 +10,7 @@ mod commands;
 mod copying;
 mod devices;
 mod enrollments;
+mod library;
 mod machine_key;
 mod migrations;
 mod profiles;
@@ -32,6 +33,7 @@ pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
+pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
 pub use machine_key::{create_machine_key, find_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
 pub use push::{NewPushCertificate, PushCertificateRow};

@@ -60,6 +60,12 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/webhooks/{id}", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
+        ("get", "/profiles", LOOK, Value::Null),
+        ("post", "/profiles", ENROLL, Value::Null),
+        ("get", "/profiles/{id}", LOOK, Value::Null),
+        ("delete", "/profiles/{id}", ENROLL, Value::Null),
+        ("post", "/profiles/{id}/assign", ENROLL, json!({ "user": "ada" })),
+        ("post", "/profiles/{id}/unassign", ENROLL, json!({ "user": "ada" })),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]

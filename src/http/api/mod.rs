@@ -13,6 +13,8 @@ mod people;
 
 mod custody;
 
+mod profiles;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -156,6 +158,12 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["profiles"]) => profiles::list(call),
+        (&Method::POST, ["profiles"]) => profiles::add(call),
+        (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
+        (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
         (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
         (&Method::POST, ["secret-rule"]) => custody::set_rule(call),

@@ -6,6 +6,7 @@ use super::custody::{
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
+use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
@@ -182,6 +183,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/profiles", "Configuration profiles, without their content", "200").gives("Page_Profile").paged(),
+    op(
+        "post",
+        "/profiles",
+        "Add a .mobileconfig (the body itself; `name` in the query), or the next version of the one with its PayloadIdentifier",
+        "201",
+    )
+    .gives("Profile"),
+    op("get", "/profiles/{id}", "One profile; `id` is Cordon's id or the PayloadIdentifier", "200").gives("Profile"),
+    op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
+    op("post", "/profiles/{id}/assign", "Assign it to a device, everyone on a device, a user or a group", "200")
+        .takes("AssignmentWish")
+        .gives("Profile"),
+    op("post", "/profiles/{id}/unassign", "Take an assignment back", "200").takes("AssignmentWish").gives("Profile"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -306,6 +321,9 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+    add::<Page<Profile>>(&mut all, "Page_Profile");
+    add::<Profile>(&mut all, "Profile");
+    add::<AssignmentWish>(&mut all, "AssignmentWish");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.

@@ -4,8 +4,10 @@
 
 mod enrollment;
 mod read;
+mod settings;
 
 pub use enrollment::{Capabilities, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 
 use crate::plist::PlistError;
