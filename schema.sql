@@ -461,3 +461,22 @@ CREATE TABLE channel_profile (
     PRIMARY KEY (enrollment, profile)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX channel_profile_command ON channel_profile (command);
+
+-- ---- Logins that wait: a user channel whose person is held up until everything has gone out (NeedSyncResponse), or whose account
+-- does not exist yet (UserConfiguration). One row per user channel: the series under way, or the last one.
+CREATE TABLE series (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    kind        TEXT NOT NULL CHECK (kind IN ('login', 'setup')),
+    open        INTEGER NOT NULL CHECK (open IN (0, 1)),
+    since       INTEGER NOT NULL,
+    handed_out  INTEGER NOT NULL DEFAULT 0,
+    ended_at    INTEGER,
+    CHECK ((ended_at IS NULL) = (open = 1))
+) STRICT;
+
+-- What has gone out in the series under way: each command once. Emptied when it ends.
+CREATE TABLE series_step (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    delivery    INTEGER NOT NULL REFERENCES delivery (seq),
+    PRIMARY KEY (enrollment, delivery)
+) STRICT, WITHOUT ROWID;

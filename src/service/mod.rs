@@ -27,6 +27,7 @@ pub mod totp;
 
 pub mod library;
 pub(crate) mod reconciling;
+pub mod series;
 
 pub mod custody;
 pub mod events;

@@ -6,7 +6,7 @@ use super::commands::{command_place, result_place};
 use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, lost, reconciling, unlocking};
+use super::{Context, Error, checkin, lost, reconciling, series, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
@@ -15,7 +15,7 @@ use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{Db, DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, Tx};
+use crate::store::{Db, DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, SeriesRow, Tx};
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use serde_json::json;
@@ -34,7 +34,7 @@ struct Caller {
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
     effects: Vec<Effect>,
-    /// Asked of idle polls only.
+    /// Something is to be handed out or written. Asked of idle polls only.
     waiting: bool,
 }
 
@@ -218,7 +218,11 @@ fn look(
     let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
     let waiting = match &channel {
         // Any other report goes to the writer, which looks for itself.
-        Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
+        Some(channel) if report.status == Status::Idle => {
+            db.has_waiting(channel.id)?
+                || checkin::tells_news(channel, from)
+                || series::concerns(db, report, channel)?
+        }
         _ => false,
     };
     Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
@@ -251,10 +255,15 @@ fn serve(
         }
         _ => return Err(Error::internal("a served poll without a channel")),
     };
+    checkin::note_user(tx, channel, &report.from)?;
     if let Some(uuid) = &report.command_uuid {
         settle(cx, tx, report, uuid, channel, sealed, now)?;
     }
-    let (next, left) = hand_out(cx, tx, report, channel, now)?;
+    let open = series::take_part(cx, tx, report, channel, now)?;
+    let (next, left) = match open {
+        Some(open) => hand_out_in_series(cx, tx, report, channel, &open, now)?,
+        None => hand_out(cx, tx, report, channel, now)?,
+    };
     Ok(Answered { outcome: None, next, left })
 }
 
@@ -446,23 +455,67 @@ fn hand_out(
             unlocking::stop(cx, tx, channel.device, row, &format!("the device {why}"), now)?;
             continue;
         }
-        let command =
-            tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
-        tx.mark_sent(row.seq, now)?;
-        tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
-        // Should it vanish with this command, nothing else would ever call it again.
-        tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
-        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
-        return Ok((Some((command.uuid, command.sealed_plist)), false));
+        return Ok((give(cx, tx, channel, row, now)?, false));
     };
-    let left = queue::needs_push_after(report.status, &waiting, now);
+    Ok((None, call_again(tx, report, channel, &waiting, now)?))
+}
+
+/// The next command while a person waits; the empty answer lets them in.
+fn hand_out_in_series(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    open: &SeriesRow,
+    now: Timestamp,
+) -> Result<(HandedOut, bool), Error> {
+    match series::next(tx, channel, open, now)? {
+        series::Next::Command(row) => Ok((give(cx, tx, channel, &row, now)?, false)),
+        series::Next::End { hurried: true } => {
+            tx.owe_push(channel.id, now, now)?;
+            Ok((None, true))
+        }
+        series::Next::End { hurried: false } => {
+            let rows = tx.list_next_deliveries(channel.id, now)?;
+            let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
+            Ok((None, call_again(tx, report, channel, &waiting, now)?))
+        }
+    }
+}
+
+/// Marks a command as handed out, and gives its bytes.
+fn give(
+    cx: &Context,
+    tx: &Tx<'_>,
+    channel: &EnrollmentRow,
+    row: &DeliveryRow,
+    now: Timestamp,
+) -> Result<HandedOut, Error> {
+    let command = tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
+    tx.mark_sent(row.seq, now)?;
+    tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
+    // Should it vanish with this command, nothing else would ever call it again.
+    tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
+    events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
+    Ok(Some((command.uuid, command.sealed_plist)))
+}
+
+/// Plans the next call for what stays waiting. Says whether somebody must be called soon.
+fn call_again(
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    waiting: &[Waiting],
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let left = queue::needs_push_after(report.status, waiting, now);
     if left {
         tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;
     } else if !waiting.is_empty() {
         // It means to come back by itself; a restarted device may have forgotten that.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
     }
-    Ok((None, left))
+    Ok(left)
 }
 
 fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {

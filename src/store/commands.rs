@@ -61,11 +61,11 @@ pub struct CommandFilter {
     pub limit: usize,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "y.seq, y.command, c.request_type, y.enrollment, y.state, y.priority, y.not_before, y.expires_at, y.sent_count,
      y.last_sent_at, y.not_now_count, y.not_now_since, y.finished_at, c.created_at";
 
-fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
+pub(super) fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
     let state: String = row.get("state")?;
     let at = |name: &str| row.get::<_, Option<i64>>(name).map(|v| v.map(Timestamp));
     Ok(DeliveryRow {

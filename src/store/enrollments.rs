@@ -36,6 +36,8 @@ pub struct EnrollmentRow {
     pub target: Option<PushTarget>,
     pub token_updates: i64,
     pub awaiting_configuration: bool,
+    /// The user's session is not the one on the screen.
+    pub not_on_console: bool,
     pub blocked_at: Option<Timestamp>,
     pub issued_profile: Option<i64>,
     pub token_updated_at: Option<Timestamp>,
@@ -56,7 +58,7 @@ pub struct NewEnrollment<'a> {
 }
 
 const COLUMNS: &str = "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic,
-     push_token, push_magic, token_updates, awaiting_configuration, blocked_at, issued_profile, token_updated_at, last_seen_at";
+     push_token, push_magic, token_updates, awaiting_configuration, not_on_console, blocked_at, issued_profile, token_updated_at, last_seen_at";
 
 fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
     let channel: String = row.get("channel")?;
@@ -76,6 +78,7 @@ fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
         target: target(row)?,
         token_updates: row.get("token_updates")?,
         awaiting_configuration: row.get("awaiting_configuration")?,
+        not_on_console: row.get("not_on_console")?,
         blocked_at: row.get::<_, Option<i64>>("blocked_at")?.map(Timestamp),
         issued_profile: row.get("issued_profile")?,
         token_updated_at: row.get::<_, Option<i64>>("token_updated_at")?.map(Timestamp),
@@ -195,6 +198,14 @@ impl Tx<'_> {
         let sql = "UPDATE enrollment SET user_short_name = coalesce(?2, user_short_name), user_long_name = coalesce(?3, user_long_name)
                    WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, short, long])?;
+        Ok(())
+    }
+
+    /// Whether the user's session is on the screen, as its last request said.
+    pub fn put_not_on_console(&self, id: i64, not_on_console: bool) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE enrollment SET not_on_console = ?2 WHERE id = ?1")?
+            .execute(params![id, not_on_console])?;
         Ok(())
     }
 

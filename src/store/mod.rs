@@ -17,6 +17,7 @@ mod profiles;
 mod push;
 mod readers;
 mod secrets;
+mod series;
 mod settings;
 mod tokens;
 mod webhooks;
@@ -39,6 +40,7 @@ pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
+pub use series::SeriesRow;
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
