@@ -3,7 +3,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, auditing, custody, devices, polling};
+use super::{Context, Error, auditing, channels, custody, devices, polling};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -118,6 +118,9 @@ pub fn send_stating(
     let channel = devices::channel(cx, &found, wish.user.as_deref())?;
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
+    }
+    if !wish.unchecked {
+        channels::check(cx, &found, &channel, &wish.request_type)?;
     }
     cx.require_space()?;
     let ready = ready(cx, wish.uuid.clone(), &wish.request_type, keys)?;

@@ -25,6 +25,7 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod channels;
 pub mod library;
 pub(crate) mod reconciling;
 pub mod series;

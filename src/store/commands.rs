@@ -221,6 +221,29 @@ impl Db<'_> {
         Ok(self.deliveries(&sql, params![device, request_type])?.pop())
     }
 
+    /// The newest delivery of one kind of command that this channel acknowledged.
+    pub fn find_last_acknowledged_on(
+        &self,
+        enrollment: i64,
+        request_type: &str,
+    ) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.enrollment = ?1 AND y.state = 'Acknowledged' AND c.request_type = ?2 ORDER BY y.seq DESC LIMIT 1"
+        );
+        Ok(self.deliveries(&sql, params![enrollment, request_type])?.pop())
+    }
+
+    /// Unfinished deliveries of all channels of a device, in the order they go out within each.
+    pub fn list_waiting_of_device(&self, device: i64) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.finished_at IS NULL AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
+             ORDER BY y.enrollment, y.state <> 'Sent', y.priority DESC, y.seq"
+        );
+        self.deliveries(&sql, params![device])
+    }
+
     /// Whether a channel was asked this in its present enrolment, whatever became of it.
     pub fn was_asked(&self, enrollment: i64, generation: i64, request_type: &str) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM delivery y JOIN command c ON c.uuid = y.command

@@ -60,6 +60,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/webhooks/{id}", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
+        ("get", "/devices/{id}/explain", LOOK, Value::Null),
+        ("get", "/devices/{id}/profiles", LOOK, Value::Null),
         ("get", "/profiles", LOOK, Value::Null),
         ("post", "/profiles", ENROLL, Value::Null),
         ("get", "/profiles/{id}", LOOK, Value::Null),

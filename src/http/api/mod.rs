@@ -13,6 +13,7 @@ mod people;
 
 mod custody;
 
+mod channels;
 mod profiles;
 
 use super::message::{Door, Request, Response};
@@ -158,6 +159,8 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
+        (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
         (&Method::GET, ["profiles"]) => profiles::list(call),
         (&Method::POST, ["profiles"]) => profiles::add(call),
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),

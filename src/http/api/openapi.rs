@@ -6,6 +6,7 @@ use super::custody::{
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
+use super::channels::{ChannelProfiles, ChannelStory};
 use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
 use super::school::SetUpState;
@@ -183,6 +184,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/devices/{id}/explain", "What waits for the device and for each of its users, and why", "200")
+        .gives("Page_ChannelStory"),
+    op("get", "/devices/{id}/profiles", "Profiles of the device and of each of its users: assigned, installed, reported", "200")
+        .gives("Page_ChannelProfiles"),
     op("get", "/profiles", "Configuration profiles, without their content", "200").gives("Page_Profile").paged(),
     op(
         "post",
@@ -233,7 +238,8 @@ fn describe(operation: &Operation) -> Value {
     }
     match operation.path {
         "/devices" => query("search", json!({ "type": "string" })),
-        "/devices/{id}/push" => query("user", json!({ "type": "string" })),
+        "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
+        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
             if operation.path == "/commands" {
@@ -321,6 +327,8 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+    add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
+    add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
     add::<Page<Profile>>(&mut all, "Page_Profile");
     add::<Profile>(&mut all, "Profile");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
