@@ -15,4 +15,5 @@ mod tidy;
 
 mod custody;
 mod people;
+mod users;
 mod webhooks;

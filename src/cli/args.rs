@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, profile, recovery_code, restore, secret};
+use super::{admin, login_policy, profile, recovery_code, restore, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -96,6 +96,8 @@ Exit code 1 when something needs attention.")]
     Secret(secret::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// How long a login may wait, who is managed on a Shared iPad
+    LoginPolicy(login_policy::Args),
 }
 
 /// Runs the server.

@@ -33,6 +33,7 @@ mod restore;
 mod missing;
 mod secret;
 
+mod login_policy;
 mod profile;
 
 use args::{Cli, Global, Verb};
@@ -98,6 +99,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }

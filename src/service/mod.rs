@@ -27,6 +27,7 @@ pub mod totp;
 
 pub mod channels;
 pub mod library;
+pub mod login_policy;
 pub(crate) mod reconciling;
 pub mod series;
 

@@ -62,6 +62,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
         ("get", "/devices/{id}/explain", LOOK, Value::Null),
         ("get", "/devices/{id}/profiles", LOOK, Value::Null),
+        ("get", "/login-policy", LOOK, Value::Null),
+        ("post", "/login-policy", ENROLL, json!({ "login_seconds": 20 })),
         ("get", "/profiles", LOOK, Value::Null),
         ("post", "/profiles", ENROLL, Value::Null),
         ("get", "/profiles/{id}", LOOK, Value::Null),

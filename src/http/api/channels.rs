@@ -4,9 +4,11 @@ use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Response};
 use crate::service::devices::ChannelView;
+use crate::base::texts::Text;
+use crate::service::login_policy::{self, SharedIpadUsers};
 use crate::service::{Error, channels};
 use crate::store::ChannelKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,6 +62,42 @@ pub struct ProfileOnChannel {
 pub struct ChannelProfiles {
     pub channel: Channel,
     pub profiles: Vec<ProfileOnChannel>,
+}
+
+/// What the school decided about its users' logins.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LoginPolicy {
+    /// How long a Mac may hold a login up.
+    pub login_seconds: i64,
+    /// `everyone`, or `known`: people of the school's list.
+    pub shared_ipad_users: &'static str,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginPolicyWish {
+    #[schema(minimum = 1, maximum = 300)]
+    pub login_seconds: Option<i64>,
+    /// `everyone` or `known`.
+    pub shared_ipad_users: Option<String>,
+}
+
+pub fn show_policy(call: &Call<'_>) -> Result<Response, Error> {
+    Ok(json(200, &policy(login_policy::show(call.cx, &call.actor)?)))
+}
+
+pub fn set_policy(call: &Call<'_>) -> Result<Response, Error> {
+    let wish: LoginPolicyWish = call.body()?;
+    let bad = || {
+        let why = String::from("is neither everyone nor known");
+        Error::invalid(Text::BadArgument { key: String::from("shared_ipad_users"), why })
+    };
+    let shared = wish.shared_ipad_users.map(|text| SharedIpadUsers::find(&text).ok_or_else(bad)).transpose()?;
+    Ok(json(200, &policy(login_policy::set(call.cx, &call.actor, wish.login_seconds, shared)?)))
+}
+
+fn policy(policy: login_policy::LoginPolicy) -> LoginPolicy {
+    LoginPolicy { login_seconds: policy.login_seconds, shared_ipad_users: policy.shared_ipad_users.as_str() }
 }
 
 pub fn explain(call: &Call<'_>, device: &str) -> Result<Response, Error> {

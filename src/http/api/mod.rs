@@ -161,6 +161,8 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
         (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
         (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
+        (&Method::GET, ["login-policy"]) => channels::show_policy(call),
+        (&Method::POST, ["login-policy"]) => channels::set_policy(call),
         (&Method::GET, ["profiles"]) => profiles::list(call),
         (&Method::POST, ["profiles"]) => profiles::add(call),
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),

@@ -6,7 +6,7 @@ use super::custody::{
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
-use super::channels::{ChannelProfiles, ChannelStory};
+use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
 use super::school::SetUpState;
@@ -188,6 +188,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Page_ChannelStory"),
     op("get", "/devices/{id}/profiles", "Profiles of the device and of each of its users: assigned, installed, reported", "200")
         .gives("Page_ChannelProfiles"),
+    op("get", "/login-policy", "How long a login may be held up, and who is managed on a Shared iPad", "200")
+        .gives("LoginPolicy"),
+    op("post", "/login-policy", "Change that", "200").takes("LoginPolicyWish").gives("LoginPolicy"),
     op("get", "/profiles", "Configuration profiles, without their content", "200").gives("Page_Profile").paged(),
     op(
         "post",
@@ -329,6 +332,8 @@ fn components() -> Value {
     add::<Whereabouts>(&mut all, "Whereabouts");
     add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
     add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
+    add::<LoginPolicy>(&mut all, "LoginPolicy");
+    add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
     add::<Page<Profile>>(&mut all, "Page_Profile");
     add::<Profile>(&mut all, "Profile");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
