@@ -96,7 +96,15 @@ impl Fleet {
     /// Device `k` has new tokens: pushes for them find it from now on.
     pub fn learn(&self, k: usize) {
         let device = lock(&self.inner.devices[k]);
-        lock(&self.inner.desk).learn(k, &device);
+        let mut desk = lock(&self.inner.desk);
+        let lined_up = desk.jobs.contains_key(&k) || desk.running.contains(&k);
+        desk.learn(k, &device);
+        // Pushes that came before the tokens were known are work now.
+        if !lined_up && desk.jobs.contains_key(&k) {
+            desk.ready.push_back(k);
+        }
+        drop(desk);
+        self.inner.changed.notify_all();
     }
 
     /// A push for whichever device has this token.

@@ -83,6 +83,8 @@ fn a_login_is_not_held_up_longer_than_the_school_wants() {
     let user = person(&mac);
     school.api("POST", "/login-policy", &json!({ "login_seconds": 5 })).is(200);
     let sent: Vec<String> = (0..4).map(|_| school.send_to(&mac, Some(&user), "ProfileList", Value::Null)).collect();
+    school.wait_until("the first call", || (!mac.pushes(Channel::User).is_empty()).then_some(()));
+    let before = mac.pushes(Channel::User).len();
     // Each answer takes the Mac two seconds.
     let slow = Arc::clone(&clock);
     let mut caller = school.caller(Some(&mac.identity()));
@@ -105,7 +107,8 @@ fn a_login_is_not_held_up_longer_than_the_school_wants() {
     assert_eq!(released["left"], json!(["ProfileList"]));
     assert!(released["why"].as_str().unwrap().contains("5 s"));
     // The rest follows by push, once the person is in.
-    mac.set_deaf(false);
+    school.wait_until("the call for the rest", || (mac.pushes(Channel::User).len() > before).then_some(()));
+    mac.poll(Channel::User).unwrap();
     school.wait_for(&sent[3], "Acknowledged");
 }
 
