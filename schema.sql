@@ -41,16 +41,18 @@ CREATE TABLE certificate (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
 
--- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay.
+-- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay, and at most one
+-- is to come: it goes out to the devices first.
 CREATE TABLE authority (
     id           INTEGER PRIMARY KEY,
     purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer')),
     certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
     sealed_key   BLOB NOT NULL,
-    current      INTEGER NOT NULL CHECK (current IN (0, 1)),
+    standing     TEXT NOT NULL CHECK (standing IN ('current', 'next', 'former')),
     created_at   INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX authority_current ON authority (purpose) WHERE current = 1;
+CREATE UNIQUE INDEX authority_current ON authority (purpose) WHERE standing = 'current';
+CREATE UNIQUE INDEX authority_next ON authority (purpose) WHERE standing = 'next';
 
 -- The physical thing. Lives on when it is un-enrolled, erased or moved.
 CREATE TABLE device (
@@ -117,20 +119,34 @@ CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL
 CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
 
 -- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.
+-- `person` is no foreign key: a person can be erased, what a device holds cannot be changed any more.
 CREATE TABLE issued_profile (
     id                  INTEGER PRIMARY KEY,
     payload_identifier  TEXT NOT NULL,
     name                TEXT NOT NULL,
+    way                 TEXT NOT NULL CHECK (way IN ('download', 'page', 'ota', 'ade', 'renewal')),
+    person              INTEGER,
+    replaces            INTEGER REFERENCES issued_profile (id),
     server_url          TEXT NOT NULL,
     check_in_url        TEXT NOT NULL,
     topic               TEXT NOT NULL,
     access_rights       INTEGER NOT NULL CHECK (access_rights BETWEEN 1 AND 8191),
     per_user            INTEGER NOT NULL CHECK (per_user IN (0, 1)),
+    -- Apple's names, separated by blanks.
+    capabilities        TEXT NOT NULL,
     sign_message        INTEGER NOT NULL CHECK (sign_message IN (0, 1)),
     identity            TEXT NOT NULL CHECK (identity IN ('scep', 'pkcs12')),
     signed              INTEGER NOT NULL CHECK (signed IN (0, 1)),
+    -- SHA-256 of the signer's certificate.
+    signer              BLOB CHECK (length(signer) = 32),
+    -- SHA-256 in hex of the roots and intermediates inside, separated by blanks; none where TLS is publicly trusted.
+    certificates        TEXT NOT NULL,
+    -- When the first of these certificates and the signer's ends.
+    ends_at             INTEGER,
     created_by          TEXT NOT NULL,
-    created_at          INTEGER NOT NULL
+    created_at          INTEGER NOT NULL,
+    CHECK (signed = (signer IS NOT NULL)),
+    CHECK ((way = 'renewal') = (replaces IS NOT NULL))
 ) STRICT;
 
 -- One-time permission to get a certificate. Only the hash is kept. Consumed when the certificate is issued; the same
@@ -419,6 +435,7 @@ CREATE TABLE profile (
 -- One upload. `sealed_body` is what devices get, signed: profiles carry Wi-Fi and mail passwords. `signer` is the fingerprint of our
 -- certificate that signed it; NULL when it came signed by somebody else.
 CREATE TABLE profile_version (
+    id             INTEGER PRIMARY KEY,
     profile        INTEGER NOT NULL REFERENCES profile (id),
     version        INTEGER NOT NULL CHECK (version >= 1),
     sealed_body    BLOB NOT NULL,
@@ -428,8 +445,8 @@ CREATE TABLE profile_version (
     payload_types  TEXT NOT NULL,
     created_by     TEXT NOT NULL,
     created_at     INTEGER NOT NULL,
-    PRIMARY KEY (profile, version)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (profile, version)
+) STRICT;
 
 -- Who should have a profile: a device itself, everyone who logs in on a device, a user wherever they log in (`subject` is their
 -- UserID or short name), or a group of users (`subject` is its name).
@@ -479,4 +496,50 @@ CREATE TABLE series_step (
     enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
     delivery    INTEGER NOT NULL REFERENCES delivery (seq),
     PRIMARY KEY (enrollment, delivery)
+) STRICT, WITHOUT ROWID;
+
+-- ---- People of the school, their groups, and who of them is managed on which Mac.
+
+-- Pupils, teachers, staff: who uses devices. Those who log in to run Cordon are admins, another noun. A person is erased by
+-- deleting the row; the audit names nobody but `public_id`, which then is a pseudonym of nobody.
+CREATE TABLE person (
+    id                   INTEGER PRIMARY KEY,
+    public_id            TEXT NOT NULL UNIQUE,
+    short_name           TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    long_name            TEXT,
+    mail                 TEXT,
+    -- Who keeps this person up to date. The key of a directory's record is one of the person's GUIDs.
+    source               TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    -- Argon2id, for the enrolment pages; NULL until a password is known.
+    password_hash        BLOB CHECK (length(password_hash) = 32),
+    password_salt        BLOB,
+    password_cost        TEXT,
+    password_changed_at  INTEGER,
+    created_by           TEXT NOT NULL,
+    created_at           INTEGER NOT NULL,
+    disabled_at          INTEGER,
+    -- Why: 'person' (somebody said so) or 'vanished' (the directory has the record no more, and brings it back by itself).
+    disabled_why         TEXT CHECK (disabled_why IN ('person', 'vanished')),
+    CHECK ((password_hash IS NULL) = (password_salt IS NULL) AND (password_hash IS NULL) = (password_cost IS NULL)
+           AND (password_hash IS NULL) = (password_changed_at IS NULL)),
+    CHECK ((disabled_at IS NULL) = (disabled_why IS NULL))
+) STRICT;
+
+-- Ids of a person's records in directories, in capitals: what a Mac calls UserID. `learned` ones were proven by a password.
+CREATE TABLE person_guid (
+    guid     TEXT PRIMARY KEY,
+    person   INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    kind     TEXT NOT NULL CHECK (kind IN ('apple-generateduid', 'entryUUID', 'objectGUID', 'given', 'learned')),
+    since    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX person_guid_of ON person_guid (person);
+
+-- What answers a digest challenge: MD5 of name, realm and password (HA1 of RFC 2617), never the password. As good as the
+-- password to whoever knows it, so it is sealed.
+CREATE TABLE person_digest (
+    person      INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    realm       TEXT NOT NULL,
+    sealed_ha1  BLOB NOT NULL,
+    made_at     INTEGER NOT NULL,
+    PRIMARY KEY (person, realm)
 ) STRICT, WITHOUT ROWID;

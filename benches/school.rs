@@ -9,12 +9,13 @@ use cordon::pki::SystemRandom;
 use cordon::pki::keys::PrivateKey;
 use cordon::pki::templates::issue_device_identity;
 use cordon::plist::{Dictionary, Value};
+use cordon::protocol::profile::IdentityMethod;
 use cordon::service::actor::Actor;
 use cordon::service::commands::{self, Wish};
 use cordon::service::founding::{self, Place};
 use cordon::service::{Context, Error};
 use cordon::simulator::network::{ClientIdentity, tls_config};
-use cordon::store::{BindingState, CertificateRow, IssuedProfile, NewEnrollment, Purpose, Tx};
+use cordon::store::{BindingState, CertificateRow, IssuedProfile, NewEnrollment, Purpose, Tx, Way};
 use rustls::ClientConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,8 +43,9 @@ impl School {
         // RSA, as SCEP clients have; one key for all, because only its certificate tells devices apart.
         let key = PrivateKey::generate_rsa(2048)?;
         let (now, spki) = (cx.now(), key.spki_der());
-        let issue =
-            |name: &str| issue_device_identity(&cx.authorities.issuing, &spki, name, "Bench", now, 365, &SystemRandom);
+        let issue = |name: &str| {
+            issue_device_identity(&cx.authorities().issuing, &spki, name, "Bench", now, 365, &SystemRandom)
+        };
         let sample = issue("sample")?.der().to_vec();
         let mut rows = Vec::with_capacity(enrolled);
         for n in 0..enrolled {
@@ -61,8 +63,8 @@ impl School {
             }
             Ok(())
         })?;
-        let root = [cx.authorities.root.der().to_vec()];
-        let issuing = cx.authorities.issuing.certificate.der().to_vec();
+        let root = [cx.authorities().root.der().to_vec()];
+        let issuing = cx.authorities().issuing.certificate.der().to_vec();
         let (mut devices, key) = (Vec::new(), key.to_pkcs8_der());
         for (udid, _, der) in rows.into_iter().take(connecting) {
             let chain = [der, issuing.clone()];
@@ -119,14 +121,21 @@ fn profile() -> IssuedProfile {
     IssuedProfile {
         payload_identifier: String::from("cordon.bench.mdm"),
         name: String::from("bench"),
+        way: Way::Download,
+        person: None,
+        replaces: None,
         server_url: String::from("https://localhost/mdm/command"),
         check_in_url: String::from("https://localhost/mdm/checkin"),
         topic: TOPIC.to_owned(),
         access_rights: 8191,
         per_user: false,
+        capabilities: Vec::new(),
         sign_message: false,
-        identity: "scep",
-        signed: true,
+        identity: IdentityMethod::Scep,
+        signed: false,
+        signer: None,
+        certificates: Vec::new(),
+        ends_at: None,
         created_by: String::from("bench"),
     }
 }

@@ -4,11 +4,11 @@
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, commands, events, expiring, webhooks};
+use crate::service::{Context, Error, commands, events, expiring, rotating, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// "Last seen" is lost by a crash for at most this long; nobody was promised more.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -81,11 +81,19 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "flush", cx.flush_seen());
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
+        log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
         }
         round = round.wrapping_add(1);
     }
+}
+
+/// Steps until there is nothing to do, at most for a part of a round: devices want the writer too.
+fn for_a_while(stop: &AtomicBool, mut step: impl FnMut() -> Result<bool, Error>) -> Result<(), Error> {
+    let begun = Instant::now();
+    while !stop.load(Ordering::SeqCst) && begun.elapsed() < FLUSH_EVERY / 2 && step()? {}
+    Ok(())
 }
 
 fn tell(cx: &Arc<Context>, sender: Arc<dyn WebhookSender>, stop: &AtomicBool) {

@@ -14,6 +14,7 @@ mod support;
 mod tidy;
 
 mod custody;
+mod directory;
 mod people;
 mod users;
 mod webhooks;

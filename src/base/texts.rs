@@ -37,6 +37,7 @@ pub enum Text {
     BadHostname { hostname: String },
     UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
     IdentityKindMissing { kind: String },
+    RightsNeverGrow { more: String },
     ClockBehind { now: String, seen: String },
     Busy,
     DiskFull,
@@ -44,6 +45,9 @@ pub enum Text {
     NoRecoveryCode,
     RecoveryCodeWrong,
     RecoveryCodeNeeded,
+    RotationNeedsCode,
+    RotationGoingOn,
+    MachineKeyFixed { path: String, why: String },
     NotRestorable { path: String, why: String },
     SchoolThere { path: String },
     NoSuchAdmin { name: String },
@@ -84,6 +88,9 @@ pub enum Text {
     UserNotSeen { user: String },
     NobodyManagedThere,
     WrongChannel { request_type: String, channel: &'static str, system: &'static str, hint: &'static str },
+    NoSuchPerson { name: String },
+    PersonExists { name: String },
+    GuidTaken { guid: String },
 }
 
 impl Text {
@@ -121,6 +128,7 @@ impl Text {
             Text::BadHostname { .. } => "bad-hostname",
             Text::UrlsFrozen { .. } => "urls-frozen",
             Text::IdentityKindMissing { .. } => "identity-kind-missing",
+            Text::RightsNeverGrow { .. } => "rights-never-grow",
             Text::ClockBehind { .. } => "clock-behind",
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
@@ -128,6 +136,9 @@ impl Text {
             Text::NoRecoveryCode => "no-recovery-code",
             Text::RecoveryCodeWrong => "recovery-code-wrong",
             Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::RotationNeedsCode => "rotation-needs-code",
+            Text::RotationGoingOn => "rotation-going-on",
+            Text::MachineKeyFixed { .. } => "machine-key-fixed",
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
@@ -168,6 +179,9 @@ impl Text {
             Text::UserNotSeen { .. } => "user-not-seen",
             Text::NobodyManagedThere => "nobody-managed-there",
             Text::WrongChannel { .. } => "wrong-channel",
+            Text::NoSuchPerson { .. } => "no-such-person",
+            Text::PersonExists { .. } => "person-exists",
+            Text::GuidTaken { .. } => "guid-taken",
         }
     }
 
@@ -237,7 +251,12 @@ impl Text {
                 f,
                 "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
             ),
-            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep."),
+            Text::RightsNeverGrow { more } => write!(
+                f,
+                "The profile that the device holds does not have these rights: {more}. A later profile can take rights away, never add \
+                 them. To add them, remove the device from management and enrol it again."
+            ),
+            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep or pkcs12."),
             Text::ClockBehind { now, seen } => write!(
                 f,
                 "This machine's clock says {now}, but it has been {seen} here already. Until it is set right, devices are served but nothing is issued."
@@ -252,6 +271,16 @@ impl Text {
             ),
             Text::RecoveryCodeNeeded => f.write_str(
                 "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
+            ),
+            Text::RotationNeedsCode => f.write_str(
+                "A recovery code is in force, and a copy must go on opening with it. Give the code, or have a new one made: --recovery-code-file FILE or --new-recovery-code.",
+            ),
+            Text::RotationGoingOn => f.write_str(
+                "The secrets are still being sealed anew after the last change of the key. `cordon key show` says how far it has come; try again when it is done.",
+            ),
+            Text::MachineKeyFixed { path, why } => write!(
+                f,
+                "The machine key {path} cannot be used or replaced by the server: {why}. If the system hands the key to the server, stop the server, put the                  file aside and run `cordon restore` on the database with the recovery code; it makes a new one."
             ),
             Text::NotRestorable { path, why } => write!(f, "{path} cannot be restored: {why}."),
             Text::SchoolThere { path } => write!(f, "{path} is a school already. Say --replace to put it aside, under another name in the same directory."),
@@ -343,6 +372,9 @@ impl Text {
             Text::WrongChannel { request_type, channel, system, hint } => {
                 write!(f, "{system} does not take {request_type} on {channel}. {hint}")
             }
+            Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
+            Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }
 }

@@ -125,7 +125,10 @@ fn add(api: &dyn Api, args: &AddArgs, voice: &mut Voice<'_>) -> Result<(), Failu
     let made = api.json(&call.with("name", args.name.as_ref()))?;
     voice.show(&made, || field(&made, "id"))?;
     let (name, version) = (field(&made, "name"), cell(&made, "version"));
-    voice.advise(&format!("“{name}” is there in version {version}. Give it to somebody: cordon profile assign {} --user USER", field(&made, "identifier")));
+    voice.advise(&format!(
+        "“{name}” is there in version {version}. Give it to somebody: cordon profile assign {} --user USER",
+        field(&made, "identifier")
+    ));
     advise(&made, voice);
     Ok(())
 }
@@ -167,7 +170,8 @@ fn show(api: &dyn Api, args: &ShowArgs, voice: &mut Voice<'_>) -> Result<(), Fai
 }
 
 fn story(profile: &Value, now: Timestamp) -> String {
-    let words = |key: &str| -> Vec<&str> { profile[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect() };
+    let words =
+        |key: &str| -> Vec<&str> { profile[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect() };
     let mut facts = Facts::default();
     facts.add("Name", field(profile, "name"));
     facts.add("Id", field(profile, "id"));
@@ -203,7 +207,9 @@ fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     api.bytes(&Call::delete(path(&args.profile)))?;
-    voice.show(&json!({ "removed": args.profile }), || String::from("It is removed, and leaves every device that has it."))
+    voice.show(&json!({ "removed": args.profile }), || {
+        String::from("It is removed, and leaves every device that has it.")
+    })
 }
 
 #[cfg(test)]
@@ -226,9 +232,12 @@ mod tests {
     #[test]
     fn one_profile_in_words() {
         let fake = Fake::new(|_| {
-            (200, json!({"id": "pr-1", "name": "Mail", "identifier": "a.b", "version": 2, "installed": 3, "waiting": 1,
+            (
+                200,
+                json!({"id": "pr-1", "name": "Mail", "identifier": "a.b", "version": 2, "installed": 3, "waiting": 1,
                 "payload_types": ["com.apple.mail.managed"], "version_at": "2026-11-18T11:00:00Z", "version_by": "local:root",
-                "assignments": [{"target": "user", "device": null, "name": "ada", "created_at": "2026-11-18T11:00:00Z", "created_by": "local:root"}]}))
+                "assignments": [{"target": "user", "device": null, "name": "ada", "created_at": "2026-11-18T11:00:00Z", "created_by": "local:root"}]}),
+            )
         });
         let (_, out, _) = heard(false, |voice| show(&fake, &ShowArgs { profile: "pr-1".into() }, voice));
         for part in ["Mail", "com.apple.mail.managed", "3 channel(s)", "ada", "user"] {

@@ -8,7 +8,7 @@ use crate::base::time::{HOUR, Timestamp};
 use crate::pki::csr::Csr;
 use crate::pki::digest::sha256;
 use crate::pki::scep::{FailInfo, Kind, Request};
-use crate::pki::templates;
+use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
 use crate::store::{BindingState, ChallengeRow, Consumption, Purpose};
 
@@ -28,12 +28,12 @@ pub enum Answer {
 
 /// The one certificate that GetCACert returns: the issuing CA's, as DER.
 pub fn ca_certificate(cx: &Context) -> Vec<u8> {
-    cx.authorities.issuing.certificate.der().to_vec()
+    cx.authorities().issuing.certificate.der().to_vec()
 }
 
 /// SHA-256 of it, for the SCEP payload's `CAFingerprint`.
 pub fn ca_fingerprint(cx: &Context) -> [u8; 32] {
-    cx.authorities.issuing.certificate.fingerprint()
+    cx.authorities().issuing.certificate.fingerprint()
 }
 
 /// Answers one PKIOperation. What the client gets for a refusal says little; the log says why.
@@ -41,13 +41,18 @@ pub fn ca_fingerprint(cx: &Context) -> [u8; 32] {
 /// # Errors
 /// Only for faults of ours; everything the client did wrong is an [`Answer`].
 pub fn answer(cx: &Context, message: &[u8], origin: &str) -> Result<Answer, Error> {
-    let issuing = &cx.authorities.issuing;
-    let request = match Request::parse(message, &issuing.certificate, &issuing.key) {
-        Ok(request) => request,
-        Err(e) => {
-            tracing::warn!(origin, error = %e, "SCEP message cannot be read");
-            return Ok(Answer::Unreadable(e.to_string()));
-        }
+    let authorities = cx.authorities();
+    let parse = |authority: &Authority| Request::parse(message, &authority.certificate, &authority.key);
+    // A device that fetched the certificate before the authority was replaced encrypted to that one, and gets its answer from it.
+    let (issuing, request) = match parse(&authorities.issuing) {
+        Ok(request) => (&authorities.issuing, request),
+        Err(e) => match authorities.other_issuing.iter().find_map(|other| Some((other, parse(other).ok()?))) {
+            Some(found) => found,
+            None => {
+                tracing::warn!(origin, error = %e, "SCEP message cannot be read");
+                return Ok(Answer::Unreadable(e.to_string()));
+            }
+        },
     };
     let decided = match &request.kind {
         Kind::PkcsReq(csr) => enroll(cx, &request, csr)?,
@@ -190,7 +195,7 @@ fn issue(cx: &Context, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
     let organization = school::organization(cx)?;
     let name = format!("Cordon device {}", crate::base::ids::short_code(&cx.random_bytes::<10>()));
     let issued = templates::issue_device_identity(
-        &cx.authorities.issuing,
+        &cx.authorities().issuing,
         csr.spki_der(),
         &name,
         &organization,

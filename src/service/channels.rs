@@ -185,9 +185,9 @@ pub fn profiles(
 fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnChannel>, Error> {
     let reported = reported(cx, channel)?;
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
-    let (wanted, have) = cx.store.read(|db| {
-        Ok::<_, Error>((reconciling::wanted(db, channel)?, db.list_channel_profiles(channel.id)?))
-    })?;
+    let (wanted, have) = cx
+        .store
+        .read(|db| Ok::<_, Error>((reconciling::wanted(db, channel)?, db.list_channel_profiles(channel.id)?)))?;
     let mut found = Vec::new();
     for profile in &wanted {
         let known = have.iter().find(|h| h.profile == profile.id);

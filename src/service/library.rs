@@ -128,12 +128,13 @@ fn signed(cx: &Context, facts: &SettingsFacts, bytes: &[u8], now: Timestamp) -> 
     if facts.signed {
         return (bytes.to_vec(), None);
     }
-    (sign(cx, bytes, now), Some(cx.authorities.signer.certificate.fingerprint()))
+    (sign(cx, bytes, now), Some(cx.authorities().signer.certificate.fingerprint()))
 }
 
 fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
-    let signer = &cx.authorities.signer;
-    let chain = std::slice::from_ref(&cx.authorities.issuing.certificate);
+    let authorities = cx.authorities();
+    let signer = &authorities.signer;
+    let chain = std::slice::from_ref(&authorities.issuing.certificate);
     cms::sign_attached(plain, &signer.certificate, &signer.key, chain, now)
 }
 
@@ -143,7 +144,7 @@ pub(super) fn body(cx: &Context, db: &Db<'_>, profile: &ProfileRow, now: Timesta
     let row = db.find_profile_version(profile.id, profile.version)?.ok_or_else(missing)?;
     let body = cx.open(&place(profile.id, profile.version), &row.sealed_body)?;
     match row.signer {
-        Some(signer) if signer != cx.authorities.signer.certificate.fingerprint() => {
+        Some(signer) if signer != cx.authorities().signer.certificate.fingerprint() => {
             let plain = cms::verify_attached(body.expose()).map_err(Error::internal)?.content;
             Ok(Secret::new(sign(cx, &plain, now)))
         }

@@ -8,6 +8,7 @@ pub mod checkin;
 pub mod commands;
 pub mod devices;
 pub mod enrolling;
+pub mod enrollment_policy;
 pub mod error;
 pub mod founding;
 pub mod identity;
@@ -17,6 +18,7 @@ pub mod push_certificates;
 pub mod pushing;
 pub mod school;
 pub mod tokens;
+pub mod trust;
 
 pub mod login;
 pub mod passwords;
@@ -30,12 +32,14 @@ pub mod library;
 pub mod login_policy;
 pub(crate) mod reconciling;
 pub mod series;
+pub mod users;
 
 pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod lost;
 pub mod revealing;
+pub mod rotating;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -45,12 +49,13 @@ pub use error::{Error, Kind};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
-use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::sealing::{Keyring, SealError};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::Store;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
@@ -61,6 +66,17 @@ pub struct Authorities {
     pub issuing: Authority,
     /// Signs profiles.
     pub signer: Authority,
+    /// Roots that profiles bring beside `root`: the one that is about to take its place.
+    pub next_roots: Vec<Certificate>,
+    /// Issuing authorities that requests may still be encrypted to: the one to come, and those that were replaced.
+    pub other_issuing: Vec<Authority>,
+}
+
+impl Authorities {
+    /// Every root that a profile brings, the one in force first.
+    pub fn anchors(&self) -> impl Iterator<Item = &Certificate> {
+        std::iter::once(&self.root).chain(&self.next_roots)
+    }
 }
 
 /// Addresses as devices and people see them, without a trailing slash.
@@ -75,8 +91,10 @@ pub struct Context {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
-    pub authorities: Authorities,
-    keyring: DataKey,
+    authorities: RwLock<Arc<Authorities>>,
+    keyring: RwLock<Arc<Keyring>>,
+    rotation: rotating::Rotation,
+    machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
@@ -106,6 +124,15 @@ impl Context {
         self.clock.now()
     }
 
+    /// The authorities in force; a replacement comes into force for whoever asks after it.
+    pub fn authorities(&self) -> Arc<Authorities> {
+        Arc::clone(&self.authorities.read().unwrap_or_else(|p| p.into_inner()))
+    }
+
+    fn set_authorities(&self, authorities: Authorities) {
+        *self.authorities.write().unwrap_or_else(|p| p.into_inner()) = Arc::new(authorities);
+    }
+
     /// Random bytes, for ids and challenges.
     pub fn random_bytes<const N: usize>(&self) -> [u8; N] {
         crate::base::random::bytes(&*self.random)
@@ -113,13 +140,17 @@ impl Context {
 
     /// Seals for one place in the database; only that place opens it again.
     pub fn seal(&self, place: &str, plaintext: &[u8]) -> Vec<u8> {
-        self.keyring.seal(&*self.random, place, plaintext)
+        self.keyring().seal(&*self.random, place, plaintext)
     }
 
     /// # Errors
     /// `Internal` when the blob was sealed for another place, with another key, or was changed.
     pub fn open(&self, place: &str, blob: &[u8]) -> Result<Secret<Vec<u8>>, Error> {
-        self.keyring.open(place, blob).map_err(|e: SealError| Error::internal(e))
+        self.keyring().open(place, blob).map_err(|e: SealError| Error::internal(e))
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().unwrap_or_else(|p| p.into_inner()))
     }
 
     pub fn urls(&self) -> Urls {

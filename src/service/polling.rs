@@ -219,9 +219,7 @@ fn look(
     let waiting = match &channel {
         // Any other report goes to the writer, which looks for itself.
         Some(channel) if report.status == Status::Idle => {
-            db.has_waiting(channel.id)?
-                || checkin::tells_news(channel, from)
-                || series::concerns(db, report, channel)?
+            db.has_waiting(channel.id)? || checkin::tells_news(channel, from) || series::concerns(db, report, channel)?
         }
         _ => false,
     };

@@ -249,7 +249,15 @@ mod tests {
         let sealed =
             cx.seal(&founding::key_place(crate::store::Purpose::Tls, &fingerprint), other.to_pkcs8_der().expose());
         cx.store
-            .write(|tx| tx.insert_authority(crate::store::Purpose::Tls, &fingerprint, &sealed, Timestamp(1)))
+            .write(|tx| {
+                tx.insert_authority(
+                    crate::store::Purpose::Tls,
+                    &fingerprint,
+                    &sealed,
+                    crate::store::Standing::Current,
+                    Timestamp(1),
+                )
+            })
             .unwrap();
         cx.store.close().unwrap();
         let (clock, random) = parts();

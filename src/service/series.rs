@@ -65,7 +65,9 @@ pub(super) fn take_part(
 pub(super) enum Next {
     Command(Box<DeliveryRow>),
     /// The empty answer. `hurried`: the time was over, and the rest is to follow by push.
-    End { hurried: bool },
+    End {
+        hurried: bool,
+    },
 }
 
 /// The next command of an open series; none left, or no time left, ends it.

@@ -5,8 +5,8 @@
 
 use super::facts::{apps, bypass_code, find_fact, location, security_info};
 use super::profile::{self, Enrolling, Profile, Refusal};
-use super::spec::{Kind, derive};
 use super::sharing;
+use super::spec::{Kind, derive};
 use super::state::{Blob, Channel, Installed, State, Wait};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 

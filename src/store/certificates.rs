@@ -51,10 +51,20 @@ pub struct CertificateStanding {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// Whether a key of the school is in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    Current,
+    /// It goes out to the devices first, and comes into force when they have it.
+    Next,
+    Former,
+}
+
 /// One of the school's own keys with its certificate.
 #[derive(Debug, Clone)]
 pub struct AuthorityRow {
     pub id: i64,
+    pub standing: Standing,
     pub der: Vec<u8>,
     pub sealed_key: Vec<u8>,
 }
@@ -115,6 +125,27 @@ fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
     })
 }
 
+impl Standing {
+    fn as_str(self) -> &'static str {
+        match self {
+            Standing::Current => "current",
+            Standing::Next => "next",
+            Standing::Former => "former",
+        }
+    }
+}
+
+fn row_to_authority(row: &Row<'_>) -> rusqlite::Result<AuthorityRow> {
+    let standing: String = row.get("standing")?;
+    // The CHECK of the table allows only the three words.
+    let standing = match standing.as_str() {
+        "current" => Standing::Current,
+        "next" => Standing::Next,
+        _ => Standing::Former,
+    };
+    Ok(AuthorityRow { id: row.get("id")?, standing, der: row.get("der")?, sealed_key: row.get("sealed_key")? })
+}
+
 impl Db<'_> {
     pub fn find_certificate(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateRow>, StoreError> {
         let sql = "SELECT fingerprint, der, serial, subject, not_before, not_after, issued_profile, revoked_at
@@ -156,12 +187,9 @@ impl Db<'_> {
 
     pub fn find_authority(&self, purpose: Purpose) -> Result<Option<AuthorityRow>, StoreError> {
         let sql =
-            "SELECT a.id, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate
-                   WHERE a.purpose = ?1 AND a.current = 1";
-        let row = |row: &Row<'_>| {
-            Ok(AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? })
-        };
-        Ok(self.conn.prepare_cached(sql)?.query_row([purpose.as_str()], row).optional()?)
+            "SELECT a.id, c.der, a.sealed_key, a.standing FROM authority a JOIN certificate c ON c.fingerprint = a.certificate
+                   WHERE a.purpose = ?1 AND a.standing = 'current'";
+        Ok(self.conn.prepare_cached(sql)?.query_row([purpose.as_str()], row_to_authority).optional()?)
     }
 
     pub fn list_wrapped_keys(&self, wrapping: &str) -> Result<Vec<WrappedKey>, StoreError> {
@@ -183,7 +211,7 @@ impl Db<'_> {
 
     /// Every key of the school, replaced ones too, with its certificate.
     pub fn list_authorities(&self) -> Result<Vec<(Purpose, AuthorityRow)>, StoreError> {
-        let sql = "SELECT a.id, a.purpose, c.der, a.sealed_key FROM authority a JOIN certificate c ON c.fingerprint = a.certificate ORDER BY a.id";
+        let sql = "SELECT a.id, a.purpose, c.der, a.sealed_key, a.standing FROM authority a JOIN certificate c ON c.fingerprint = a.certificate ORDER BY a.id";
         let mut statement = self.conn.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut found = Vec::new();
@@ -193,10 +221,7 @@ impl Db<'_> {
                 .into_iter()
                 .find(|p| p.as_str() == word);
             let purpose = purpose.ok_or(StoreError::Corrupt("authority purpose"))?;
-            found.push((
-                purpose,
-                AuthorityRow { id: row.get("id")?, der: row.get("der")?, sealed_key: row.get("sealed_key")? },
-            ));
+            found.push((purpose, row_to_authority(row)?));
         }
         Ok(found)
     }
@@ -222,21 +247,41 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts a key of the school in force; the one it replaces stays on record. `sealed_key` is sealed by the caller for
+    /// Adds a key of the school; the one that it replaces stays on record. `sealed_key` is sealed by the caller for
     /// the place `authority/<purpose>/<hex fingerprint>`.
     pub fn insert_authority(
         &self,
         purpose: Purpose,
         fingerprint: &[u8; 32],
         sealed_key: &[u8],
+        standing: Standing,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.conn.execute("UPDATE authority SET current = 0 WHERE purpose = ?1", [purpose.as_str()])?;
+        if standing != Standing::Former {
+            let sql = "UPDATE authority SET standing = 'former' WHERE purpose = ?1 AND standing = ?2";
+            self.conn.execute(sql, [purpose.as_str(), standing.as_str()])?;
+        }
         self.conn.execute(
-            "INSERT INTO authority (purpose, certificate, sealed_key, current, created_at) VALUES (?1, ?2, ?3, 1, ?4)",
-            params![purpose.as_str(), fingerprint, sealed_key, now.0],
+            "INSERT INTO authority (purpose, certificate, sealed_key, standing, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![purpose.as_str(), fingerprint, sealed_key, standing.as_str(), now.0],
         )?;
         Ok(())
+    }
+
+    /// What was to come is in force, for every purpose at once; what it replaces stays on record.
+    pub fn put_next_authorities_in_force(&self) -> Result<(), StoreError> {
+        self.conn.execute(
+            "UPDATE authority SET standing = 'former' WHERE standing = 'current'
+                 AND purpose IN (SELECT purpose FROM authority WHERE standing = 'next')",
+            [],
+        )?;
+        self.conn.execute("UPDATE authority SET standing = 'current' WHERE standing = 'next'", [])?;
+        Ok(())
+    }
+
+    /// What was to come will not come.
+    pub fn drop_next_authorities(&self) -> Result<usize, StoreError> {
+        Ok(self.conn.execute("UPDATE authority SET standing = 'former' WHERE standing = 'next'", [])?)
     }
 
     /// Stores the data key under a wrapping; what was wrapped so before is gone.
@@ -248,6 +293,12 @@ impl Tx<'_> {
                  salt = excluded.salt, cost = excluded.cost, wrapped = excluded.wrapped, created_at = excluded.created_at",
             params![key.key_id, wrapping, salt, cost, key.wrapped, key.created_at.0],
         )?;
+        Ok(())
+    }
+
+    /// Destroys every wrapping of the data keys before this one: what is still sealed with them never opens again.
+    pub fn delete_wrapped_keys_before(&self, key_id: u32) -> Result<(), StoreError> {
+        self.conn.execute("DELETE FROM wrapped_key WHERE key_id < ?1", [key_id])?;
         Ok(())
     }
 

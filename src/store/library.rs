@@ -327,7 +327,8 @@ impl Tx<'_> {
         installs: bool,
         version: i64,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version) VALUES (?1, ?2, ?3, ?4, ?5)
+        let sql =
+            "INSERT INTO channel_profile (enrollment, profile, command, doing, version) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT (enrollment, profile) DO UPDATE SET command = excluded.command, doing = excluded.doing,
                        version = excluded.version, failed_at = NULL";
         let doing = if installs { "install" } else { "remove" };
@@ -351,7 +352,8 @@ impl Tx<'_> {
 
     /// The device enrolled anew: nothing of ours stands on it, nor with its users.
     pub fn forget_channel_profiles(&self, device_channel: i64) -> Result<(), StoreError> {
-        let sql = "DELETE FROM channel_profile WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
+        let sql =
+            "DELETE FROM channel_profile WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
         self.conn.prepare_cached(sql)?.execute([device_channel])?;
         Ok(())
     }

@@ -16,6 +16,7 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod sealed;
 mod secrets;
 mod series;
 mod settings;
@@ -25,20 +26,23 @@ mod writer;
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
+mod persons;
+pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
-    AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, WrappedKey,
+    AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
-pub use machine_key::{create_machine_key, find_machine_key};
-pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
+pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
+pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
+pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
 pub use tokens::{Role, TokenRow};
@@ -156,6 +160,12 @@ impl Store {
         work(&Db { conn: lent.connection()? })
     }
 
+    /// Moves the write-ahead log into the file and empties it, so that no copy keeps what was destroyed. `false` when somebody is in
+    /// the middle of something: a later one does it.
+    pub fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.writer.checkpoint()
+    }
+
     /// Clean stop: everything is moved into the one file, which may then be copied with plain `cp`.
     ///
     /// # Errors
@@ -196,6 +206,8 @@ fn prepare_writer(conn: &Connection) -> Result<(), StoreError> {
     // Pages. A checkpoint waits for the disk twice; with SQLite's 1,000 a busy morning would do that ten times a second.
     conn.pragma_update(None, "wal_autocheckpoint", 8_192)?;
     conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    // What is deleted or replaced is overwritten where its page is written anyway: a destroyed key must not lie on in the file.
+    conn.pragma_update(None, "secure_delete", "FAST")?;
     // What a savepoint or a statement may have to undo stays in memory: a few pages, and no temporary file per group.
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(128);

@@ -4,6 +4,7 @@
 mod lost;
 mod passcode;
 mod revealing;
+mod rotation;
 
 use crate::support::School;
 use crate::support::api::Reply;

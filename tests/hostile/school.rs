@@ -125,7 +125,7 @@ impl School {
     }
 
     pub fn root(&self) -> Certificate {
-        self.server.context().authorities.root.clone()
+        self.server.context().authorities().root.clone()
     }
 
     /// A PKIOperation, and what it was answered.

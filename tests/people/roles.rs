@@ -30,6 +30,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/commands/{uuid}", COMMAND, Value::Null),
         ("get", "/commands/{uuid}/explain", LOOK, Value::Null),
         ("post", "/enrollments/profile", ENROLL, json!({})),
+        ("get", "/enrollment-policy", LOOK, Value::Null),
+        ("patch", "/enrollment-policy", OWNER, json!({ "identity": "scep" })),
         ("get", "/push-certificates", LOOK, Value::Null),
         ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
         ("post", "/push-certificates/request", OWNER, json!({})),
@@ -46,6 +48,9 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/admins/{name}/totp", NOBODY, fresh.clone()),
         ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
+        ("get", "/key", OWNER, Value::Null),
+        ("post", "/key/rotate", OWNER, fresh.clone()),
+        ("post", "/key/machine-key", OWNER, fresh.clone()),
         ("post", "/recovery-code", OWNER, fresh),
         ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
         ("get", "/webhooks", OWNER, Value::Null),
@@ -70,6 +75,11 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/profiles/{id}", ENROLL, Value::Null),
         ("post", "/profiles/{id}/assign", ENROLL, json!({ "user": "ada" })),
         ("post", "/profiles/{id}/unassign", ENROLL, json!({ "user": "ada" })),
+        ("get", "/users", LOOK, Value::Null),
+        ("post", "/users", ENROLL, json!({ "short_name": "anna" })),
+        ("get", "/users/{name}", LOOK, Value::Null),
+        ("patch", "/users/{name}", ENROLL, json!({ "mail": "a@hill.example" })),
+        ("delete", "/users/{name}", ENROLL, Value::Null),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]
@@ -119,7 +129,7 @@ fn every_operation_by_every_role() {
 
 #[test]
 fn every_operation_with_a_token_of_every_role() {
-    let grave = ["/admins/{name}/totp", "/recovery-code"];
+    let grave = ["/admins/{name}/totp", "/recovery-code", "/key/rotate", "/key/machine-key"];
     for role in ROLES {
         let house = House::new();
         house.person("somebody", "teacher");

@@ -59,6 +59,6 @@ impl School {
 
     /// DER of the school's root certificate.
     pub fn root(&self) -> Vec<u8> {
-        self.server().context().authorities.root.der().to_vec()
+        self.server().context().authorities().root.der().to_vec()
     }
 }

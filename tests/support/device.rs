@@ -2,11 +2,11 @@
 
 use super::wire::Identity;
 use super::{PATIENCE, Shared, TOPIC};
+use cordon::simulator::agents::Login;
 use cordon::simulator::apns::{Delivered, OnPush, StandIn};
 use cordon::simulator::device::{Device, DeviceError, World};
 use cordon::simulator::fleet::Fleet;
 use cordon::simulator::spec::{Kind, Spec};
-use cordon::simulator::agents::Login;
 use cordon::simulator::state::{Account, Behaviour, Channel, Executed, Line, Standing};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -33,7 +33,7 @@ impl Applicant {
         let scep = read_enrollment(profile).unwrap().scep;
         let key = PrivateKey::generate_ec_p256().unwrap();
         let csr = csr::create(&key, &[("CN", "by hand")], scep.challenge.as_deref());
-        let ca = school.server().context().authorities.issuing.certificate.clone();
+        let ca = school.server().context().authorities().issuing.certificate.clone();
         Self { key, csr, url: scep.url.with_query("operation=PKIOperation"), ca, transaction: transaction.to_owned() }
     }
 

@@ -81,7 +81,8 @@ fn every_combination_of_keys_finds_its_own_queue() {
     }
     // The names came with a request, are shown, and find the device; the last row changed one.
     let users = school.get(&format!("/devices/{udid}/users"));
-    let named = |name: &str| users["items"].as_array().unwrap().iter().find(|u| u["short_name"] == name).unwrap().clone();
+    let named =
+        |name: &str| users["items"].as_array().unwrap().iter().find(|u| u["short_name"] == name).unwrap().clone();
     assert_eq!(named("bob@hill.example")["long_name"], "Bob B.");
     assert_eq!(named("bob@hill.example")["shared_ipad"], true);
     for search in ["Bob%20B", "ann@hill", &guid] {
@@ -108,7 +109,8 @@ fn commands_go_only_where_they_are_taken() {
     let mac = school.enroll_deaf(Kind::Mac, 1);
     let ipad = school.enroll_deaf(Kind::Ipad, 2);
     let person = mac.with(|d| d.spec().person.clone().unwrap().short_name);
-    let why = school.try_send(&mac, Some(&person), "DeviceLock", json!({ "PIN": "123456" })).is_problem(400, "wrong-channel");
+    let why =
+        school.try_send(&mac, Some(&person), "DeviceLock", json!({ "PIN": "123456" })).is_problem(400, "wrong-channel");
     assert!(why.contains("leave the user out"), "{why}");
     school.try_send(&mac, Some(&person), "DeviceConfigured", Value::Null).is_problem(400, "wrong-channel");
     school.try_send(&mac, None, "Restrictions", Value::Null).is_problem(400, "wrong-channel");
@@ -152,7 +154,8 @@ fn a_mac_with_its_users_side_by_side() {
     let person = mac.with(|d| d.spec().person.clone().unwrap());
     school.send_to(&mac, Some(&person.short_name), "ProfileList", Value::Null);
     let mut caller = school.caller(Some(&mac.identity()));
-    let keys = [("UserID", text(&person.guid)), ("NotOnConsole", Plist::Boolean(true)), ("UserLongName", text("Renamed"))];
+    let keys =
+        [("UserID", text(&person.guid)), ("NotOnConsole", Plist::Boolean(true)), ("UserLongName", text("Renamed"))];
     let mut idle = cordon::plist::parse_dict(&wire::idle(&mac.udid())).unwrap().into_dictionary();
     idle.extend(keys.into_iter().map(|(k, v)| (k.to_owned(), v)));
     assert!(command_uuid(&caller.report(&cordon::plist::to_xml(&Plist::Dictionary(idle)))).is_some());
@@ -161,7 +164,10 @@ fn a_mac_with_its_users_side_by_side() {
     let told = school.get(&format!("/devices/{}/explain", mac.udid()));
     let channels = told["items"].as_array().unwrap();
     assert_eq!(channels.len(), 2);
-    assert_eq!((&channels[0]["channel"]["channel"], channels[0]["commands"].as_array().unwrap().len()), (&json!("device"), 0));
+    assert_eq!(
+        (&channels[0]["channel"]["channel"], channels[0]["commands"].as_array().unwrap().len()),
+        (&json!("device"), 0)
+    );
     assert_eq!(channels[1]["commands"][0]["request_type"], "ProfileList");
     assert!(channels[1]["words"].to_string().contains("not the one on the screen"), "{told}");
     let only = school.get(&format!("/devices/{}/explain?user={}", mac.udid(), person.short_name));
@@ -199,7 +205,8 @@ fn shared_ipad_users_are_told_apart_by_name_alone() {
     let list = school.send(&ipad, "UserList", Value::Null);
     let users_listed = school.wait_for(&list, "Acknowledged")["result"]["Users"].as_array().unwrap().len();
     assert_eq!(users_listed, 4);
-    let quota = json!({ "Settings": [{ "Item": "SharedDeviceConfiguration", "QuotaSize": 4096, "UserSessionTimeout": 600 }] });
+    let quota =
+        json!({ "Settings": [{ "Item": "SharedDeviceConfiguration", "QuotaSize": 4096, "UserSessionTimeout": 600 }] });
     school.wait_for(&school.send(&ipad, "Settings", quota), "Acknowledged");
     school.wait_for(&school.send(&ipad, "LogOutUser", Value::Null), "Acknowledged");
     assert!(ipad.with(|d| d.state().agents.iter().all(|a| !a.logged_in)));

@@ -46,7 +46,8 @@ fn a_login_gets_everything_at_once_and_then_the_person_in() {
     let released = &told(&school, &mac, "login-released")[0];
     assert_eq!((&released["handed_out"], &released["waiting"]), (&json!(18), &json!(6)));
     // Nothing of the server's own curiosity went to the person who waited.
-    let by: Vec<Value> = school.get("/commands")["items"].as_array().unwrap().iter().map(|c| c["created_by"].clone()).collect();
+    let by: Vec<Value> =
+        school.get("/commands")["items"].as_array().unwrap().iter().map(|c| c["created_by"].clone()).collect();
     assert!(by.iter().all(|by| by.as_str().unwrap().starts_with("local:")), "{by:?}");
 }
 
@@ -89,10 +90,8 @@ fn a_login_is_not_held_up_longer_than_the_school_wants() {
     let slow = Arc::clone(&clock);
     let mut caller = school.caller(Some(&mac.identity()));
     let guid = mac.with(|d| d.spec().person.clone().unwrap().guid);
-    let flags = [
-        ("UserID", crate::support::wire::text(&guid)),
-        ("NeedSyncResponse", cordon::plist::Value::Boolean(true)),
-    ];
+    let flags =
+        [("UserID", crate::support::wire::text(&guid)), ("NeedSyncResponse", cordon::plist::Value::Boolean(true))];
     let mut said = crate::support::wire::message_of("Idle", &mac.udid(), None, &flags);
     let mut done = Vec::new();
     loop {

@@ -70,7 +70,8 @@ fn a_profile_from_its_upload_to_its_end() {
     let list = school.send(&mac, "ProfileList", Value::Null);
     school.wait_for(&list, "Acknowledged");
     let shown = school.get(&format!("/devices/{}/profiles", mac.udid()));
-    let own = shown["items"][0]["profiles"].as_array().unwrap().iter().find(|p| p["identifier"] == "school.wifi").unwrap();
+    let own =
+        shown["items"][0]["profiles"].as_array().unwrap().iter().find(|p| p["identifier"] == "school.wifi").unwrap();
     assert_eq!((&own["wanted"], &own["installed"], &own["reported"]), (&json!(2), &json!(2), &json!(true)));
     school.api("DELETE", "/profiles/school.wifi", &Value::Null).is(204);
     school.wait_until("it to be gone", || standing(&mac, Channel::Device).is_empty().then_some(()));
@@ -84,7 +85,9 @@ fn to_the_device_to_everyone_on_it_and_to_one_user() {
     let ipad = school.enroll(Kind::Ipad, 2);
     let ann = ipad.add_user(&school.stand_in, "ann@hill.example", Account::SharedIpad);
     let bob = ipad.add_user(&school.stand_in, "bob@hill.example", Account::SharedIpad);
-    for (name, kind) in [("p.device", "com.apple.wifi.managed"), ("p.all", "com.apple.dock"), ("p.ann", "com.apple.mail.managed")] {
+    for (name, kind) in
+        [("p.device", "com.apple.wifi.managed"), ("p.all", "com.apple.dock"), ("p.ann", "com.apple.mail.managed")]
+    {
         add(&school, name, kind);
     }
     let noted = assign(&school, "p.ann", &json!({ "user": "Ann@hill.example" }));
@@ -104,7 +107,11 @@ fn to_the_device_to_everyone_on_it_and_to_one_user() {
     ipad.with(|d| {
         let mut gone = d.state().clone();
         gone.profiles.clear();
-        *d = cordon::simulator::device::Device::restore(std::sync::Arc::clone(school.world()), &serde_json::to_vec(&gone).unwrap()).unwrap();
+        *d = cordon::simulator::device::Device::restore(
+            std::sync::Arc::clone(school.world()),
+            &serde_json::to_vec(&gone).unwrap(),
+        )
+        .unwrap();
     });
     let profile = school.profile(&Value::Null);
     ipad.enroll(&school.stand_in, &profile);

@@ -3,8 +3,8 @@
 use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Response};
-use crate::service::devices::ChannelView;
 use crate::base::texts::Text;
+use crate::service::devices::ChannelView;
 use crate::service::login_policy::{self, SharedIpadUsers};
 use crate::service::{Error, channels};
 use crate::store::ChannelKind;

@@ -3,6 +3,7 @@
 
 mod commands;
 mod devices;
+mod enrollment;
 mod openapi;
 mod reply;
 mod school;
@@ -12,6 +13,9 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod keys;
+
+mod users;
 
 mod channels;
 mod profiles;
@@ -129,7 +133,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
         (&Method::GET, ["commands", uuid, "explain"]) => commands::explain(call, uuid),
-        (&Method::POST, ["enrollments", "profile"]) => school::enrollment_profile(call),
+        (&Method::POST, ["enrollments", "profile"]) => enrollment::profile(call),
+        (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
+        (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
@@ -157,6 +163,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["key"]) => keys::show(call),
+        (&Method::POST, ["key", "rotate"]) => keys::rotate(call),
+        (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
         (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
@@ -176,6 +185,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "found"]) => custody::found(call, device),
         (&Method::POST, ["devices", device, "locate"]) => custody::locate(call, device),
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
+        (&Method::GET, ["users"]) => users::list(call),
+        (&Method::POST, ["users"]) => users::create(call),
+        (&Method::GET, ["users", name]) => users::show(call, name),
+        (&Method::PATCH, ["users", name]) => users::change(call, name),
+        (&Method::DELETE, ["users", name]) => users::erase(call, name),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

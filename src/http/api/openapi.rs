@@ -1,16 +1,19 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
-use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
 use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -89,6 +92,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "201",
     )
     .takes("ProfileWish"),
+    op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
+        .gives("EnrollmentPolicy"),
+    op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
+        .takes("PolicyChange")
+        .gives("EnrollmentPolicy"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -125,6 +133,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
+    op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
+        .takes("KeyRotation")
+        .gives("KeyState"),
+    op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
+        .takes("MachineKeyReplacement"),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
@@ -205,6 +219,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("AssignmentWish")
         .gives("Profile"),
     op("post", "/profiles/{id}/unassign", "Take an assignment back", "200").takes("AssignmentWish").gives("Profile"),
+    op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
+        .gives("Page_Person")
+        .paged(),
+    op("post", "/users", "Add somebody", "201").takes("NewPerson").gives("Person"),
+    op("get", "/users/{name}", "One person, by short name or id", "200").gives("Person"),
+    op("patch", "/users/{name}", "Change a person, set a password, disable or enable", "200")
+        .takes("PersonChange")
+        .gives("Person"),
+    op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -240,9 +263,11 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
-        "/devices" => query("search", json!({ "type": "string" })),
         "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
-        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => query("user", json!({ "type": "string" })),
+        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
+            query("user", json!({ "type": "string" }))
+        }
+        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
             if operation.path == "/commands" {
@@ -293,6 +318,8 @@ fn components() -> Value {
     add::<Problem>(&mut all, "Problem");
     add::<SetUp>(&mut all, "SetUp");
     add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
+    add::<PolicyChange>(&mut all, "PolicyChange");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
@@ -310,6 +337,10 @@ fn components() -> Value {
     add::<TotpCode>(&mut all, "TotpCode");
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
+
+    add::<KeyState>(&mut all, "KeyState");
+    add::<KeyRotation>(&mut all, "KeyRotation");
+    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
 
     add::<Page<Webhook>>(&mut all, "Page_Webhook");
     add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
@@ -332,11 +363,18 @@ fn components() -> Value {
     add::<Whereabouts>(&mut all, "Whereabouts");
     add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
     add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
+    add::<ChannelStory>(&mut all, "ChannelStory");
+    add::<ChannelProfiles>(&mut all, "ChannelProfiles");
     add::<LoginPolicy>(&mut all, "LoginPolicy");
     add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
     add::<Page<Profile>>(&mut all, "Page_Profile");
     add::<Profile>(&mut all, "Profile");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+
+    add::<Page<Person>>(&mut all, "Page_Person");
+    add::<Person>(&mut all, "Person");
+    add::<NewPerson>(&mut all, "NewPerson");
+    add::<PersonChange>(&mut all, "PersonChange");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
