@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::user;
-use super::{admin, key, login_policy, profile, recovery_code, restore, secret};
+use super::{admin, key, login_policy, profile, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -99,6 +99,8 @@ Exit code 1 when something needs attention.")]
     Profile(profile::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
+    /// How long answers and stories are kept
+    Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// The key that seals every secret: rotate it
@@ -278,6 +280,7 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",
