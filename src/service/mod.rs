@@ -104,6 +104,7 @@ pub struct Context {
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
     guesses: login::Guesses,
+    refusals: auditing::Refusals,
     hooks: events::Hooks,
 }
 

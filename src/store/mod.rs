@@ -30,7 +30,7 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 mod persons;
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
-pub use audit::{AuditRow, NewAudit};
+pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
