@@ -283,6 +283,7 @@ fn describe(operation: &Operation) -> Value {
         "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
         "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
             query("user", json!({ "type": "string" }))
+        }
         "/audit" | "/audit/export" => {
             for name in ["actor", "verb", "device"] {
                 query(name, json!({ "type": "string" }));
