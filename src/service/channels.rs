@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::devices::{self, ChannelView};
-use super::{Context, Error, commands, polling, reconciling, series};
+use super::{Context, Error, answers, commands, reconciling, series};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
@@ -238,7 +238,7 @@ fn reported(cx: &Context, channel: &EnrollmentRow) -> Result<Option<Vec<(String,
         Ok(db.find_result(delivery.seq)?.and_then(|r| r.sealed_answer).map(|sealed| (delivery.seq, sealed)))
     })?;
     let Some((seq, sealed)) = answer else { return Ok(None) };
-    let answer = polling::open_answer(cx, seq, &sealed)?;
+    let answer = answers::open_answer(cx, seq, &sealed)?;
     let text = |dict: &Dictionary, key: &str| dict.get(key).and_then(|v| v.as_string()).unwrap_or_default().to_owned();
     let list = answer.get("ProfileList").and_then(|v| v.as_array()).into_iter().flatten();
     Ok(Some(
