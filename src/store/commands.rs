@@ -116,11 +116,7 @@ impl Db<'_> {
 
     /// The waiting delivery that goes first of those due at `now`, with its command's sealed bytes: all that `queue::select` needs.
     /// One that was sent and never answered, else the oldest that was never refused, else the one refused longest ago.
-    pub fn find_next_delivery(
-        &self,
-        enrollment: i64,
-        now: Timestamp,
-    ) -> Result<Option<WithBytes>, StoreError> {
+    pub fn find_next_delivery(&self, enrollment: i64, now: Timestamp) -> Result<Option<WithBytes>, StoreError> {
         macro_rules! next {
             ($states:literal, $order:literal) => {
                 concat!(
