@@ -18,4 +18,5 @@ mod directory;
 mod enrolling;
 mod people;
 mod trust;
+mod users;
 mod webhooks;

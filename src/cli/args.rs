@@ -8,6 +8,7 @@ use super::invitations;
 use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
+use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,10 @@ Exit code 1 when something needs attention.")]
     Secret(secret::Args),
     /// Invitations to the enrolment page
     Invitations(invitations::Args),
+    /// Configuration profiles, and who should have them
+    Profile(profile::Args),
+    /// How long a login may wait, who is managed on a Shared iPad
+    LoginPolicy(login_policy::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
     /// The people of the school, who use devices
