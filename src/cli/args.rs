@@ -4,9 +4,9 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::user;
 use super::{admin, key, recovery_code, restore, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
+use super::{group, user};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -95,6 +95,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Groups of devices and people, and classes
+    Group(group::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// The key that seals every secret: rotate it
@@ -289,6 +291,10 @@ mod tests {
             "cordon command send X DeviceLocation --reason R",
             "cordon user add anna --password-file f --guid G --guid H",
             "cordon user erase anna --yes",
+            "cordon user import people.csv --dry-run",
+            "cordon user network --mode digest --serve-further no",
+            "cordon group add x --filter platform=iPadOS",
+            "cordon group member add 7b --device D --person p --teacher t --admin a",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

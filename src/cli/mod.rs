@@ -34,6 +34,7 @@ mod key;
 mod missing;
 mod secret;
 
+mod group;
 mod user;
 
 use args::{Cli, Global, Verb};
@@ -100,6 +101,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::Group(args) => group::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }

@@ -27,6 +27,9 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod groups;
+pub mod network_users;
+pub mod roster;
 pub mod users;
 
 pub mod custody;

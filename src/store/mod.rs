@@ -24,8 +24,12 @@ mod writer;
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
+mod groups;
 mod persons;
+mod standings;
+pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
+pub use standings::StandingRow;
 
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
