@@ -176,11 +176,12 @@ CREATE TABLE binding (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX binding_of_enrollment ON binding (enrollment);
 
--- What to do. The plist is sealed: commands carry unlock tokens, PINs and passwords. Once handed out it never changes.
+-- What to do. The plist is sealed: commands carry unlock tokens, PINs and passwords. Once handed out it never changes, and when
+-- every delivery is finished it is purged (NULL): nobody needs it again.
 CREATE TABLE command (
     uuid          TEXT PRIMARY KEY,
     request_type  TEXT NOT NULL,
-    sealed_plist  BLOB NOT NULL,
+    sealed_plist  BLOB,
     created_by    TEXT NOT NULL,
     created_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -210,14 +211,17 @@ CREATE INDEX delivery_waiting ON delivery (enrollment, state, priority DESC, seq
 CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
 CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
 
--- The device's answer, compressed and sealed; apart from `delivery` so that polls never read it.
+-- The device's answer, compressed and sealed; apart from `delivery` so that polls never read it. The answer goes when the school's
+-- retention is over; that there was one, and when it went, stays as long as the command. The blob stands last: it may be long.
 CREATE TABLE result (
     delivery       INTEGER PRIMARY KEY REFERENCES delivery (seq),
     status         TEXT NOT NULL,
     error_chain    TEXT,
-    sealed_answer  BLOB,
     answer_bytes   INTEGER NOT NULL,
-    received_at    INTEGER NOT NULL
+    received_at    INTEGER NOT NULL,
+    purged_at      INTEGER,
+    sealed_answer  BLOB,
+    CHECK (purged_at IS NULL OR sealed_answer IS NULL)
 ) STRICT;
 
 -- Pushing, per enrollment: `due_at` is when unanswered work is pushed again; dead tokens wait for a TokenUpdate.

@@ -4,7 +4,7 @@
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, commands, events, expiring, rotating, webhooks};
+use crate::service::{Context, Error, commands, events, expiring, purging, rotating, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -16,6 +16,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
+/// Rounds between two looks for what is no longer needed: ten minutes.
+const PURGE: u32 = 120;
 /// On a clean stop, how long an answer of a webhook's receiver is waited for.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -82,6 +84,9 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
+        if round.is_multiple_of(PURGE) {
+            log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
+        }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
         }

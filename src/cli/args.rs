@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, key, recovery_code, restore, secret};
+use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use super::{group, user};
 use clap::{Args, Parser, Subcommand};
@@ -97,6 +97,8 @@ Exit code 1 when something needs attention.")]
     Secret(secret::Args),
     /// Groups of devices and people, and classes
     Group(group::Args),
+    /// How long answers and stories are kept
+    Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// The key that seals every secret: rotate it
@@ -276,6 +278,7 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

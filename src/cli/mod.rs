@@ -32,6 +32,7 @@ mod restore;
 
 mod key;
 mod missing;
+mod retention;
 mod secret;
 
 mod group;
@@ -100,6 +101,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),

@@ -113,6 +113,7 @@ fn assemble(
         authorities: RwLock::new(Arc::new(authorities)),
         keyring: RwLock::new(Arc::new(keyring)),
         rotation: super::rotating::Rotation::default(),
+        purging: super::purging::Purging::default(),
         machine_key_path: place.key_path(),
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),

@@ -36,6 +36,7 @@ pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod lost;
+pub mod purging;
 pub mod revealing;
 pub mod rotating;
 pub mod telling;
@@ -92,6 +93,7 @@ pub struct Context {
     authorities: RwLock<Arc<Authorities>>,
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
+    purging: purging::Purging,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,

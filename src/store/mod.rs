@@ -15,6 +15,7 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod retention;
 mod sealed;
 mod secrets;
 mod settings;
@@ -43,6 +44,7 @@ pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, se
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
+pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};

@@ -3,6 +3,7 @@
 
 mod lost;
 mod passcode;
+mod purge;
 mod revealing;
 mod rotation;
 

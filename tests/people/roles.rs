@@ -50,6 +50,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/admins/{name}/totp", NOBODY, fresh.clone()),
         ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
+        ("get", "/retention", OWNER, Value::Null),
+        ("patch", "/retention", OWNER, json!({ "results_days": 60 })),
         ("get", "/key", OWNER, Value::Null),
         ("post", "/key/rotate", OWNER, fresh.clone()),
         ("post", "/key/machine-key", OWNER, fresh.clone()),

@@ -91,7 +91,7 @@ pub fn profile(call: &Call<'_>) -> Result<Response, Error> {
 }
 
 pub fn show_policy(call: &Call<'_>) -> Result<Response, Error> {
-    call.actor.require(Permission::Look)?;
+    call.actor.require(Permission::LookAround)?;
     Ok(json(200, &view(enrollment_policy::find(call.cx)?)))
 }
 

@@ -14,6 +14,7 @@ mod people;
 
 mod custody;
 mod keys;
+mod retention;
 
 mod groups;
 mod users;
@@ -161,6 +162,8 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["retention"]) => retention::show(call),
+        (&Method::PATCH, ["retention"]) => retention::change(call),
         (&Method::GET, ["key"]) => keys::show(call),
         (&Method::POST, ["key", "rotate"]) => keys::rotate(call),
         (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),

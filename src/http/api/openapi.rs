@@ -10,6 +10,7 @@ use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
+use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
@@ -132,6 +133,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
+    op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
     op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
         .takes("KeyRotation")
@@ -334,6 +337,8 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<Retention>(&mut all, "Retention");
+    add::<RetentionChange>(&mut all, "RetentionChange");
     add::<KeyState>(&mut all, "KeyState");
     add::<KeyRotation>(&mut all, "KeyRotation");
     add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
