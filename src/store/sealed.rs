@@ -28,6 +28,7 @@ const SHELVES: &[Shelf] = &[
         place: "'push-request/' || lower(hex(key_hash))",
     },
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
+    Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },
     Shelf {
         table: "secret",
@@ -35,6 +36,13 @@ const SHELVES: &[Shelf] = &[
         key: "id",
         place: "'secret/' || device || '/' || kind || '/' || generation",
     },
+    Shelf {
+        table: "person_digest",
+        column: "sealed_ha1",
+        key: "id",
+        place: "'person/' || person || '/digest/' || realm",
+    },
+    Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];
