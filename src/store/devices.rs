@@ -167,8 +167,8 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model or a channel's id by prefix, `only`
-    /// leaves those row ids.
+    /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model, a channel's id or a
+    /// user's names by prefix, `only` leaves those row ids.
     pub fn list_devices(
         &self,
         after: i64,
@@ -178,7 +178,8 @@ impl Db<'_> {
     ) -> Result<Vec<DeviceRow>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
-                 OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND e.enrollment_id LIKE ?2))
+                 OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND (e.enrollment_id LIKE ?2
+                     OR e.user_short_name LIKE ?2 OR e.user_long_name LIKE ?2 OR e.user_id LIKE ?2)))
                  AND (?4 IS NULL OR d.id IN (SELECT value FROM json_each(?4)))
              ORDER BY d.id LIMIT ?3"
         );

@@ -4,12 +4,14 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod acme;
 mod audit;
 mod certificates;
 mod commands;
 mod copying;
 mod devices;
 mod enrollments;
+mod library;
 mod machine_key;
 mod migrations;
 mod profiles;
@@ -18,6 +20,7 @@ mod readers;
 mod retention;
 mod sealed;
 mod secrets;
+mod series;
 mod settings;
 mod tokens;
 mod webhooks;
@@ -32,6 +35,7 @@ pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 pub use standings::StandingRow;
 
+pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
@@ -40,6 +44,7 @@ pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
+pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
@@ -47,6 +52,7 @@ pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
+pub use series::SeriesRow;
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

@@ -27,6 +27,8 @@ const SHELVES: &[Shelf] = &[
         key: "key_hash",
         place: "'push-request/' || lower(hex(key_hash))",
     },
+    Shelf { table: "acme", column: "sealed_account_key", key: "directory", place: "'acme/account/' || directory" },
+    Shelf { table: "acme", column: "sealed_key", key: "directory", place: "'acme/certificate/' || directory" },
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
     Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },
@@ -44,6 +46,12 @@ const SHELVES: &[Shelf] = &[
     },
     Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
+    Shelf {
+        table: "profile_version",
+        column: "sealed_body",
+        key: "id",
+        place: "'profile/' || profile || '/' || version",
+    },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];
 
