@@ -29,6 +29,7 @@ mod writer;
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
 mod groups;
+pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
 mod standings;
 pub use groups::{GroupRow, NewGroup};
