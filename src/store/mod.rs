@@ -27,7 +27,6 @@ mod webhooks;
 mod writer;
 
 mod people;
-pub use people::{AdminRow, PasswordHash, SessionRow};
 mod groups;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
