@@ -26,8 +26,8 @@ mod tokens;
 mod webhooks;
 mod writer;
 
-mod people;
 mod groups;
+mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
 mod standings;
