@@ -1,7 +1,7 @@
 //! Certificates that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
 
 use super::events::{self, Kind};
-use super::{Context, Error};
+use super::{Context, Error, serving};
 use crate::base::time::{DAY, Timestamp};
 use crate::pki::x509::Certificate;
 use crate::store::Purpose;
@@ -68,7 +68,15 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
             all.push(Watched { key, purpose: "push", name: row.topic, not_after: row.not_after });
         }
     }
+    let foreign = serving::find_foreign(cx)?;
+    let own_tls = foreign.is_none();
+    if let Some((fingerprint, name, not_after)) = foreign {
+        all.push(Watched { key: format!("tls/{fingerprint}"), purpose: Purpose::Tls.as_str(), name, not_after });
+    }
     for purpose in [Purpose::Tls, Purpose::Issuing, Purpose::Root] {
+        if purpose == Purpose::Tls && !own_tls {
+            continue;
+        }
         if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
             let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
             let key = format!("{}/{}", purpose.as_str(), hex::encode(certificate.fingerprint()));

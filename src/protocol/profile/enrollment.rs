@@ -285,6 +285,34 @@ pub(super) mod tests {
         assert_eq!(built, include_str!("fixtures/enrollment.mobileconfig").trim_end());
     }
 
+    /// Profiles of other kinds than the usual one, each held byte for byte. To make them anew after a deliberate change: set
+    /// `CORDON_WRITE_SNAPSHOTS` and look at the difference.
+    #[test]
+    fn the_other_kinds_of_profile_are_exactly_these() {
+        let pkcs12 = Identity::Pkcs12 {
+            der: Secret::new(vec![0x30, 3]),
+            password: Secret::new("one-time".into()),
+            name: "identity.p12".into(),
+        };
+        type Bend<'a> = &'a dyn Fn(&mut EnrollmentProfile);
+        let table: [(&str, Bend<'_>); 4] = [
+            ("pkcs12", &|p| p.identity = pkcs12.clone()),
+            ("publicly-trusted", &|p| (p.anchors, p.intermediates) = (Vec::new(), Vec::new())),
+            ("few-rights", &|p| p.mdm.access_rights = AccessRights::from_names(["all", "-lock", "-erase"]).unwrap()),
+            ("sign-message", &|p| p.mdm.sign_message = true),
+        ];
+        for (name, bend) in table {
+            let mut profile = sample();
+            bend(&mut profile);
+            let built = String::from_utf8(enrollment_profile(&profile, &mut counter()).unwrap().plain()).unwrap();
+            let path = format!("{}/src/protocol/profile/fixtures/{name}.mobileconfig", env!("CARGO_MANIFEST_DIR"));
+            if std::env::var_os("CORDON_WRITE_SNAPSHOTS").is_some() {
+                std::fs::write(&path, format!("{built}\n")).unwrap();
+            }
+            assert_eq!(built, std::fs::read_to_string(&path).unwrap().trim_end(), "{name}");
+        }
+    }
+
     #[test]
     fn what_a_device_would_refuse_is_not_built() {
         let refused = |change: fn(&mut EnrollmentProfile)| {
