@@ -81,6 +81,14 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    BadProfile { why: String },
+    NoSuchProfile { profile: String },
+    NotAssigned { profile: String, to: String },
+    SeveralAccounts { accounts: usize },
+    EncryptedProfile,
+    UserNotSeen { user: String },
+    NobodyManagedThere,
+    WrongChannel { request_type: String, channel: &'static str, system: &'static str, hint: &'static str },
     NoSuchPerson { name: String },
     PersonExists { name: String },
     GuidTaken { guid: String },
@@ -165,6 +173,14 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::BadProfile { .. } => "bad-profile",
+            Text::NoSuchProfile { .. } => "no-such-profile",
+            Text::NotAssigned { .. } => "not-assigned",
+            Text::SeveralAccounts { .. } => "several-accounts",
+            Text::EncryptedProfile => "encrypted-profile",
+            Text::UserNotSeen { .. } => "user-not-seen",
+            Text::NobodyManagedThere => "nobody-managed-there",
+            Text::WrongChannel { .. } => "wrong-channel",
             Text::NoSuchPerson { .. } => "no-such-person",
             Text::PersonExists { .. } => "person-exists",
             Text::GuidTaken { .. } => "guid-taken",
@@ -338,6 +354,28 @@ impl Text {
             }
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
+            }
+            Text::BadProfile { why } => write!(f, "That is not a profile that can be handed out: {why}."),
+            Text::NoSuchProfile { profile } => write!(f, "No profile is known as “{profile}”. `cordon profile list` shows those that are."),
+            Text::NotAssigned { profile, to } => write!(f, "“{profile}” is not assigned to {to}. `cordon profile show` lists to whom it is."),
+            Text::SeveralAccounts { accounts } => write!(
+                f,
+                "This profile sets up {accounts} accounts. Make a profile for each: then one can be changed, or get a new certificate, without the others."
+            ),
+            Text::EncryptedProfile => f.write_str(
+                "This profile is encrypted, so what is in it cannot be checked here, and only the device that it was made for can read it.",
+            ),
+            Text::UserNotSeen { user } => write!(
+                f,
+                "Nobody called “{user}” has logged in yet; the profile waits for them. On a Mac only the user who installed the enrolment profile and \
+                 network users whom this school knows are ever managed: other local users get device profiles only."
+            ),
+            Text::NobodyManagedThere => f.write_str(
+                "No managed user has logged in on this device yet; the profile waits for them. Local users of a Mac who did not install the enrolment \
+                 profile are never managed: they get device profiles only.",
+            ),
+            Text::WrongChannel { request_type, channel, system, hint } => {
+                write!(f, "{system} does not take {request_type} on {channel}. {hint}")
             }
             Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
             Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),

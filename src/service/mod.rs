@@ -30,6 +30,11 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod channels;
+pub mod library;
+pub mod login_policy;
+pub(crate) mod reconciling;
+pub mod series;
 pub mod users;
 
 pub mod custody;

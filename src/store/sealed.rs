@@ -39,6 +39,12 @@ const SHELVES: &[Shelf] = &[
         place: "'secret/' || device || '/' || kind || '/' || generation",
     },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
+    Shelf {
+        table: "profile_version",
+        column: "sealed_body",
+        key: "id",
+        place: "'profile/' || profile || '/' || version",
+    },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];
 

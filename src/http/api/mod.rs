@@ -19,6 +19,9 @@ mod retention;
 
 mod users;
 
+mod channels;
+mod profiles;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -191,6 +194,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
+        (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
+        (&Method::GET, ["login-policy"]) => channels::show_policy(call),
+        (&Method::POST, ["login-policy"]) => channels::set_policy(call),
+        (&Method::GET, ["profiles"]) => profiles::list(call),
+        (&Method::POST, ["profiles"]) => profiles::add(call),
+        (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
+        (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
         (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
         (&Method::POST, ["secret-rule"]) => custody::set_rule(call),
