@@ -94,7 +94,8 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
     let foreign = serving::find_foreign(cx)?;
     let own_tls = foreign.is_none();
     if let Some((fingerprint, name, not_after)) = foreign {
-        all.push(Watched { key: format!("tls/{fingerprint}"), purpose: Purpose::Tls.as_str(), name, not_after });
+        let (key, purpose) = (format!("tls/{fingerprint}"), Purpose::Tls.as_str());
+        all.push(Watched { key, purpose, kind: Kind::CertificateExpiring, name, not_after });
     }
     for purpose in [Purpose::Tls, Purpose::Issuing, Purpose::Root] {
         if purpose == Purpose::Tls && !own_tls {
