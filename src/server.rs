@@ -129,6 +129,7 @@ impl Server {
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
         let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        cx.set_directory(Arc::new(crate::directory::Ldap));
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);

@@ -102,6 +102,8 @@ pub enum Text {
     GroupExists { name: String },
     NotInThisGroup { name: String, kind: String },
     UserNotManaged { user: String, device: String },
+    NoDirectory,
+    DirectoryUnreached { why: String },
 }
 
 impl Text {
@@ -204,6 +206,8 @@ impl Text {
             Text::GroupExists { .. } => "group-exists",
             Text::NotInThisGroup { .. } => "not-in-this-group",
             Text::UserNotManaged { .. } => "user-not-managed",
+            Text::NoDirectory => "no-directory",
+            Text::DirectoryUnreached { .. } => "directory-unreached",
         }
     }
 
@@ -416,6 +420,8 @@ impl Text {
                 f,
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
+            Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
+            Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),
             Text::GroupExists { name } => write!(f, "There is a group “{name}” already. Choose another name, or change that one."),
             Text::NotInThisGroup { name, kind } => write!(

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::failure::Failure;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
-use super::{group, user};
+use super::{directory, group, user};
 use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// The LDAP directory that people come from
+    Directory(directory::Args),
     /// Groups of devices and people, and classes
     Group(group::Args),
     /// Configuration profiles, and who should have them
@@ -302,6 +304,8 @@ mod tests {
             "cordon user add anna --password-file f --guid G --guid H",
             "cordon user erase anna --yes",
             "cordon user import people.csv --dry-run",
+            "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
+            "cordon directory sync --json",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

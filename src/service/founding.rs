@@ -126,6 +126,7 @@ fn assemble(
         guesses,
         refusals: super::auditing::Refusals::default(),
         hooks,
+        directory: std::sync::RwLock::new(None),
     })
 }
 

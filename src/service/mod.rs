@@ -31,6 +31,7 @@ pub mod restoring;
 pub mod totp;
 
 pub mod channels;
+pub mod directories;
 pub mod groups;
 pub mod library;
 pub mod login_policy;
@@ -119,6 +120,8 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    /// What asks the school's directory; none where nothing may use the network.
+    directory: RwLock<Option<Arc<dyn ports::Directory>>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -185,6 +188,15 @@ impl Context {
     /// Set once the listeners know their ports.
     pub fn set_urls(&self, urls: Urls) {
         *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    pub fn directory(&self) -> Option<Arc<dyn ports::Directory>> {
+        self.directory.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_directory(&self, directory: Arc<dyn ports::Directory>) {
+        *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].

@@ -26,7 +26,9 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+mod directory;
 mod groups;
+pub use directory::DirectoryRow;
 mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;

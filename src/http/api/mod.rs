@@ -17,6 +17,7 @@ mod custody;
 mod keys;
 mod retention;
 
+mod directory;
 mod groups;
 mod users;
 
@@ -225,6 +226,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["users", "import"]) => users::import(call),
         (&Method::GET, ["network-users"]) => users::show_policy(call),
         (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["directory"]) => directory::show(call),
+        (&Method::PUT, ["directory"]) => directory::set(call),
+        (&Method::DELETE, ["directory"]) => directory::remove(call),
+        (&Method::POST, ["directory", "test"]) => directory::test(call),
+        (&Method::POST, ["directory", "sync"]) => directory::sync(call),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

@@ -4,6 +4,7 @@ use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWis
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
@@ -272,6 +273,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
         .takes("NetworkUsersChange")
         .gives("NetworkUsers"),
+    op("get", "/directory", "The LDAP directory that people come from, without its password", "200")
+        .gives("DirectorySettings"),
+    op("put", "/directory", "Say where the directory is", "200").takes("NewDirectory").gives("DirectorySettings"),
+    op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
+    op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
+    op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
     op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
         .gives("Page_Group"),
     op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),
@@ -462,6 +469,10 @@ fn components() -> Value {
     add::<PeopleImported>(&mut all, "PeopleImported");
     add::<NetworkUsers>(&mut all, "NetworkUsers");
     add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<DirectorySettings>(&mut all, "DirectorySettings");
+    add::<NewDirectory>(&mut all, "NewDirectory");
+    add::<DirectoryTried>(&mut all, "DirectoryTried");
+    add::<DirectorySync>(&mut all, "DirectorySync");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");
