@@ -16,4 +16,6 @@ mod tidy;
 mod custody;
 mod directory;
 mod people;
+mod trust;
+mod users;
 mod webhooks;

@@ -21,6 +21,7 @@ mod serve;
 mod setup;
 mod status;
 mod table;
+mod tls;
 mod token;
 mod voice;
 mod webhook;
@@ -35,6 +36,8 @@ mod missing;
 mod retention;
 mod secret;
 
+mod login_policy;
+mod profile;
 mod user;
 
 use args::{Cli, Global, Verb};
@@ -93,6 +96,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Device(args) => device::run(api, &args, voice),
         Verb::Command(args) => command::run(api, args, voice),
         Verb::Push(args) => push::run(api, &args, voice),
+        Verb::Tls(args) => tls::run(api, &args, voice),
         Verb::PushCert(args) => push_cert::run(api, &args, voice),
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),
@@ -105,6 +109,8 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
+        Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }

@@ -2,7 +2,7 @@
 //!
 //! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
 
-use super::{Authorities, Context, Error, PushWork, Seen, Urls, recovery};
+use super::{Authorities, Bell, Context, Error, Seen, Urls, recovery};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
@@ -106,6 +106,7 @@ fn assemble(
     let now = clock.now();
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
     let hooks = super::events::Hooks::load(&store)?;
+    let guesses = super::login::Guesses::load(&store, now)?;
     Ok(Context {
         store,
         clock,
@@ -118,9 +119,11 @@ fn assemble(
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
-        push_work: PushWork::default(),
+        push_work: Bell::default(),
+        certificate_work: Bell::default(),
+        acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
-        guesses: super::login::Guesses::default(),
+        guesses,
         refusals: super::auditing::Refusals::default(),
         hooks,
     })
