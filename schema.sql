@@ -30,7 +30,7 @@ CREATE TABLE certificate (
     der             BLOB NOT NULL,
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
-    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push')),
+    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow')),
     not_before      INTEGER NOT NULL,
     not_after       INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
@@ -41,11 +41,11 @@ CREATE TABLE certificate (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
 
--- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay, and at most one
+-- The school's own keys: root, issuing CA, TLS, profile signer, and the one that Macs seal their FileVault keys for. One current of each purpose; replaced ones stay, and at most one
 -- is to come: it goes out to the devices first.
 CREATE TABLE authority (
     id           INTEGER PRIMARY KEY,
-    purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer')),
+    purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'escrow')),
     certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
     sealed_key   BLOB NOT NULL,
     standing     TEXT NOT NULL CHECK (standing IN ('current', 'next', 'former')),

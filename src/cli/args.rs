@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::user;
-use super::{admin, key, recovery_code, restore, retention, secret};
+use super::{admin, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -99,6 +99,8 @@ Exit code 1 when something needs attention.")]
     Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
+    /// Have Macs escrow their FileVault recovery keys
+    Filevault(filevault::Args),
     /// The key that seals every secret: rotate it
     Key(key::Args),
 }
@@ -276,6 +278,8 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon filevault escrow X",
+            "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",

@@ -30,6 +30,7 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod filevault;
 mod key;
 mod missing;
 mod retention;
@@ -101,6 +102,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),

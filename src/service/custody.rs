@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Permission};
 use super::commands::{self, Told};
-use super::{Context, Error, devices};
+use super::{Context, Error, devices, filevault};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -133,6 +133,14 @@ pub(super) fn settled(
             }
         }
         tx.confirm_secrets(&delivery.command, now)?;
+        let brought = |kind| captured.iter().any(|secret| secret.kind == kind);
+        // A new key that the Mac did not send along is escrowed all the same: SecurityInfo has it.
+        if delivery.request_type == filevault::ROTATE
+            && !brought(filevault::KIND)
+            && let Some(device) = tx.find_device(channel.device)?
+        {
+            ask_by_itself(cx, tx, &device, channel, "SecurityInfo", now)?;
+        }
     }
     Ok(())
 }
@@ -201,7 +209,20 @@ pub(super) fn ask_by_itself(
     request_type: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let ready = commands::ready(cx, None, request_type, Dictionary::new())?;
+    send_by_itself(cx, tx, device, channel, request_type, Dictionary::new(), now)
+}
+
+/// Queues a command that nobody typed.
+pub(super) fn send_by_itself(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    request_type: &str,
+    keys: Dictionary,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let ready = commands::ready(cx, None, request_type, keys)?;
     commands::enqueue(cx, tx, &Actor::Job("custody"), device, channel, &ready, &Told::default(), now)
 }
 

@@ -114,6 +114,7 @@ fn assemble(
         keyring: RwLock::new(Arc::new(keyring)),
         rotation: super::rotating::Rotation::default(),
         purging: super::purging::Purging::default(),
+        escrow: super::filevault::Escrow::default(),
         machine_key_path: place.key_path(),
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),

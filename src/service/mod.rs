@@ -32,6 +32,7 @@ pub mod users;
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod filevault;
 pub mod lost;
 pub mod purging;
 pub mod revealing;
@@ -91,6 +92,7 @@ pub struct Context {
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
     purging: purging::Purging,
+    escrow: filevault::Escrow,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,

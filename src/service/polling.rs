@@ -6,7 +6,7 @@ use super::commands::{command_place, result_place};
 use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, lost, unlocking};
+use super::{Context, Error, filevault, lost, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
@@ -267,6 +267,7 @@ fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) ->
         Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
         None => (report.keys.clone(), Vec::new()),
     };
+    let captured = filevault::open_escrowed(cx, captured);
     let plain = to_xml(&Value::Dictionary(keys));
     let bytes = plain.len() as i64;
     let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };

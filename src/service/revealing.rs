@@ -2,11 +2,12 @@
 //! only after somebody else agreed, once, within an hour.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, custody, devices, login, unlocking};
+use super::{Context, Error, auditing, custody, devices, filevault, login, unlocking};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
+use crate::protocol::profile::is_recovery_key;
 use crate::store::{DeviceRow, SecretRequestRow, SecretRow, Tx};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +17,7 @@ use serde_json::json;
 const TWO_PERSON: &str = "custody.two_person";
 /// A request, and an agreement, are good for so long.
 const REQUEST_LIFE: i64 = HOUR;
-/// Values that people type; the others are bytes, shown as base64.
+/// Values that people type; the others are bytes, shown as base64, but for a FileVault key that was opened.
 const TYPED: [&str; 4] = ["activation-lock-code", "recovery-lock", "firmware-password", "lock-pin"];
 
 /// A secret on its way to a person.
@@ -64,6 +65,7 @@ pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     let reason = unlocking::reason("reason", Some(&asked.reason))?;
     login::verify_fresh(cx, actor, asked.password.as_ref().map(|p| p.expose().as_str()))?;
     let found = devices::find(cx, device)?;
+    let channel = devices::channel(cx, &found, None).ok();
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
         let missing =
@@ -80,8 +82,12 @@ pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
         auditing::record(tx, actor, "secret.reveal", Some(&found.public_id), Some(detail), now)?;
         let detail = json!({ "kind": kind, "generation": row.generation, "by": actor.name(), "reason": reason });
         tx.tell(found.id, None, None, "secret-revealed", Some(&detail.to_string()), now)?;
+        if kind == filevault::KIND {
+            filevault::rotate_after_reveal(cx, tx, &found, channel.as_ref(), row.generation, now)?;
+        }
         Ok::<_, Error>(Ok(row))
     })?;
+    cx.ring_pusher();
     // The record is on disk; only now is the value opened.
     let row = agreed.map_err(|id| Error::conflict(Text::SecondPersonNeeded { id }))?;
     let sealed = row.sealed_value.as_ref().ok_or_else(|| Error::internal("a chosen secret without a value"))?;
@@ -114,7 +120,8 @@ fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
 }
 
 fn readable(kind: &str, value: &Secret<Vec<u8>>) -> Secret<String> {
-    let text = TYPED.contains(&kind).then(|| std::str::from_utf8(value.expose()).ok()).flatten();
+    let typed = TYPED.contains(&kind) || (kind == filevault::KIND && is_recovery_key(value.expose()));
+    let text = typed.then(|| std::str::from_utf8(value.expose()).ok()).flatten();
     Secret::new(text.map_or_else(|| STANDARD.encode(value.expose()), str::to_owned))
 }
 

@@ -48,6 +48,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/admins/{name}/totp", NOBODY, fresh.clone()),
         ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
+        ("post", "/filevault/profile", ENROLL, Value::Null),
+        ("post", "/devices/{id}/filevault", COMMAND, Value::Null),
         ("get", "/retention", OWNER, Value::Null),
         ("patch", "/retention", OWNER, json!({ "results_days": 60 })),
         ("get", "/key", OWNER, Value::Null),

@@ -161,6 +161,8 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::POST, ["filevault", "profile"]) => custody::escrow_profile(call),
+        (&Method::POST, ["devices", device, "filevault"]) => custody::escrow_filevault(call, device),
         (&Method::GET, ["retention"]) => retention::show(call),
         (&Method::PATCH, ["retention"]) => retention::change(call),
         (&Method::GET, ["key"]) => keys::show(call),

@@ -132,6 +132,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op(
+        "post",
+        "/filevault/profile",
+        "The profile by which Macs escrow their FileVault recovery keys (application/x-apple-aspen-config)",
+        "201",
+    ),
+    op("post", "/devices/{id}/filevault", "Install that profile on a Mac", "201").gives("Command"),
     op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
     op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),

@@ -3,10 +3,12 @@
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
 mod enrollment;
+mod escrow;
 mod read;
 mod rights;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 
