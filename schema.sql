@@ -27,7 +27,6 @@ CREATE TABLE wrapped_key (
 -- Every certificate Cordon issued or was shown. Kept for ever: revocation must be able to answer.
 CREATE TABLE certificate (
     fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
-    der             BLOB NOT NULL,
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
     purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow')),
@@ -37,6 +36,8 @@ CREATE TABLE certificate (
     issued_profile  INTEGER REFERENCES issued_profile (id),
     revoked_at      INTEGER,
     revoked_why     TEXT,
+    -- Last, so that the questions of every request do not read past it.
+    der             BLOB NOT NULL,
     CHECK ((revoked_at IS NULL) = (revoked_why IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
@@ -181,9 +182,9 @@ CREATE INDEX binding_of_enrollment ON binding (enrollment);
 CREATE TABLE command (
     uuid          TEXT PRIMARY KEY,
     request_type  TEXT NOT NULL,
-    sealed_plist  BLOB,
     created_by    TEXT NOT NULL,
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    sealed_plist  BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- This command for this enrollment. `seq` is the order of the queue.
@@ -205,9 +206,9 @@ CREATE TABLE delivery (
     UNIQUE (command, enrollment),
     CHECK ((finished_at IS NULL) = (state IN ('Queued', 'Sent', 'NotNow')))
 ) STRICT;
--- The poll: next unfinished delivery of an enrollment in each state, found without reading those behind it. Partial, so that
--- history never slows it.
-CREATE INDEX delivery_waiting ON delivery (enrollment, state, priority DESC, seq) WHERE finished_at IS NULL;
+-- The poll: the unfinished deliveries of an enrollment in the order in which they are handed out, as the words happen to sort
+-- backwards: Sent, Queued, NotNow. The next one is found without reading those behind it. Partial, so that history never slows it.
+CREATE INDEX delivery_waiting ON delivery (enrollment, state DESC, priority DESC, seq) WHERE finished_at IS NULL;
 CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
 CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
 
@@ -250,9 +251,10 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
 
--- What happened to a device, in order, for people. `detail` is JSON without secrets.
+-- What happened to a device, in order, for people. `detail` is JSON without secrets. Nothing points at a line, so an id may come
+-- again after the newest lines are gone.
 CREATE TABLE timeline (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     device      INTEGER NOT NULL REFERENCES device (id),
     enrollment  INTEGER REFERENCES enrollment (id),
     command     TEXT,
@@ -318,16 +320,28 @@ CREATE TABLE api_token (
     revoked_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Who changed or saw what. Each row's hash covers the row and the hash before it. Kept for ever, holds no secrets.
+-- Who changed or saw what, from where, why, and whether it was done or refused. Each row's hash covers the row and the hash before it.
+-- Kept for ever, holds no secrets. `device` and `reason` stand apart from `detail` so that they can be looked for.
 CREATE TABLE audit (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
     at        INTEGER NOT NULL,
     actor     TEXT NOT NULL,
+    origin    TEXT NOT NULL,
     verb      TEXT NOT NULL,
     subject   TEXT,
+    device    TEXT,
+    reason    TEXT,
+    result    TEXT NOT NULL CHECK (result IN ('done', 'refused')),
     detail    TEXT,
     previous  BLOB NOT NULL CHECK (length(previous) = 32),
     hash      BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- How far the audit had come a moment ago: number and hash of its last row, sealed for the place 'audit_head', so that nobody without
+-- the data key can take rows off the end or write the chain anew. AUTOINCREMENT's own count covers the last seconds.
+CREATE TABLE audit_head (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    sealed_head  BLOB NOT NULL
 ) STRICT;
 
 -- People who log in with a name and a password. Never deleted, only disabled: the audit names them.

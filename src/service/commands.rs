@@ -3,7 +3,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, auditing, custody, devices, polling};
+use super::{Context, Error, answers, auditing, custody, devices};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -106,6 +106,16 @@ pub fn send_stating(
     wish: &Wish,
     stated: &Stated,
 ) -> Result<CommandView, Error> {
+    let send = || try_send(cx, actor, device, wish, stated);
+    // What opens, erases or finds a device leaves a trace also when it is not done.
+    if needed(&wish.request_type) == Permission::Command && wish.request_type != unlocking::CLEAR_PASSCODE {
+        return send();
+    }
+    let detail = json!({ "RequestType": wish.request_type, "possession": stated.possession, "reason": stated.reason });
+    auditing::noting(cx, actor, "command.send", device, detail, send)
+}
+
+fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
     actor.require(needed(&wish.request_type))?;
     let found = devices::find(cx, device)?;
     let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
@@ -153,7 +163,7 @@ pub(super) fn ready(
     request_type: &str,
     keys: Dictionary,
 ) -> Result<Ready, Error> {
-    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
+    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.now(), cx.random_bytes()));
     let plist = command::encode(&uuid, request_type, &keys);
     if plist.len() > MAX_COMMAND {
         return Err(Error::invalid(Text::CommandTooLarge { bytes: plist.len(), limit: MAX_COMMAND }));
@@ -248,7 +258,7 @@ fn view(cx: &Context, delivery: DeliveryRow, whole: bool) -> Result<CommandView,
     let created_by = cx.store.read(|db| db.find_command(&delivery.command))?.map(|c| c.created_by).unwrap_or_default();
     let result = if delivery.state.is_finished() { cx.store.read(|db| db.find_result(delivery.seq))? } else { None };
     let sealed = result.as_ref().filter(|_| whole).and_then(|r| r.sealed_answer.as_ref());
-    let answer = sealed.map(|sealed| polling::open_answer(cx, delivery.seq, sealed)).transpose()?;
+    let answer = sealed.map(|sealed| answers::open_answer(cx, delivery.seq, sealed)).transpose()?;
     let history = if whole { cx.store.read(|db| db.list_command_timeline(&delivery.command))? } else { Vec::new() };
     let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
     Ok(CommandView { delivery, device_id: device, user, created_by, result, answer, history })
@@ -286,7 +296,9 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
         tx.tell(channel.device, Some(channel.id), Some(uuid), "cancelled", Some(&detail.to_string()), now)?;
         let told = || events::command(uuid, &delivery.request_type, "Cancelled", channel.user_short_name.as_deref());
         events::record(cx, tx, Kind::CommandCancelled, Some(channel.device), now, told)?;
-        auditing::record(tx, actor, "command.cancel", Some(uuid), None, now)
+        let device = tx.find_device(channel.device)?.map(|row| row.public_id);
+        let detail = json!({ "device": device, "RequestType": delivery.request_type });
+        auditing::record(tx, actor, "command.cancel", Some(uuid), Some(detail), now)
     })?;
     cx.ring_teller();
     show(cx, actor, uuid)

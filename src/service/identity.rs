@@ -48,7 +48,9 @@ pub fn resolve(
     clock_is_behind: bool,
 ) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
-    let Some(certificate) = db.find_certificate_standing(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
+    let Some((certificate, bindings)) = db.find_certificate_standing(&fingerprint)? else {
+        return Ok(Err(Distrust::Foreign));
+    };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
     if certificate.issued_profile.is_none() {
         return Ok(Err(Distrust::Foreign));
@@ -64,6 +66,5 @@ pub fn resolve(
             return Ok(Err(Distrust::NotYet));
         }
     }
-    let bindings = db.list_bindings(&fingerprint)?;
     Ok(Ok(Identity { certificate, bindings }))
 }

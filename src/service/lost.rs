@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, CommandView, Told, Wish};
 use super::unlocking::{self, Stated, Stopped};
-use super::{Context, Error, auditing, devices, polling};
+use super::{Context, Error, answers, auditing, devices};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -171,6 +171,12 @@ pub fn locate(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result
 /// # Errors
 /// `Invalid` without a reason; `NotFound` when it never said.
 pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Whereabouts, Error> {
+    let said: String = reason.chars().take(unlocking::MOST_WORDS).collect();
+    let look = || try_whereabouts(cx, actor, device, reason);
+    auditing::noting(cx, actor, "device.whereabouts", device, json!({ "reason": said }), look)
+}
+
+fn try_whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Whereabouts, Error> {
     actor.require(Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
     let row = devices::find(cx, device)?;
@@ -186,7 +192,7 @@ pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> R
         Ok::<_, Error>((delivery, result))
     })?;
     let answer = match &result.sealed_answer {
-        Some(sealed) => polling::open_answer(cx, delivery.seq, sealed)?,
+        Some(sealed) => answers::open_answer(cx, delivery.seq, sealed)?,
         None => Dictionary::new(),
     };
     let place = PLACE
