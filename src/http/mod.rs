@@ -6,9 +6,12 @@
 pub mod api;
 pub mod control;
 pub mod device;
+pub mod doors;
 pub mod listen;
 pub mod message;
 mod query;
+pub mod redirect;
 pub mod routes;
 pub mod scep;
 pub mod tls;
+pub mod trust;

@@ -2,7 +2,7 @@
 //!
 //! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
 
-use super::{Authorities, Context, Error, PushWork, Seen, Urls, recovery};
+use super::{Authorities, Bell, Context, Error, Seen, Urls, recovery};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
@@ -119,7 +119,9 @@ fn assemble(
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
-        push_work: PushWork::default(),
+        push_work: Bell::default(),
+        certificate_work: Bell::default(),
+        acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
         refusals: super::auditing::Refusals::default(),

@@ -34,6 +34,9 @@ pub enum Distrust {
     NotYet,
     #[error("the client certificate is revoked")]
     Revoked,
+    /// It came in a PKCS#12 container that no device used in time.
+    #[error("the profile with this identity was not installed in time")]
+    Unused,
 }
 
 /// Looks the certificate up in the register of those issued here. That it is in the register proves its chain; that it is ours to
@@ -52,9 +55,7 @@ pub fn resolve(
         return Ok(Err(Distrust::Foreign));
     };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
-    if certificate.issued_profile.is_none() {
-        return Ok(Err(Distrust::Foreign));
-    }
+    let Some(profile) = certificate.issued_profile else { return Ok(Err(Distrust::Foreign)) };
     if certificate.revoked_at.is_some() {
         return Ok(Err(Distrust::Revoked));
     }
@@ -65,6 +66,12 @@ pub fn resolve(
         if certificate.not_before > now {
             return Ok(Err(Distrust::NotYet));
         }
+    }
+    if bindings.is_empty()
+        && let Some(until) = db.find_issued_profile(profile)?.and_then(|given| given.enroll_by)
+        && until < now
+    {
+        return Ok(Err(Distrust::Unused));
     }
     Ok(Ok(Identity { certificate, bindings }))
 }
