@@ -30,11 +30,17 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod channels;
+pub mod library;
+pub mod login_policy;
+pub(crate) mod reconciling;
+pub mod series;
 pub mod users;
 
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod faults;
 pub mod filevault;
 pub mod lost;
 pub mod purging;

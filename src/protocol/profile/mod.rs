@@ -6,12 +6,14 @@ mod enrollment;
 mod escrow;
 mod read;
 mod rights;
+mod settings;
 mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
+pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
 pub use trust::{Anchor, trust_profile};
 
 use crate::plist::PlistError;
