@@ -273,7 +273,7 @@ CREATE INDEX timeline_of_command ON timeline (command, id) WHERE command IS NOT 
 CREATE TABLE secret (
     id            INTEGER PRIMARY KEY,
     device        INTEGER NOT NULL REFERENCES device (id),
-    kind          TEXT NOT NULL CHECK (kind IN ('unlock-token', 'bootstrap-token', 'filevault-key', 'activation-lock-code',
+    kind          TEXT NOT NULL CHECK (kind IN ('unlock-token', 'bootstrap-token', 'filevault-key', 'activation-lock-code', 'activation-lock-server-code',
                                                 'recovery-lock', 'firmware-password', 'lock-pin')),
     generation    INTEGER NOT NULL,
     sealed_value  BLOB,

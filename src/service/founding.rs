@@ -124,6 +124,7 @@ fn assemble(
         certificate_work: Bell::default(),
         acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
+        asks_at_enrollment: true,
         guesses,
         refusals: super::auditing::Refusals::default(),
         hooks,

@@ -46,6 +46,7 @@ pub mod lost;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
+pub mod sheets;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -115,6 +116,8 @@ pub struct Context {
     pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
+    /// Whether a device is asked what it is when it has enrolled; tests of other things want to know every command.
+    pub asks_at_enrollment: bool,
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,

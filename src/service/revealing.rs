@@ -18,7 +18,8 @@ const TWO_PERSON: &str = "custody.two_person";
 /// A request, and an agreement, are good for so long.
 const REQUEST_LIFE: i64 = HOUR;
 /// Values that people type; the others are bytes, shown as base64, but for a FileVault key that was opened.
-const TYPED: [&str; 4] = ["activation-lock-code", "recovery-lock", "firmware-password", "lock-pin"];
+const TYPED: [&str; 5] =
+    ["activation-lock-code", "activation-lock-server-code", "recovery-lock", "firmware-password", "lock-pin"];
 
 /// A secret on its way to a person.
 #[derive(Debug, Clone)]
@@ -96,18 +97,23 @@ fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     cx.ring_pusher();
     // The record is on disk; only now is the value opened.
     let row = agreed.map_err(|id| Error::conflict(Text::SecondPersonNeeded { id }))?;
+    open(cx, &found, &row)
+}
+
+/// Opens a chosen generation, once the look is on record.
+pub(super) fn open(cx: &Context, device: &DeviceRow, row: &SecretRow) -> Result<Revealed, Error> {
     let sealed = row.sealed_value.as_ref().ok_or_else(|| Error::internal("a chosen secret without a value"))?;
-    let value = cx.open(&custody::place(found.id, kind, row.generation), sealed)?;
+    let value = cx.open(&custody::place(device.id, &row.kind, row.generation), sealed)?;
     Ok(Revealed {
-        kind: row.kind,
+        kind: row.kind.clone(),
         generation: row.generation,
         created_at: row.created_at,
-        value: readable(kind, &value),
+        value: readable(&row.kind, &value),
     })
 }
 
 /// Scripts do not read secrets, whatever their role: a token is copied more easily than a person.
-fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
+pub(super) fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
     actor.require(permission)?;
     match actor {
         Actor::LocalShell { .. } | Actor::Admin { .. } => Ok(()),
@@ -116,7 +122,7 @@ fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
 }
 
 /// Newest first: the generation asked for; else the newest that the device confirmed and did not take back, else the newest.
-fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
+pub(super) fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
     let mut held: Vec<SecretRow> = rows.into_iter().filter(|row| row.sealed_value.is_some()).collect();
     let at = match generation {
         Some(wanted) => held.iter().position(|row| row.generation == wanted)?,
@@ -131,7 +137,7 @@ fn readable(kind: &str, value: &Secret<Vec<u8>>) -> Secret<String> {
     Secret::new(text.map_or_else(|| STANDARD.encode(value.expose()), str::to_owned))
 }
 
-enum Agreement {
+pub(super) enum Agreement {
     /// By this request, now used up.
     Given(String),
     /// For somebody else's word on this request.
@@ -139,7 +145,7 @@ enum Agreement {
 }
 
 /// Uses an agreed request of this person for this very secret, or leaves one to be agreed to.
-fn agree(
+pub(super) fn agree(
     cx: &Context,
     tx: &Tx<'_>,
     actor: &Actor,
@@ -239,7 +245,7 @@ pub fn set_two_person(cx: &Context, actor: &Actor, on: bool, password: Option<&s
     })
 }
 
-fn two_person(tx: &Tx<'_>) -> Result<bool, Error> {
+pub(super) fn two_person(tx: &Tx<'_>) -> Result<bool, Error> {
     Ok(tx.find_setting(TWO_PERSON)?.is_some_and(|value| value == json!(true)))
 }
 

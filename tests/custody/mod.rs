@@ -7,6 +7,7 @@ mod passcode;
 mod purge;
 mod revealing;
 mod rotation;
+mod sheets;
 
 use crate::support::School;
 use crate::support::api::Reply;

@@ -56,6 +56,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
         ("post", "/filevault/profile", ENROLL, Value::Null),
         ("post", "/devices/{id}/filevault", COMMAND, Value::Null),
+        ("post", "/devices/{id}/theft-sheet", ENROLL, json!({ "reason": "stolen from room 12" })),
+        ("post", "/devices/{id}/activation-lock-code", ENROLL, Value::Null),
         ("get", "/retention", OWNER, Value::Null),
         ("patch", "/retention", OWNER, json!({ "results_days": 60 })),
         ("get", "/key", OWNER, Value::Null),

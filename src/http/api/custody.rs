@@ -241,3 +241,17 @@ pub fn escrow_profile(call: &Call<'_>) -> Result<Response, Error> {
 pub fn escrow_filevault(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     Ok(json(201, &views::command(filevault::install(call.cx, &call.actor, device)?)))
 }
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MadeCode {
+    pub kind: &'static str,
+    pub generation: i64,
+    /// `escrow_key` for Apple, when the lock is set; the code itself is in custody.
+    pub escrow_key: String,
+}
+
+pub fn make_bypass_code(call: &Call<'_>, device: &str) -> Result<Response, Error> {
+    let made = custody::make_bypass_code(call.cx, &call.actor, device)?;
+    let kind = "activation-lock-server-code";
+    Ok(json(201, &MadeCode { kind, generation: made.generation, escrow_key: made.escrow_key }))
+}
