@@ -60,8 +60,8 @@ pub(super) fn place(device: i64, kind: &str, generation: i64) -> String {
 /// # Errors
 /// `NotFound` for the device.
 pub fn list(cx: &Context, actor: &Actor, device: &str) -> Result<Vec<SecretRow>, Error> {
-    actor.require(Permission::Look)?;
-    let found = devices::find(cx, device)?;
+    actor.require(Permission::LookAround)?;
+    let found = devices::find(cx, actor, device)?;
     cx.store.read(|db| Ok(db.list_secrets(found.id, None)?))
 }
 
@@ -224,7 +224,7 @@ pub struct MadeCode {
 /// `Denied` below admin; `NotFound`.
 pub fn make_bypass_code(cx: &Context, actor: &Actor, device: &str) -> Result<MadeCode, Error> {
     actor.require(Permission::Destroy)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let code = BypassCode::mint(&*cx.random);
     let escrow_key = code.escrow_key();
     let now = cx.now();

@@ -41,7 +41,7 @@ pub fn secrets(
     revealing::require_person(actor, Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
     login::verify_fresh(cx, actor, password.map(|p| p.expose().as_str()))?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
         let mut rows = Vec::new();

@@ -20,6 +20,7 @@ mod link;
 pub mod locks;
 mod messages;
 pub mod network;
+pub mod network_user;
 pub mod profile;
 mod scep;
 mod session;
