@@ -31,11 +31,13 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod filevault;
 mod key;
 mod missing;
 mod retention;
 mod secret;
 
+mod group;
 mod login_policy;
 mod profile;
 mod user;
@@ -108,7 +110,9 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),

@@ -16,7 +16,9 @@ mod people;
 mod custody;
 mod keys;
 mod retention;
+mod sheets;
 
+mod groups;
 mod users;
 
 mod channels;
@@ -195,6 +197,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::POST, ["filevault", "profile"]) => custody::escrow_profile(call),
+        (&Method::POST, ["devices", device, "filevault"]) => custody::escrow_filevault(call, device),
+        (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
+        (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
+        (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
         (&Method::GET, ["retention"]) => retention::show(call),
         (&Method::PATCH, ["retention"]) => retention::change(call),
         (&Method::GET, ["key"]) => keys::show(call),
@@ -221,6 +228,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
         (&Method::GET, ["users"]) => users::list(call),
         (&Method::POST, ["users"]) => users::create(call),
+        (&Method::POST, ["users", "import"]) => users::import(call),
+        (&Method::GET, ["network-users"]) => users::show_policy(call),
+        (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["groups"]) => groups::list(call),
+        (&Method::POST, ["groups"]) => groups::create(call),
+        (&Method::GET, ["groups", name]) => groups::show(call, name),
+        (&Method::PATCH, ["groups", name]) => groups::change(call, name),
+        (&Method::DELETE, ["groups", name]) => groups::remove(call, name),
+        (&Method::POST, ["groups", name, "members"]) => groups::add_members(call, name),
+        (&Method::POST, ["groups", name, "members", "remove"]) => groups::remove_members(call, name),
         (&Method::GET, ["users", name]) => users::show(call, name),
         (&Method::PATCH, ["users", name]) => users::change(call, name),
         (&Method::DELETE, ["users", name]) => users::erase(call, name),

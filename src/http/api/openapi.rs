@@ -1,10 +1,12 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
 use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
+use super::custody::MadeCode;
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -15,7 +17,8 @@ use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
-use super::users::{NewPerson, Person, PersonChange};
+use super::sheets::{SheetWish, TheftSheetWish};
+use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -157,6 +160,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op(
+        "post",
+        "/filevault/profile",
+        "The profile by which Macs escrow their FileVault recovery keys (application/x-apple-aspen-config)",
+        "201",
+    ),
+    op("post", "/devices/{id}/filevault", "Install that profile on a Mac", "201").gives("Command"),
+    op("post", "/devices/{id}/secrets/sheet", "The secrets of a device on paper (text/html); rules as for one secret", "200")
+        .takes("SheetWish"),
+    op("post", "/devices/{id}/theft-sheet", "What the police need of a stolen device (text/html); no secrets", "200")
+        .takes("TheftSheetWish"),
+    op("post", "/devices/{id}/activation-lock-code", "Make a code for Activation Lock; Apple is given its hash", "201")
+        .gives("MadeCode"),
     op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
     op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
@@ -264,6 +280,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("PersonChange")
         .gives("Person"),
     op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
+    op("post", "/users/import", "Add or change many people from CSV; nothing is written while a line is wrong", "200")
+        .takes("PeopleImport")
+        .gives("PeopleImported"),
+    op("get", "/network-users", "How network users of Macs are dealt with", "200").gives("NetworkUsers"),
+    op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
+        .takes("NetworkUsersChange")
+        .gives("NetworkUsers"),
+    op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
+        .gives("Page_Group"),
+    op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),
+    op("get", "/groups/{name}", "One group with what belongs to it, by name or id", "200").gives("Group"),
+    op("patch", "/groups/{name}", "Rename a group, change its filter or its login mode", "200")
+        .takes("GroupChange")
+        .gives("Group"),
+    op("delete", "/groups/{name}", "Remove a group; its devices and people stay", "204"),
+    op("post", "/groups/{name}/members", "Put devices and people into a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
+    op("post", "/groups/{name}/members/remove", "Take devices and people out of a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -397,6 +434,9 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<SheetWish>(&mut all, "SheetWish");
+    add::<TheftSheetWish>(&mut all, "TheftSheetWish");
+    add::<MadeCode>(&mut all, "MadeCode");
     add::<Retention>(&mut all, "Retention");
     add::<RetentionChange>(&mut all, "RetentionChange");
     add::<KeyState>(&mut all, "KeyState");
@@ -436,6 +476,15 @@ fn components() -> Value {
     add::<Person>(&mut all, "Person");
     add::<NewPerson>(&mut all, "NewPerson");
     add::<PersonChange>(&mut all, "PersonChange");
+    add::<PeopleImport>(&mut all, "PeopleImport");
+    add::<PeopleImported>(&mut all, "PeopleImported");
+    add::<NetworkUsers>(&mut all, "NetworkUsers");
+    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<Page<Group>>(&mut all, "Page_Group");
+    add::<Group>(&mut all, "Group");
+    add::<NewGroup>(&mut all, "NewGroup");
+    add::<GroupChange>(&mut all, "GroupChange");
+    add::<GroupMembers>(&mut all, "GroupMembers");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.
