@@ -25,6 +25,12 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod attention;
+pub mod leaving;
+pub mod renewing;
+pub mod replacing;
+pub mod revoking;
+
 pub mod custody;
 pub mod events;
 pub mod expiring;

@@ -6,11 +6,12 @@ use super::commands::{command_place, result_place};
 use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, lost, unlocking};
+use super::attention::{self, Sighting};
+use super::{Context, Error, leaving, lost, renewing, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};
 use crate::plist::{Dictionary, Value, to_xml};
-use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
@@ -30,6 +31,7 @@ const COMPRESS_FROM: usize = 4 * 1024;
 
 /// Who polls, as far as reading alone tells.
 struct Caller {
+    identity: Identity,
     channel: Option<EnrollmentRow>,
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
@@ -50,6 +52,10 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Resu
         cx.store.write(|tx| {
             let caller = match judge(cx, tx, peer, report, now)? {
                 Judged::Answer(outcome) => return Ok(Answered { outcome: Some(outcome), ..Answered::default() }),
+                Judged::Raise(alert, caller, outcome) => {
+                    raise(cx, tx, alert, &caller, peer, report, now)?;
+                    return Ok(Answered { outcome: Some(outcome), ..Answered::default() });
+                }
                 Judged::Serve(caller) => caller,
             };
             let delivery = match (&caller.channel, &report.command_uuid) {
@@ -62,6 +68,11 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Resu
     } else {
         let caller = match cx.store.read(|db| judge(cx, db, peer, report, now))? {
             Judged::Answer(outcome) => return Ok(outcome),
+            Judged::Raise(alert, caller, outcome) => {
+                cx.store.write(|tx| raise(cx, tx, alert, &caller, peer, report, now))?;
+                cx.ring_teller();
+                return Ok(outcome);
+            }
             Judged::Serve(caller) => caller,
         };
         let delivery = match (&caller.channel, &report.command_uuid) {
@@ -97,6 +108,8 @@ struct Answered {
 /// Whether a report is served, or what it gets instead.
 enum Judged {
     Answer(Outcome),
+    /// Refused, and a person must decide what becomes of it.
+    Raise(Alert, Box<Caller>, Outcome),
     Serve(Box<Caller>),
 }
 
@@ -175,11 +188,24 @@ fn refuse(peer: &Peer, report: &Report, why: &'static str) -> Outcome {
 fn judge(cx: &Context, db: &Db<'_>, peer: &Peer, report: &Report, now: Timestamp) -> Result<Judged, Error> {
     let caller = match look(cx, db, peer, report, now)? {
         Ok(caller) => caller,
-        Err(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+        Err(why) => {
+            refuse(peer, report, why);
+            return Ok(Judged::Answer(leaving::stranger(db, &report.from, why)?));
+        }
     };
     match caller.decision {
-        Decision::Serve => {}
-        Decision::Refuse(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+        Decision::Serve | Decision::ServeRenewal => {}
+        Decision::Refuse(why) => {
+            let outcome = refuse(peer, report, why);
+            return Ok(match caller.effects.first() {
+                Some(Effect::Raise(alert)) => Judged::Raise(*alert, Box::new(caller), outcome),
+                _ => Judged::Answer(outcome),
+            });
+        }
+        Decision::RefuseStranger(why) => {
+            refuse(peer, report, why);
+            return Ok(Judged::Answer(leaving::stranger(db, &report.from, why)?));
+        }
         Decision::Unenroll => {
             let device = caller.device_channel.as_ref().map(|d| db.find_device(d.device)).transpose()?.flatten();
             return Ok(Judged::Answer(unenroll(device.as_ref())));
@@ -204,7 +230,7 @@ fn look(
     report: &Report,
     now: Timestamp,
 ) -> Result<Result<Caller, &'static str>, Error> {
-    let identity = match identity::resolve(db, peer, now, cx.clock_is_behind().is_some())? {
+    let identity = match identity::recognise(db, peer, now, cx.clock_is_behind().is_some())? {
         Ok(identity) => identity,
         Err(distrust) => return Ok(Err(distrust_text(distrust))),
     };
@@ -213,15 +239,17 @@ fn look(
     let channel =
         if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
     let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
-    let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
-    let known = device_channel.as_ref().map(known);
+    let fact = binding_fact(db, &identity, device_channel.as_ref().map(|d| d.id))?;
+    let known = device_channel.as_ref().map(|row| known(db, row)).transpose()?;
     let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
     let waiting = match &channel {
+        // Its renewal may not be queued yet.
+        Some(_) if step.outcome == Decision::ServeRenewal => true,
         // Any other report goes to the writer, which looks for itself.
         Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
         _ => false,
     };
-    Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
+    Ok(Ok(Caller { identity, channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
 }
 
 /// The answer of a report, compressed and sealed before the transaction, so that the writer is not held up by it.
@@ -252,9 +280,13 @@ fn serve(
         _ => return Err(Error::internal("a served poll without a channel")),
     };
     if let Some(uuid) = &report.command_uuid {
-        settle(cx, tx, report, uuid, channel, sealed, now)?;
+        settle(cx, tx, report, uuid, &caller.identity, channel, sealed, now)?;
     }
-    let (next, left) = hand_out(cx, tx, report, channel, now)?;
+    let only = match caller.decision {
+        Decision::ServeRenewal => Some(renewing::urgent(cx, tx, channel, now)?),
+        _ => None,
+    };
+    let (next, left) = hand_out(cx, tx, report, channel, only.as_ref(), now)?;
     Ok(Answered { outcome: None, next, left })
 }
 
@@ -289,12 +321,28 @@ fn pack(plain: Vec<u8>) -> Vec<u8> {
     out
 }
 
+/// A person must decide; the device was refused already.
+fn raise(
+    cx: &Context,
+    tx: &Tx<'_>,
+    alert: Alert,
+    caller: &Caller,
+    peer: &Peer,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let at = Sighting { from: &report.from, serial: None, origin: &peer.origin };
+    attention::raise(cx, tx, alert, &caller.identity, caller.device_channel.as_ref(), &at, now)
+}
+
 /// What the reported status does to the delivery it names. An unknown UUID is noted and answered like any other.
+#[allow(clippy::too_many_arguments, reason = "one report, who sent it, and what was made ready for it")]
 fn settle(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     uuid: &CommandUuid,
+    identity: &Identity,
     channel: &EnrollmentRow,
     sealed: &Sealed,
     now: Timestamp,
@@ -319,7 +367,7 @@ fn settle(
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
             tell("late-answer", Some(json!({ "status": report.status.as_str() }).to_string()))?;
-            follow(cx, tx, report, &delivery, channel, sealed, now)?;
+            follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }
         Settle::Finish(state) => {
             tx.finish_delivery(delivery.seq, state, now)?;
@@ -335,7 +383,7 @@ fn settle(
                 learn(tx, report, channel.device)?;
                 custody::ask_bypass_code(cx, tx, channel, now)?;
             }
-            follow(cx, tx, report, &delivery, channel, sealed, now)?;
+            follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }
     }
     Ok(())
@@ -343,17 +391,21 @@ fn settle(
 
 /// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
 /// device is asked how it stands.
+#[allow(clippy::too_many_arguments, reason = "one report, who sent it, and what was made ready for it")]
 fn follow(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     delivery: &DeliveryRow,
+    identity: &Identity,
     channel: &EnrollmentRow,
     sealed: &Sealed,
     now: Timestamp,
 ) -> Result<(), Error> {
     custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
     lost::settled(tx, report, delivery, channel)?;
+    renewing::settled(cx, tx, report, delivery, identity, channel, now)?;
+    leaving::settled(tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?
@@ -425,16 +477,21 @@ fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
 /// A command to hand out: its UUID and its sealed bytes.
 type HandedOut = Option<(String, Vec<u8>)>;
 
-/// Chooses and marks the next command. The flag says that something stays waiting for which the device must be called again.
+/// Chooses and marks the next command; with `only`, no other than that one. The flag says that something stays waiting for which the device must be called again.
 fn hand_out(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     channel: &EnrollmentRow,
+    only: Option<&Option<String>>,
     now: Timestamp,
 ) -> Result<(HandedOut, bool), Error> {
     let waiting: Vec<Waiting> = loop {
-        let rows = tx.list_next_deliveries(channel.id, now)?;
+        let rows = match only {
+            None => tx.list_next_deliveries(channel.id, now)?,
+            Some(None) => Vec::new(),
+            Some(Some(uuid)) => tx.find_delivery(uuid, channel.id)?.into_iter().collect(),
+        };
         let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
         let chosen = queue::select(&waiting, Some(report.status), now);
         let Some(row) = chosen.and_then(|chosen| rows.iter().find(|row| row.seq == chosen.seq)) else { break waiting };

@@ -49,6 +49,8 @@ pub struct CertificateStanding {
     pub not_after: Timestamp,
     pub issued_profile: Option<i64>,
     pub revoked_at: Option<Timestamp>,
+    /// By a person's hand; everything else is undone when the device comes back.
+    pub revoked_for_good: bool,
 }
 
 /// Whether a key of the school is in force.
@@ -154,7 +156,8 @@ impl Db<'_> {
     }
 
     pub fn find_certificate_standing(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateStanding>, StoreError> {
-        let sql = "SELECT not_before, not_after, issued_profile, revoked_at FROM certificate WHERE fingerprint = ?1";
+        let sql = "SELECT not_before, not_after, issued_profile, revoked_at, coalesce(revoked_why = 'manual', 0) AS for_good
+                   FROM certificate WHERE fingerprint = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([fingerprint], |row| {
             Ok(CertificateStanding {
                 fingerprint: *fingerprint,
@@ -162,6 +165,7 @@ impl Db<'_> {
                 not_after: Timestamp(row.get("not_after")?),
                 issued_profile: row.get("issued_profile")?,
                 revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
+                revoked_for_good: row.get("for_good")?,
             })
         });
         Ok(found.optional()?)

@@ -37,6 +37,9 @@ pub struct EnrollmentRow {
     pub token_updates: i64,
     pub awaiting_configuration: bool,
     pub blocked_at: Option<Timestamp>,
+    pub dismissed_at: Option<Timestamp>,
+    /// A person decided that it may come back out of Gone.
+    pub welcome_back: bool,
     pub issued_profile: Option<i64>,
     pub token_updated_at: Option<Timestamp>,
     pub last_seen_at: Option<Timestamp>,
@@ -56,7 +59,7 @@ pub struct NewEnrollment<'a> {
 }
 
 const COLUMNS: &str = "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic,
-     push_token, push_magic, token_updates, awaiting_configuration, blocked_at, issued_profile, token_updated_at, last_seen_at";
+     push_token, push_magic, token_updates, awaiting_configuration, blocked_at, dismissed_at, welcome_back, issued_profile, token_updated_at, last_seen_at";
 
 fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
     let channel: String = row.get("channel")?;
@@ -77,6 +80,8 @@ fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
         token_updates: row.get("token_updates")?,
         awaiting_configuration: row.get("awaiting_configuration")?,
         blocked_at: row.get::<_, Option<i64>>("blocked_at")?.map(Timestamp),
+        dismissed_at: row.get::<_, Option<i64>>("dismissed_at")?.map(Timestamp),
+        welcome_back: row.get("welcome_back")?,
         issued_profile: row.get("issued_profile")?,
         token_updated_at: row.get::<_, Option<i64>>("token_updated_at")?.map(Timestamp),
         last_seen_at: row.get::<_, Option<i64>>("last_seen_at")?.map(Timestamp),
@@ -206,6 +211,33 @@ impl Tx<'_> {
         self.conn.prepare_cached(sql)?.execute(params![id, now.0])?;
         let sql = "UPDATE push SET due_at = NULL WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
         self.conn.prepare_cached(sql)?.execute([id])?;
+        Ok(())
+    }
+
+    /// An administrator's word: it must leave, and stay away. `None` takes it back.
+    pub fn put_blocked(&self, id: i64, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET blocked_at = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0)])?;
+        Ok(())
+    }
+
+    /// An administrator ended this enrolment. `None` when it begins again.
+    pub fn put_dismissed(&self, id: i64, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET dismissed_at = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0)])?;
+        Ok(())
+    }
+
+    pub fn put_welcome_back(&self, id: i64, welcome: bool) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET welcome_back = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, welcome])?;
+        Ok(())
+    }
+
+    /// The profile that this enrollment lives by is known: TokenUpdate came under a certificate that it brought.
+    pub fn put_issued_profile(&self, id: i64, issued_profile: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET issued_profile = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, issued_profile])?;
         Ok(())
     }
 

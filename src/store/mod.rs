@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod attention;
 mod audit;
 mod certificates;
 mod commands;
@@ -15,11 +16,17 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod renewals;
+mod revocations;
 mod secrets;
 mod settings;
 mod tokens;
 mod webhooks;
 mod writer;
+
+pub use attention::{AttentionRow, NewAttention};
+pub use renewals::{DueRow, NewRenewal, RenewalRow, RenewalState};
+pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
