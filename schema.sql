@@ -124,20 +124,34 @@ CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL
 CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
 
 -- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.
+-- `person` is no foreign key: a person can be erased, what a device holds cannot be changed any more.
 CREATE TABLE issued_profile (
     id                  INTEGER PRIMARY KEY,
     payload_identifier  TEXT NOT NULL,
     name                TEXT NOT NULL,
+    way                 TEXT NOT NULL CHECK (way IN ('download', 'page', 'ota', 'ade', 'renewal')),
+    person              INTEGER,
+    replaces            INTEGER REFERENCES issued_profile (id),
     server_url          TEXT NOT NULL,
     check_in_url        TEXT NOT NULL,
     topic               TEXT NOT NULL,
     access_rights       INTEGER NOT NULL CHECK (access_rights BETWEEN 1 AND 8191),
     per_user            INTEGER NOT NULL CHECK (per_user IN (0, 1)),
+    -- Apple's names, separated by blanks.
+    capabilities        TEXT NOT NULL,
     sign_message        INTEGER NOT NULL CHECK (sign_message IN (0, 1)),
     identity            TEXT NOT NULL CHECK (identity IN ('scep', 'pkcs12')),
     signed              INTEGER NOT NULL CHECK (signed IN (0, 1)),
+    -- SHA-256 of the signer's certificate.
+    signer              BLOB CHECK (length(signer) = 32),
+    -- SHA-256 in hex of the roots and intermediates inside, separated by blanks; none where TLS is publicly trusted.
+    certificates        TEXT NOT NULL,
+    -- When the first of these certificates and the signer's ends.
+    ends_at             INTEGER,
     created_by          TEXT NOT NULL,
-    created_at          INTEGER NOT NULL
+    created_at          INTEGER NOT NULL,
+    CHECK (signed = (signer IS NOT NULL)),
+    CHECK ((way = 'renewal') = (replaces IS NOT NULL))
 ) STRICT;
 
 -- One-time permission to get a certificate. Only the hash is kept. Consumed when the certificate is issued; the same

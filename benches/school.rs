@@ -9,12 +9,13 @@ use cordon::pki::SystemRandom;
 use cordon::pki::keys::PrivateKey;
 use cordon::pki::templates::issue_device_identity;
 use cordon::plist::{Dictionary, Value};
+use cordon::protocol::profile::IdentityMethod;
 use cordon::service::actor::Actor;
 use cordon::service::commands::{self, Wish};
 use cordon::service::founding::{self, Place};
 use cordon::service::{Context, Error};
 use cordon::simulator::network::{ClientIdentity, tls_config};
-use cordon::store::{BindingState, CertificateRow, IssuedProfile, NewEnrollment, Purpose, Tx};
+use cordon::store::{BindingState, CertificateRow, IssuedProfile, NewEnrollment, Purpose, Tx, Way};
 use rustls::ClientConfig;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,14 +121,21 @@ fn profile() -> IssuedProfile {
     IssuedProfile {
         payload_identifier: String::from("cordon.bench.mdm"),
         name: String::from("bench"),
+        way: Way::Download,
+        person: None,
+        replaces: None,
         server_url: String::from("https://localhost/mdm/command"),
         check_in_url: String::from("https://localhost/mdm/checkin"),
         topic: TOPIC.to_owned(),
         access_rights: 8191,
         per_user: false,
+        capabilities: Vec::new(),
         sign_message: false,
-        identity: "scep",
-        signed: true,
+        identity: IdentityMethod::Scep,
+        signed: false,
+        signer: None,
+        certificates: Vec::new(),
+        ends_at: None,
         created_by: String::from("bench"),
     }
 }

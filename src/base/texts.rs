@@ -37,6 +37,7 @@ pub enum Text {
     BadHostname { hostname: String },
     UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
     IdentityKindMissing { kind: String },
+    RightsNeverGrow { more: String },
     ClockBehind { now: String, seen: String },
     Busy,
     DiskFull,
@@ -113,6 +114,7 @@ impl Text {
             Text::BadHostname { .. } => "bad-hostname",
             Text::UrlsFrozen { .. } => "urls-frozen",
             Text::IdentityKindMissing { .. } => "identity-kind-missing",
+            Text::RightsNeverGrow { .. } => "rights-never-grow",
             Text::ClockBehind { .. } => "clock-behind",
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
@@ -221,7 +223,12 @@ impl Text {
                 f,
                 "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
             ),
-            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep."),
+            Text::RightsNeverGrow { more } => write!(
+                f,
+                "The profile that the device holds does not have these rights: {more}. A later profile can take rights away, never add \
+                 them. To add them, remove the device from management and enrol it again."
+            ),
+            Text::IdentityKindMissing { kind } => write!(f, "Identities of the kind “{kind}” are not offered. Use scep or pkcs12."),
             Text::ClockBehind { now, seen } => write!(
                 f,
                 "This machine's clock says {now}, but it has been {seen} here already. Until it is set right, devices are served but nothing is issued."

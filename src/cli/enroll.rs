@@ -1,13 +1,15 @@
-//! `cordon enroll`: one enrolment profile with its own one-time challenge, to a file or to stdout.
+//! `cordon enroll`: one enrolment profile with its own one-time permission, to a file or to stdout; and the school's policy for them.
 
 use super::failure::Failure;
 use super::files;
 use super::reach::{Api, Call};
 use super::voice::Voice;
+use crate::protocol::profile::{AccessRights, IdentityMethod};
+use crate::service::enrollment_policy;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,25 @@ pub struct Args {
 enum Verb {
     /// Make one enrolment profile; it works once, for one device
     Profile(ProfileArgs),
+    /// How devices get their identity and which rights are asked for, for profiles that do not say otherwise
+    Policy(PolicyArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon enroll policy
+  cordon enroll policy --rights all,-erase
+  cordon enroll policy --identity pkcs12
+
+Without options, shows what is. A change counts for profiles from now on; enrolled devices keep what they hold, and a right that
+is missing can never be added to them.")]
+struct PolicyArgs {
+    /// scep: the key is made on the device (recommended). pkcs12: it comes with the profile
+    #[arg(long, value_name = "KIND", value_parser = ["scep", "pkcs12"])]
+    identity: Option<String>,
+    /// Rights in words: all, then -NAME for each that is not wanted, or the names of those that are
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', allow_hyphen_values = true)]
+    rights: Option<Vec<String>>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +48,7 @@ enum Verb {
   cordon enroll profile --name 'iPad 7' --output ipad-7.mobileconfig
   cordon enroll profile > one.mobileconfig
   cordon enroll profile --no-user-channel --unsigned --output mac.mobileconfig
+  cordon enroll profile --rights all,-erase,-lock --output visitor.mobileconfig
 
 The profile holds a permission for one device and one hour: make one per device, give it to nobody else.")]
 struct ProfileArgs {
@@ -42,22 +64,71 @@ struct ProfileArgs {
     /// Leave the profile unsigned, to read or change it
     #[arg(long)]
     unsigned: bool,
-    /// How the device gets its identity
-    #[arg(long, value_name = "KIND", default_value = "scep", value_parser = ["scep"])]
-    identity: String,
+    /// How the device gets its identity; `cordon enroll policy` by default
+    #[arg(long, value_name = "KIND", value_parser = ["scep", "pkcs12"])]
+    identity: Option<String>,
     /// Have devices sign every message; only needed behind a proxy that takes the client certificate away
     #[arg(long)]
     sign_message: bool,
-    /// Apple's AccessRights bits; they can shrink later, never grow
-    #[arg(long, value_name = "N", default_value_t = 8191, value_parser = clap::value_parser!(u32).range(1..=8191))]
-    access_rights: u32,
+    /// Rights in words, as in `cordon enroll policy`; they can shrink later, never grow
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', allow_hyphen_values = true)]
+    rights: Option<Vec<String>>,
+    /// The same as Apple's AccessRights bits
+    #[arg(long, value_name = "N", conflicts_with = "rights", value_parser = clap::value_parser!(u32).range(1..=8191))]
+    access_rights: Option<u32>,
     /// Write the profile to this file, readable for you only
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let Verb::Profile(args) = &args.verb;
+    match &args.verb {
+        Verb::Profile(args) => profile(api, args, voice),
+        Verb::Policy(args) => policy(api, args, voice),
+    }
+}
+
+const POLICY: &str = "/api/v1/enrollment-policy";
+
+fn policy(api: &dyn Api, args: &PolicyArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let policy = if args.identity.is_none() && args.rights.is_none() {
+        api.json(&Call::get(POLICY))?
+    } else {
+        api.json(&Call::patch_json(POLICY, &json!({ "identity": args.identity, "rights": args.rights })))?
+    };
+    voice.show(&policy, || {
+        let mut lines = vec![format!("Identity: {}", policy["identity"].as_str().unwrap_or("?"))];
+        for right in policy["rights"].as_array().into_iter().flatten() {
+            let mark = if right["granted"] == true { "yes" } else { "no " };
+            let text = |key: &str| right[key].as_str().unwrap_or_default().to_owned();
+            lines.push(format!("  {mark}  {:<21} {}", text("name"), text("words")));
+        }
+        lines.extend(notes(&policy));
+        lines.join("\n")
+    })
+}
+
+fn notes(policy: &Value) -> Vec<String> {
+    policy["notes"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// What the choices of this profile mean, in the words of the server.
+fn say_notes(api: &dyn Api, args: &ProfileArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let held = api.json(&Call::get(POLICY))?;
+    let word = args.identity.as_deref().or(held["identity"].as_str()).unwrap_or_default();
+    let held_bits = held["access_rights"].as_u64().and_then(|bits| u32::try_from(bits).ok());
+    let rights = match (&args.rights, args.access_rights.or(held_bits)) {
+        (Some(names), _) => AccessRights::from_names(names.iter().map(String::as_str)).ok(),
+        (None, bits) => bits.and_then(|bits| AccessRights::new(bits).ok()),
+    };
+    let identity = IdentityMethod::parse(word).unwrap_or(IdentityMethod::Scep);
+    for note in enrollment_policy::notes(identity, rights.unwrap_or(AccessRights::ALL)) {
+        voice.talk(note);
+    }
+    Ok(())
+}
+
+fn profile(api: &dyn Api, args: &ProfileArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let output = args.output.as_deref().filter(|path| *path != Path::new("-"));
     if output.is_none() && voice.on_screen && !args.unsigned && !voice.is_json() {
         return Err(Failure::usage("a signed profile is no text; write it to a file with --output FILE"));
@@ -76,8 +147,10 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         "identity": args.identity,
         "sign_message": args.sign_message,
         "access_rights": args.access_rights,
+        "rights": args.rights,
     });
     let profile = api.bytes(&Call::post_json("/api/v1/enrollments/profile", &wish))?;
+    say_notes(api, args, voice)?;
     match output {
         Some(path) => {
             files::write_private(path, &profile)?;
@@ -95,11 +168,26 @@ mod tests {
     use super::super::reach::fake::{Fake, heard};
     use super::*;
     use clap::Parser;
-    use serde_json::Value;
 
     fn said(line: &str) -> Args {
         let Top::Enroll(args) = Cli::try_parse_from(line.split(' ')).unwrap().verb else { panic!("{line}") };
         args
+    }
+
+    fn answer(call: &Call) -> (u16, Value) {
+        let policy = json!({ "identity": "scep", "access_rights": 8191, "rights": [], "notes": [] });
+        (200, if call.target == POLICY { policy } else { json!("profile") })
+    }
+
+    #[test]
+    fn rights_in_words_and_what_is_lost_by_them() {
+        let fake = Fake::new(answer);
+        let args = said("cordon enroll profile --rights all,-lock --identity pkcs12");
+        let (done, _, said) = heard(false, |voice| run(&fake, &args, voice));
+        assert_eq!(done, Ok(()));
+        let wish: Value = serde_json::from_slice(&fake.asked.borrow()[0].body).unwrap();
+        assert_eq!((&wish["rights"], &wish["identity"]), (&json!(["all", "-lock"]), &json!("pkcs12")));
+        assert!(said.contains("no UnlockToken") && said.contains("never leaves it"), "{said}");
     }
 
     #[test]
@@ -111,16 +199,16 @@ mod tests {
             ("cordon enroll profile --no-user-channel --user-channel", true, true, Value::Null),
         ];
         for (line, user_channel, signed, name) in table {
-            let fake = Fake::new(|_| (200, json!("profile")));
+            let fake = Fake::new(answer);
             let (done, out, _) = heard(false, |voice| run(&fake, &said(line), voice));
             assert_eq!((done, out.as_str()), (Ok(()), "\"profile\""));
-            let wish: Value = serde_json::from_slice(&fake.last().body).unwrap();
+            let wish: Value = serde_json::from_slice(&fake.asked.borrow()[0].body).unwrap();
             assert_eq!(
                 (&wish["user_channel"], &wish["signed"], &wish["name"]),
                 (&json!(user_channel), &json!(signed), &name),
                 "{line}"
             );
-            assert_eq!((wish["access_rights"].as_u64(), wish["identity"].as_str()), (Some(8191), Some("scep")));
+            assert_eq!((&wish["access_rights"], &wish["identity"]), (&Value::Null, &Value::Null), "the policy says");
         }
     }
 
@@ -129,13 +217,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.mobileconfig");
         let args = said(&format!("cordon enroll profile --output {}", path.display()));
-        let mut fake = Fake::new(|_| (200, json!("profile")));
+        let mut fake = Fake::new(answer);
         let (_, out, _) = heard(true, |voice| run(&fake, &args, voice));
         assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["bytes"], 9);
         assert_eq!(std::fs::read(&path).unwrap(), b"\"profile\"");
         fake.addressed = false;
         let (done, _, _) = heard(false, |voice| run(&fake, &args, voice));
         assert_eq!(done.unwrap_err().id, "no-address");
-        assert_eq!(fake.asked.borrow().len(), 1);
+        assert_eq!(fake.asked.borrow().len(), 2);
     }
 }

@@ -13,6 +13,7 @@ pub mod keys;
 mod name;
 mod oids;
 mod pem;
+pub mod pkcs12;
 pub mod scep;
 pub mod sealing;
 pub mod stretching;

@@ -8,6 +8,7 @@ pub mod checkin;
 pub mod commands;
 pub mod devices;
 pub mod enrolling;
+pub mod enrollment_policy;
 pub mod error;
 pub mod founding;
 pub mod identity;
@@ -17,6 +18,7 @@ pub mod push_certificates;
 pub mod pushing;
 pub mod school;
 pub mod tokens;
+pub mod trust;
 
 pub mod login;
 pub mod passwords;

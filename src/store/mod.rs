@@ -40,7 +40,7 @@ pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use machine_key::{create_machine_key, find_machine_key};
-pub use profiles::{ChallengeRow, Consumption, IssuedProfile};
+pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};

@@ -2,21 +2,66 @@
 
 use super::{Db, StoreError, Tx};
 use crate::base::time::Timestamp;
+use crate::protocol::profile::IdentityMethod;
 use rusqlite::{OptionalExtension, Row, params};
+
+/// On which way a profile comes to its device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Made by an administrator or a script, and carried to the device.
+    Download,
+    /// Fetched on the enrolment page by somebody who logged in or held an invitation.
+    Page,
+    /// Over-the-air profile delivery, at its end.
+    Ota,
+    /// Automated Device Enrolment.
+    Ade,
+    /// Pushed to an enrolled device in the place of its present one.
+    Renewal,
+}
+
+impl Way {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Way::Download => "download",
+            Way::Page => "page",
+            Way::Ota => "ota",
+            Way::Ade => "ade",
+            Way::Renewal => "renewal",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Way::Download, Way::Page, Way::Ota, Way::Ade, Way::Renewal].into_iter().find(|way| way.as_str() == text)
+    }
+}
 
 /// What an enrollment was given and may never change.
 #[derive(Debug, Clone)]
 pub struct IssuedProfile {
     pub payload_identifier: String,
     pub name: String,
+    pub way: Way,
+    /// Row of the person whose device it is to be.
+    pub person: Option<i64>,
+    /// The issued profile that this one takes the place of.
+    pub replaces: Option<i64>,
     pub server_url: String,
     pub check_in_url: String,
     pub topic: String,
     pub access_rights: u32,
     pub per_user: bool,
+    /// Apple's names of all capabilities.
+    pub capabilities: Vec<String>,
     pub sign_message: bool,
-    pub identity: &'static str,
+    pub identity: IdentityMethod,
     pub signed: bool,
+    /// SHA-256 of the signer's certificate; `None` when unsigned.
+    pub signer: Option<[u8; 32]>,
+    /// SHA-256 of each root and intermediate inside; empty where TLS is publicly trusted.
+    pub certificates: Vec<[u8; 32]>,
+    /// When the first certificate ends that the profile itself brings or is signed with. The identity's own end is the register's.
+    pub ends_at: Option<Timestamp>,
     pub created_by: String,
 }
 
@@ -56,7 +101,45 @@ fn row_to_challenge(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
     })
 }
 
+fn row_to_issued_profile(row: &Row<'_>) -> rusqlite::Result<IssuedProfile> {
+    let words = |column: &str| -> rusqlite::Result<Vec<String>> {
+        let text: String = row.get(column)?;
+        Ok(text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect())
+    };
+    let wrong = |column: &str| rusqlite::Error::InvalidColumnName(column.to_owned());
+    let way: String = row.get("way")?;
+    let identity: String = row.get("identity")?;
+    let hash = |text: &String| <[u8; 32]>::try_from(hex::decode(text).unwrap_or_default()).ok();
+    Ok(IssuedProfile {
+        payload_identifier: row.get("payload_identifier")?,
+        name: row.get("name")?,
+        way: Way::parse(&way).ok_or_else(|| wrong("way"))?,
+        person: row.get("person")?,
+        replaces: row.get("replaces")?,
+        server_url: row.get("server_url")?,
+        check_in_url: row.get("check_in_url")?,
+        topic: row.get("topic")?,
+        access_rights: row.get("access_rights")?,
+        per_user: row.get("per_user")?,
+        capabilities: words("capabilities")?,
+        sign_message: row.get("sign_message")?,
+        identity: IdentityMethod::parse(&identity).ok_or_else(|| wrong("identity"))?,
+        signed: row.get("signed")?,
+        signer: row.get("signer")?,
+        certificates: words("certificates")?.iter().filter_map(hash).collect(),
+        ends_at: row.get::<_, Option<i64>>("ends_at")?.map(Timestamp),
+        created_by: row.get("created_by")?,
+    })
+}
+
 impl Db<'_> {
+    pub fn find_issued_profile(&self, id: i64) -> Result<Option<IssuedProfile>, StoreError> {
+        let sql = "SELECT payload_identifier, name, way, person, replaces, server_url, check_in_url, topic, access_rights, per_user,
+                       capabilities, sign_message, identity, signed, signer, certificates, ends_at, created_by
+                   FROM issued_profile WHERE id = ?1";
+        Ok(self.conn.prepare_cached(sql)?.query_row([id], row_to_issued_profile).optional()?)
+    }
+
     pub fn find_challenge(&self, hash: &[u8; 32]) -> Result<Option<ChallengeRow>, StoreError> {
         let sql = "SELECT id, issued_profile, enrollment, expires_at, transaction_id, key_hash, certificate FROM challenge WHERE hash = ?1";
         Ok(self.conn.prepare_cached(sql)?.query_row([hash], row_to_challenge).optional()?)
@@ -71,35 +154,46 @@ impl Db<'_> {
 
 impl Tx<'_> {
     pub fn insert_issued_profile(&self, new: &IssuedProfile, now: Timestamp) -> Result<i64, StoreError> {
-        let sql = "INSERT INTO issued_profile (payload_identifier, name, server_url, check_in_url, topic, access_rights, per_user,
-                       sign_message, identity, signed, created_by, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let sql = "INSERT INTO issued_profile (payload_identifier, name, way, person, replaces, server_url, check_in_url, topic,
+                       access_rights, per_user, capabilities, sign_message, identity, signed, signer, certificates, ends_at,
+                       created_by, created_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+        let certificates: Vec<String> = new.certificates.iter().map(hex::encode).collect();
         self.conn.prepare_cached(sql)?.execute(params![
             new.payload_identifier,
             new.name,
+            new.way.as_str(),
+            new.person,
+            new.replaces,
             new.server_url,
             new.check_in_url,
             new.topic,
             new.access_rights,
             new.per_user,
+            new.capabilities.join(" "),
             new.sign_message,
-            new.identity,
+            new.identity.as_str(),
             new.signed,
+            new.signer,
+            certificates.join(" "),
+            new.ends_at.map(|at| at.0),
             new.created_by,
             now.0
         ])?;
         Ok(self.conn.last_insert_rowid())
     }
 
+    /// `enrollment`: the only one that may use it; `None` for whoever holds it.
     pub fn insert_challenge(
         &self,
         hash: &[u8; 32],
         issued_profile: i64,
+        enrollment: Option<i64>,
         expires_at: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO challenge (hash, issued_profile, created_at, expires_at) VALUES (?1, ?2, ?3, ?4)";
-        self.conn.prepare_cached(sql)?.execute(params![hash, issued_profile, now.0, expires_at.0])?;
+        let sql = "INSERT INTO challenge (hash, issued_profile, enrollment, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+        self.conn.prepare_cached(sql)?.execute(params![hash, issued_profile, enrollment, now.0, expires_at.0])?;
         Ok(())
     }
 

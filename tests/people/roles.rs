@@ -30,6 +30,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/commands/{uuid}", COMMAND, Value::Null),
         ("get", "/commands/{uuid}/explain", LOOK, Value::Null),
         ("post", "/enrollments/profile", ENROLL, json!({})),
+        ("get", "/enrollment-policy", LOOK, Value::Null),
+        ("patch", "/enrollment-policy", OWNER, json!({ "identity": "scep" })),
         ("get", "/push-certificates", LOOK, Value::Null),
         ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
         ("post", "/push-certificates/request", OWNER, json!({})),

@@ -3,6 +3,7 @@
 
 mod commands;
 mod devices;
+mod enrollment;
 mod openapi;
 mod reply;
 mod school;
@@ -126,7 +127,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
         (&Method::GET, ["commands", uuid, "explain"]) => commands::explain(call, uuid),
-        (&Method::POST, ["enrollments", "profile"]) => school::enrollment_profile(call),
+        (&Method::POST, ["enrollments", "profile"]) => enrollment::profile(call),
+        (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
+        (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),

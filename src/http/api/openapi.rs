@@ -3,12 +3,13 @@
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::reply::Problem;
 use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, ProfileWish, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -87,6 +88,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "201",
     )
     .takes("ProfileWish"),
+    op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
+        .gives("EnrollmentPolicy"),
+    op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
+        .takes("PolicyChange")
+        .gives("EnrollmentPolicy"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -269,6 +275,8 @@ fn components() -> Value {
     add::<Problem>(&mut all, "Problem");
     add::<SetUp>(&mut all, "SetUp");
     add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
+    add::<PolicyChange>(&mut all, "PolicyChange");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");

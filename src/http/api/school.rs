@@ -6,7 +6,6 @@ use super::{Call, Door, Response};
 use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::secret::Secret;
 use crate::service::actor::{Actor, Permission};
-use crate::service::enrolling::{self, Wish};
 use crate::service::school::{self, School};
 use crate::service::{Context, Error, auditing, people, push_certificates, recovery, tokens};
 use serde::{Deserialize, Serialize};
@@ -83,38 +82,6 @@ fn setup_state(call: &Call<'_>) -> Result<SetUpState, Error> {
         recovery_code: None,
         admin_created: false,
     })
-}
-
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProfileWish {
-    pub name: Option<String>,
-    /// `com.apple.mdm.per-user-connections`; true by default, and can never be added later.
-    pub user_channel: Option<bool>,
-    pub signed: Option<bool>,
-    /// `scep`.
-    pub identity: Option<String>,
-    pub sign_message: Option<bool>,
-    /// Sum of Apple's AccessRights, 1 to 8191; all by default. Rights can shrink later, never grow.
-    pub access_rights: Option<u32>,
-}
-
-pub fn enrollment_profile(call: &Call<'_>) -> Result<Response, Error> {
-    let body: ProfileWish = call.body()?;
-    let default = Wish::default();
-    let wish = Wish {
-        name: body.name,
-        per_user: body.user_channel.unwrap_or(default.per_user),
-        signed: body.signed.unwrap_or(default.signed),
-        identity: body.identity.unwrap_or(default.identity),
-        sign_message: body.sign_message.unwrap_or(default.sign_message),
-        access_rights: body.access_rights.unwrap_or(default.access_rights),
-    };
-    let issued = enrolling::issue(call.cx, &call.actor, &wish)?;
-    let mut response = Response::new(201, "application/x-apple-aspen-config", issued.bytes.expose().clone());
-    response.headers.push(("content-disposition", format!("attachment; filename=\"{}\"", issued.file_name)));
-    response.headers.push(("x-cordon-expires", issued.challenge_expires_at.to_string()));
-    Ok(response)
 }
 
 pub fn list_push_certificates(call: &Call<'_>) -> Result<Response, Error> {

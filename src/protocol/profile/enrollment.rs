@@ -70,6 +70,15 @@ impl Default for Capabilities {
 }
 
 impl Capabilities {
+    /// Those whose names `has` knows.
+    pub fn from_names(has: impl Fn(&str) -> bool) -> Self {
+        Self {
+            per_user_connections: has(PER_USER_CONNECTIONS),
+            bootstrap_token: has(BOOTSTRAP_TOKEN),
+            get_token: has(GET_TOKEN),
+        }
+    }
+
     /// Apple's names.
     pub fn names(self) -> Vec<&'static str> {
         let all = [
@@ -81,14 +90,41 @@ impl Capabilities {
     }
 }
 
-/// The profile as an XML property list, unsigned. `mint` gives a new upper-case UUID at each call, one per payload.
+/// A profile before it is written: its payloads may still be encrypted to one device.
+#[derive(Debug)]
+pub struct Draft {
+    top: Dictionary,
+    payloads: Vec<Value>,
+}
+
+impl Draft {
+    /// The profile as an XML property list, unsigned.
+    pub fn plain(mut self) -> Vec<u8> {
+        self.top.insert("PayloadContent".to_owned(), Value::Array(self.payloads));
+        to_xml(&Value::Dictionary(self.top))
+    }
+
+    /// What is encrypted to a device: the array of payloads alone, as a property list.
+    pub fn contents(&self) -> Vec<u8> {
+        to_xml(&Value::Array(self.payloads.clone()))
+    }
+
+    /// The profile with `enveloped` (DER of a CMS EnvelopedData of [`Draft::contents`]) in the place of its payloads.
+    pub fn encrypted(mut self, enveloped: Vec<u8>) -> Vec<u8> {
+        self.top.insert("IsEncrypted".to_owned(), true.into());
+        self.top.insert("EncryptedPayloadContent".to_owned(), Value::Data(enveloped));
+        to_xml(&Value::Dictionary(self.top))
+    }
+}
+
+/// Puts the profile together. `mint` gives a new upper-case UUID at each call, one per payload.
 ///
 /// # Errors
-/// [`ProfileError`] if a device would refuse it: an empty identifier, URLs that are not https.
+/// [`ProfileError`] if a device would refuse it: an empty identifier or secret, URLs that are not https.
 pub fn enrollment_profile(
     profile: &EnrollmentProfile,
     mint: &mut dyn FnMut() -> String,
-) -> Result<Vec<u8>, ProfileError> {
+) -> Result<Draft, ProfileError> {
     validate(profile)?;
     let id = |part: &str| format!("{}.{part}", profile.payload_identifier);
     let mut payloads: Vec<Value> = Vec::new();
@@ -108,8 +144,7 @@ pub fn enrollment_profile(
     top.insert("PayloadDescription".to_owned(), description.into());
     // On a Mac a profile opened by hand would otherwise be the user's alone.
     top.insert("PayloadScope".to_owned(), "System".into());
-    top.insert("PayloadContent".to_owned(), Value::Array(payloads));
-    Ok(to_xml(&Value::Dictionary(top)))
+    Ok(Draft { top, payloads })
 }
 
 fn validate(profile: &EnrollmentProfile) -> Result<(), ProfileError> {
@@ -128,6 +163,7 @@ fn validate(profile: &EnrollmentProfile) -> Result<(), ProfileError> {
             bad("URL", "is not an http(s) URL")
         }
         Identity::Scep { challenge, .. } if challenge.expose().is_empty() => bad("Challenge", "is empty"),
+        Identity::Pkcs12 { password, .. } if password.expose().is_empty() => bad("Password", "is empty"),
         _ => Ok(()),
     }
 }
@@ -245,7 +281,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_profile_is_exactly_this() {
-        let built = String::from_utf8(enrollment_profile(&sample(), &mut counter()).unwrap()).unwrap();
+        let built = String::from_utf8(enrollment_profile(&sample(), &mut counter()).unwrap().plain()).unwrap();
         assert_eq!(built, include_str!("fixtures/enrollment.mobileconfig").trim_end());
     }
 
@@ -276,7 +312,7 @@ pub(super) mod tests {
         let none = Capabilities { per_user_connections: false, bootstrap_token: false, get_token: false };
         let mut profile = sample();
         profile.mdm.capabilities = none;
-        let built = String::from_utf8(enrollment_profile(&profile, &mut counter()).unwrap()).unwrap();
+        let built = String::from_utf8(enrollment_profile(&profile, &mut counter()).unwrap().plain()).unwrap();
         assert!(!built.contains("ServerCapabilities"));
     }
 }

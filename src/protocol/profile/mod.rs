@@ -4,9 +4,11 @@
 
 mod enrollment;
 mod read;
+mod rights;
 
-pub use enrollment::{Capabilities, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
+pub use rights::{AccessRights, RIGHTS, Right};
 
 use crate::plist::PlistError;
 
@@ -26,34 +28,25 @@ const PKCS12_TYPE: &str = "com.apple.security.pkcs12";
 const ROOT_TYPE: &str = "com.apple.security.root";
 const INTERMEDIATE_TYPE: &str = "com.apple.security.pkcs1";
 
-/// `AccessRights`: what a server may do with a device. Can shrink in a renewal, never grow.
+/// How a device gets its identity: the school's PKI policy, or what was asked for one profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AccessRights(u16);
+pub enum IdentityMethod {
+    /// The key is made on the device and never leaves it.
+    Scep,
+    /// Key and certificate come with the profile.
+    Pkcs12,
+}
 
-impl AccessRights {
-    /// Every right.
-    pub const ALL: AccessRights = AccessRights(8191);
-
-    /// Checks Apple's rules: not 0, no unknown bit, 2 (install profiles) needs 1 (inspect them), 128 needs 64.
-    ///
-    /// # Errors
-    /// [`ProfileError::AccessRights`] says which rule is broken.
-    pub fn new(bits: u32) -> Result<Self, ProfileError> {
-        let why = match bits {
-            0 => "must not be 0",
-            bits if bits > 8191 => "has bits above 4096",
-            bits if bits & 2 != 0 && bits & 1 == 0 => "2 (install profiles) needs 1 (inspect profiles)",
-            bits if bits & 128 != 0 && bits & 64 == 0 => "128 (install provisioning profiles) needs 64 (inspect them)",
-            bits => {
-                return u16::try_from(bits).map(Self).map_err(|_| ProfileError::AccessRights("has bits above 4096"));
-            }
-        };
-        Err(ProfileError::AccessRights(why))
+impl IdentityMethod {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scep => "scep",
+            Self::Pkcs12 => "pkcs12",
+        }
     }
 
-    /// Apple's bit mask.
-    pub fn bits(self) -> u32 {
-        self.0.into()
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Scep, Self::Pkcs12].into_iter().find(|method| method.as_str() == text)
     }
 }
 
@@ -62,33 +55,10 @@ impl AccessRights {
 pub enum ProfileError {
     #[error("AccessRights: {0}")]
     AccessRights(&'static str),
+    #[error("there is no right called {0}")]
+    UnknownRight(String),
     #[error("{key}: {why}")]
     Value { key: &'static str, why: &'static str },
     #[error("{0}")]
     Plist(#[from] PlistError),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn access_rights_by_apples_rules() {
-        for (bits, good) in [
-            (0, false),
-            (1, true),
-            (2, false),
-            (3, true),
-            (64, true),
-            (128, false),
-            (192, true),
-            (8191, true),
-            (8192, false),
-        ] {
-            assert_eq!(AccessRights::new(bits).is_ok(), good, "{bits}");
-        }
-        assert!(AccessRights::new(65_537).is_err());
-        assert_eq!(AccessRights::new(8191), Ok(AccessRights::ALL));
-        assert_eq!(AccessRights::ALL.bits(), 8191);
-    }
 }

@@ -185,7 +185,7 @@ mod tests {
     fn facts(change: impl FnOnce(&mut EnrollmentProfile)) -> EnrollmentFacts {
         let mut profile = sample();
         change(&mut profile);
-        read_enrollment(&enrollment_profile(&profile, &mut counter()).unwrap()).unwrap()
+        read_enrollment(&enrollment_profile(&profile, &mut counter()).unwrap().plain()).unwrap()
     }
 
     #[test]
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn refuses_what_a_device_refuses() {
-        let text = String::from_utf8(enrollment_profile(&sample(), &mut counter()).unwrap()).unwrap();
+        let text = String::from_utf8(enrollment_profile(&sample(), &mut counter()).unwrap().plain()).unwrap();
         let fault = |from: &str, to: &str| {
             assert!(text.contains(from), "{from}");
             read_enrollment(text.replace(from, to).as_bytes()).unwrap_err().to_string()
