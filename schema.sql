@@ -106,6 +106,8 @@ CREATE TABLE enrollment (
     blocked_at         INTEGER,
     -- An administrator ended this enrolment. Counts once it is Gone; a fresh enrolment clears it.
     dismissed_at       INTEGER,
+    -- The RemoveProfile that ends it.
+    dismissed_by       TEXT,
     -- An administrator decided that it may come back out of Gone as it is.
     welcome_back       INTEGER NOT NULL DEFAULT 0 CHECK (welcome_back IN (0, 1)),
     issued_profile     INTEGER REFERENCES issued_profile (id),

@@ -4,7 +4,7 @@
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, commands, events, expiring, webhooks};
+use crate::service::{Context, Error, commands, events, expiring, renewing, replacing, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -14,6 +14,8 @@ use std::time::Duration;
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
+/// Rounds of the upkeep thread between two rounds of renewals: a minute.
+const RENEWALS: u32 = 12;
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
 /// On a clean stop, how long an answer of a webhook's receiver is waited for.
@@ -83,6 +85,10 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
+            log_fault(cx, "authorities", replacing::keep_fresh(cx));
+        }
+        if round.is_multiple_of(RENEWALS) {
+            log_fault(cx, "renewals", renewing::run(cx).map(drop));
         }
         round = round.wrapping_add(1);
     }

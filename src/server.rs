@@ -8,12 +8,12 @@ use crate::http::control::{Control, socket_path};
 use crate::http::listen::{self, Listener, Runtime, Sizes, Timeouts};
 use crate::http::message::{Door, Handler};
 use crate::http::routes::Front;
-use crate::http::tls::{ClientAuth, TlsHolder, server_config};
+use crate::http::tls::{ClientAuth, Doors, TlsHolder, server_config};
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
 use crate::service::founding::{self, Place};
 use crate::service::ports::PushSender;
-use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, replacing, school};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,10 +91,13 @@ impl Server {
     pub fn start(options: Options) -> Result<Server, Error> {
         let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
-        let tls = founding::tls_identity(&cx, &names(&hostname))?;
+        let names = names(&hostname);
+        let tls = founding::tls_identity(&cx, &names)?;
         let config = |auth| server_config(tls.chain_der.clone(), tls.key_pkcs8.expose(), auth).map_err(Error::internal);
         let people_tls = Arc::new(TlsHolder::new(config(ClientAuth::None)?));
         let devices_tls = Arc::new(TlsHolder::new(config(ClientAuth::Optional)?));
+        let doors = Doors { people: Arc::clone(&people_tls), devices: Arc::clone(&devices_tls) };
+        replacing::serve(&cx, names, &tls, Arc::new(doors));
 
         let mut apns = Config::new(&options.apns_url, Arc::clone(&options.random));
         apns.extra_ca_pem = options.apple_ca_pem.clone();

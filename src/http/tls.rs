@@ -3,6 +3,7 @@
 //! Called by `listen` and by whoever renews the server certificate. Deliberately not here: judging a client certificate; TLS proves
 //! possession of its key, and chain, dates, revocation and binding belong to `http::device`.
 
+use crate::service::ports::{TlsIdentity, TlsListeners};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
@@ -125,6 +126,24 @@ impl ClientCertVerifier for PossessionOnly {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+/// The TLS listeners of a server: one certificate for people and devices.
+pub struct Doors {
+    pub people: Arc<TlsHolder>,
+    pub devices: Arc<TlsHolder>,
+}
+
+impl TlsListeners for Doors {
+    fn replace(&self, identity: &TlsIdentity) -> Result<(), String> {
+        let config = |auth| {
+            server_config(identity.chain_der.clone(), identity.key_pkcs8.expose(), auth).map_err(|e| e.to_string())
+        };
+        let (people, devices) = (config(ClientAuth::None)?, config(ClientAuth::Optional)?);
+        self.people.replace(people);
+        self.devices.replace(devices);
+        Ok(())
     }
 }
 

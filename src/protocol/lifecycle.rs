@@ -387,13 +387,21 @@ mod tests {
         Event::DeclarativeManagement,
         Event::Poll,
     ];
-    const BINDINGS: [BindingFact; 6] = [Current, Pending, Retired, Unbound, BoundToOther, Quarantined];
+    const BINDINGS: [BindingFact; 8] =
+        [Current, Pending, Retired, Unbound, BoundToOther, Quarantined, Lapsed, Withdrawn];
     const DEVICE: Speaker = Speaker::Device;
     const USER: Speaker = Speaker::User { known: false };
     const TOKEN: Event = Event::TokenUpdate { has_unlock_token: false };
 
     fn known(state: State) -> Known {
-        Known { state, generation: 3, renewal_in_progress: false, blocked: false }
+        Known {
+            state,
+            generation: 3,
+            renewal_in_progress: false,
+            blocked: false,
+            dismissed: false,
+            welcome_back: false,
+        }
     }
 
     /// Every row that is accepted; whatever is not listed here must be a refusal without effects.
@@ -434,14 +442,18 @@ mod tests {
             (Some(Active), DEVICE, Event::Authenticate, Current | Pending) if renewal => renewed(false),
             (Some(_), DEVICE, Event::Authenticate, Unbound | Retired) => fresh(true),
             (Some(_), DEVICE, Event::Authenticate, Current | Pending) => fresh(false),
+            (Some(Gone), DEVICE, Event::CheckOut, Current | Pending | Retired | Withdrawn) => {
+                (Accept, vec![F::MarkGone, F::DisablePush])
+            }
+            (Some(Gone), ..) => return None,
             (Some(state), DEVICE, Event::TokenUpdate { has_unlock_token }, Current) => {
                 target(false, has_unlock_token, state != Active)
             }
-            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired) => {
+            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired | Withdrawn) => {
                 target(true, has_unlock_token, true)
             }
             (Some(_), DEVICE, Event::CheckOut, Current | Pending) => (Accept, vec![F::MarkGone, F::DisablePush]),
-            (Some(Gone), ..) => return None,
+            (_, DEVICE, Event::Poll, Lapsed) => (Decision::ServeRenewal, vec![]),
             (_, DEVICE, Event::SetBootstrapToken { has_token: true }, Current | Pending) => {
                 (Accept, vec![F::StoreBootstrapToken])
             }
@@ -477,7 +489,8 @@ mod tests {
                             match accepted(state, renewal, speaker, event, binding) {
                                 Some((outcome, effects)) => assert_eq!(step, Step { outcome, effects }, "{row}"),
                                 None => assert!(
-                                    matches!(step.outcome, Decision::Refuse(_)) && step.effects.is_empty(),
+                                    matches!(step.outcome, Decision::Refuse(_) | Decision::RefuseStranger(_))
+                                        && step.effects.iter().all(|e| matches!(e, F::Raise(_))),
                                     "{row}"
                                 ),
                             }
@@ -487,7 +500,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rows, 4 * 2 * 3 * 11 * 6);
+        assert_eq!(rows, 4 * 2 * 3 * 11 * 8);
     }
 
     #[test]
@@ -516,6 +529,42 @@ mod tests {
                 next(Some(&record), DEVICE, Event::CheckOut, Current),
                 Step::new(Unenroll, [F::MarkGone, F::DisablePush])
             );
+        }
+    }
+
+    #[test]
+    fn out_of_gone_a_person_decides() {
+        let gone = known(State::Gone);
+        let raised = |alert| vec![F::Raise(alert)];
+        for binding in [Current, Retired, Withdrawn] {
+            let step = next(Some(&gone), DEVICE, TOKEN, binding);
+            assert!(matches!(step.outcome, Decision::Refuse(_)), "{binding:?}");
+            assert_eq!(step.effects, raised(Alert::CameBack));
+            let welcome = Known { welcome_back: true, ..gone };
+            let step = next(Some(&welcome), DEVICE, TOKEN, binding);
+            assert_eq!(step.outcome, Accept);
+            assert!(step.effects.contains(&F::TakeBack) && step.effects.contains(&F::PromoteBinding));
+            assert!(matches!(next(Some(&welcome), DEVICE, Event::Poll, binding).outcome, Decision::Refuse(_)));
+            let dismissed = Known { dismissed: true, ..gone };
+            assert_eq!(next(Some(&dismissed), DEVICE, TOKEN, binding).outcome, Unenroll);
+            assert_eq!(next(Some(&dismissed), DEVICE, Event::Authenticate, Unbound).outcome, Accept);
+        }
+        let strangers = [Unbound, BoundToOther, Quarantined];
+        for binding in strangers {
+            let dismissed = Known { dismissed: true, ..gone };
+            assert!(matches!(next(Some(&dismissed), DEVICE, TOKEN, binding).outcome, Decision::Refuse(_)));
+        }
+        assert_eq!(next(Some(&gone), DEVICE, TOKEN, BoundToOther).effects, raised(Alert::Clone));
+        assert_eq!(next(None, DEVICE, Event::Poll, BoundToOther).effects, raised(Alert::Clone));
+    }
+
+    #[test]
+    fn an_expired_identity_fetches_its_renewal_and_nothing_else() {
+        for event in EVENTS {
+            let step = next(Some(&known(State::Active)), DEVICE, event, Lapsed);
+            assert_eq!(step.outcome == Decision::ServeRenewal, event == Event::Poll, "{event:?}");
+            assert!(step.effects.is_empty());
+            assert!(matches!(next(Some(&known(State::Active)), USER, event, Lapsed).outcome, Decision::Refuse(_)));
         }
     }
 

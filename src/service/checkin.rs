@@ -338,7 +338,8 @@ impl Visit<'_, '_> {
         self.tx.start_generation(row, generation, issued_profile, self.now)?;
         if !renewal {
             renewing::superseded(self.tx, row, self.now)?;
-            self.tx.put_dismissed(row, None)?;
+            self.tx.put_dismissed(row, None, None)?;
+            self.tx.put_welcome_back(row, false)?;
             attention::settled_by_enrolment(self.tx, device, self.now)?;
         }
         self.tx.update_device(device, &facts(said))?;

@@ -28,6 +28,7 @@ pub mod restoring;
 pub mod totp;
 
 pub mod attention;
+pub mod device_policy;
 pub mod leaving;
 pub mod renewing;
 pub mod replacing;
@@ -98,6 +99,8 @@ pub struct Context {
     pub password_cost: Cost,
     guesses: login::Guesses,
     hooks: events::Hooks,
+    /// Where certificates of our own authority are served, if they are.
+    tls: RwLock<Option<replacing::Served>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

@@ -63,6 +63,25 @@ pub trait PushSender: Send + Sync {
     fn remove_credential(&self, topic: &Topic);
 }
 
+// ---- TLS
+
+/// What the listeners prove themselves with.
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// Leaf first, without the root.
+    pub chain_der: Vec<Vec<u8>>,
+    pub key_pkcs8: Secret<Vec<u8>>,
+}
+
+/// The listeners' certificate, replaced without a restart.
+pub trait TlsListeners: Send + Sync {
+    /// New connections get this one; open ones keep theirs.
+    ///
+    /// # Errors
+    /// In words, when key and certificate do not fit; then the old one stays.
+    fn replace(&self, identity: &TlsIdentity) -> Result<(), String>;
+}
+
 // ---- webhooks
 
 /// One request to a webhook's receiver, ready to be sent by POST.

@@ -120,6 +120,12 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Whether this command was sent to end this enrolment.
+    pub fn is_dismissed_by(&self, id: i64, command: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM enrollment WHERE id = ?1 AND dismissed_by = ?2)";
+        Ok(self.conn.prepare_cached(sql)?.query_row(params![id, command], |row| row.get(0))?)
+    }
+
     /// How many device channels are in each state: (Started, Active, Gone).
     pub fn count_enrollments(&self) -> Result<(i64, i64, i64), StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE state = 'Started'), count(*) FILTER (WHERE state = 'Active'),
@@ -221,10 +227,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// An administrator ended this enrolment. `None` when it begins again.
-    pub fn put_dismissed(&self, id: i64, at: Option<Timestamp>) -> Result<(), StoreError> {
-        let sql = "UPDATE enrollment SET dismissed_at = ?2 WHERE id = ?1";
-        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0)])?;
+    /// An administrator ended this enrolment, by this command if there is one. `None` when it begins again.
+    pub fn put_dismissed(&self, id: i64, at: Option<Timestamp>, command: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET dismissed_at = ?2, dismissed_by = ?3 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0), command])?;
         Ok(())
     }
 

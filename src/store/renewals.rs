@@ -2,7 +2,6 @@
 
 use super::{Db, StoreError, Tx};
 use crate::base::time::Timestamp;
-use crate::protocol::lifecycle::State;
 use rusqlite::{OptionalExtension, Row, params};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +58,15 @@ pub struct DueRow {
     /// Cordon's id of the device; the spread follows from it.
     pub device_id: String,
     pub issued_profile: i64,
+    /// Of the identity.
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// Apple's AccessRights of the profile it holds.
+    pub access_rights: i64,
+    /// When the first certificate ends that came with the profile.
+    pub profile_ends_at: Option<Timestamp>,
+    /// SHA-256 in hex of the roots and intermediates in it, separated by blanks.
+    pub certificates: String,
     /// The newest renewal, whatever became of it.
     pub last: Option<RenewalRow>,
 }
@@ -120,28 +126,10 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Every device channel that is Active and proved itself by a certificate. Those that somebody ended or blocked are left alone.
+    /// Every device channel that is Active and proved itself by a certificate, with its newest renewal. Those that somebody ended or
+    /// blocked are left alone.
     pub fn list_renewable(&self) -> Result<Vec<DueRow>, StoreError> {
-        let sql = "SELECT e.id AS channel, e.device, d.public_id, e.issued_profile AS held, max(c.not_before) AS begins, max(c.not_after) AS ends
-                   FROM enrollment e JOIN device d ON d.id = e.device
-                       JOIN binding b ON b.enrollment = e.id AND b.state = 'current'
-                       JOIN certificate c ON c.fingerprint = b.certificate
-                   WHERE e.channel = 'device' AND e.state = ?1 AND e.blocked_at IS NULL AND e.dismissed_at IS NULL
-                     AND e.issued_profile IS NOT NULL
-                   GROUP BY e.id ORDER BY e.id";
-        let mut statement = self.conn.prepare_cached(sql)?;
-        let rows = statement.query_map([State::Active.as_str()], |row| {
-            Ok(DueRow {
-                enrollment: row.get("channel")?,
-                device: row.get("device")?,
-                device_id: row.get("public_id")?,
-                issued_profile: row.get("held")?,
-                not_before: Timestamp(row.get("begins")?),
-                not_after: Timestamp(row.get("ends")?),
-                last: None,
-            })
-        })?;
-        let mut found: Vec<DueRow> = rows.collect::<Result<_, _>>()?;
+        let mut found = self.list_by("b.state = 'current' AND e.state = 'Active' AND e.blocked_at IS NULL AND e.dismissed_at IS NULL")?;
         let sql = format!(
             "SELECT {COLUMNS} FROM renewal r WHERE r.id IN (SELECT max(id) FROM renewal GROUP BY enrollment) ORDER BY r.enrollment"
         );
@@ -153,6 +141,39 @@ impl Db<'_> {
             }
         }
         Ok(found)
+    }
+
+    /// Every device channel that may still connect, whatever people want of it, without renewals.
+    pub fn list_enrolled(&self) -> Result<Vec<DueRow>, StoreError> {
+        self.list_by("b.state <> 'retired' AND e.state <> 'Gone'")
+    }
+
+    fn list_by(&self, which: &str) -> Result<Vec<DueRow>, StoreError> {
+        let sql = format!(
+            "SELECT e.id AS channel, e.device, d.public_id, e.issued_profile AS held, max(c.not_before) AS begins, max(c.not_after) AS ends,
+                          p.access_rights, p.ends_at, p.certificates
+                   FROM enrollment e JOIN device d ON d.id = e.device JOIN issued_profile p ON p.id = e.issued_profile
+                       JOIN binding b ON b.enrollment = e.id
+                       JOIN certificate c ON c.fingerprint = b.certificate
+                   WHERE e.channel = 'device' AND {which} AND e.issued_profile IS NOT NULL
+                   GROUP BY e.id ORDER BY e.id"
+        );
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map([], |row| {
+            Ok(DueRow {
+                enrollment: row.get("channel")?,
+                device: row.get("device")?,
+                device_id: row.get("public_id")?,
+                issued_profile: row.get("held")?,
+                not_before: Timestamp(row.get("begins")?),
+                not_after: Timestamp(row.get("ends")?),
+                access_rights: row.get("access_rights")?,
+                profile_ends_at: row.get::<_, Option<i64>>("ends_at")?.map(Timestamp),
+                certificates: row.get("certificates")?,
+                last: None,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The certificate that speaks for a device channel now.
@@ -175,6 +196,29 @@ impl Tx<'_> {
             new.failures,
             now.0
         ])?;
+        Ok(())
+    }
+
+    /// The challenge of this profile lives as long as the command that carries it.
+    pub fn tie_challenge(&self, issued_profile: i64, command: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE challenge SET command = ?2 WHERE issued_profile = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![issued_profile, command])?;
+        Ok(())
+    }
+
+    /// What a failed renewal brought is good for nothing any more.
+    pub fn abandon_certificates(
+        &self,
+        issued_profile: i64,
+        enrollment: i64,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE binding SET state = 'retired', since = ?3
+                   WHERE enrollment = ?2 AND certificate IN (SELECT fingerprint FROM certificate WHERE issued_profile = ?1)";
+        self.conn.prepare_cached(sql)?.execute(params![issued_profile, enrollment, now.0])?;
+        let sql = "UPDATE certificate SET revoked_at = ?3, revoked_why = ?2 WHERE issued_profile = ?1 AND revoked_at IS NULL";
+        self.conn.prepare_cached(sql)?.execute(params![issued_profile, why, now.0])?;
         Ok(())
     }
 
