@@ -120,12 +120,6 @@ pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<View>, Error> {
     })
 }
 
-/// For the health page: nothing, or one sentence.
-pub fn worry(cx: &Context) -> Result<Option<String>, Error> {
-    let waiting = cx.store.read(|db| db.count_attention())?;
-    Ok((waiting > 0).then(|| format!("{waiting} device(s) wait for a decision: cordon device attention")))
-}
-
 fn words(kind: &str, device: &str) -> String {
     match kind {
         CAME_BACK => format!(

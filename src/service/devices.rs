@@ -1,6 +1,7 @@
 //! Looking at devices: by any of their names, with their channels and their story.
 
 use super::actor::{Actor, Permission};
+use super::renewing::{self, Standing};
 use super::{Context, Error};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
@@ -20,6 +21,8 @@ pub struct ChannelView {
 pub struct DeviceView {
     pub row: DeviceRow,
     pub channels: Vec<ChannelView>,
+    /// How the renewal of its identity stands; only where one device is shown.
+    pub standing: Option<Standing>,
 }
 
 /// By Cordon's id, UDID / EnrollmentID or serial number.
@@ -68,7 +71,12 @@ pub fn list(
 
 pub fn show(cx: &Context, actor: &Actor, device: &str) -> Result<DeviceView, Error> {
     actor.require(Permission::Look)?;
-    view(cx, find(cx, device)?)
+    let found = find(cx, device)?;
+    let standing = match channel(cx, &found, None) {
+        Ok(channel) => renewing::standing(cx, &channel)?,
+        Err(_) => None,
+    };
+    Ok(DeviceView { standing, ..view(cx, found)? })
 }
 
 /// What happened to a device, newest first.
@@ -88,5 +96,5 @@ fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {
         }
         Ok(channels)
     })?;
-    Ok(DeviceView { row, channels })
+    Ok(DeviceView { row, channels, standing: None })
 }

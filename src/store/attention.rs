@@ -54,11 +54,6 @@ impl Db<'_> {
             format!("SELECT {COLUMNS} FROM attention WHERE device = ?1 AND kind = ?2 AND settled_at IS NULL");
         Ok(self.conn.prepare_cached(&sql)?.query_row(params![device, kind], row_to_attention).optional()?)
     }
-
-    pub fn count_attention(&self) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM attention WHERE settled_at IS NULL";
-        Ok(self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
-    }
 }
 
 impl Tx<'_> {
