@@ -185,11 +185,12 @@ CREATE TABLE binding (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX binding_of_enrollment ON binding (enrollment);
 
--- What to do. The plist is sealed: commands carry unlock tokens, PINs and passwords. Once handed out it never changes.
+-- What to do. The plist is sealed: commands carry unlock tokens, PINs and passwords. Once handed out it never changes, and when
+-- every delivery is finished it is purged (NULL): nobody needs it again.
 CREATE TABLE command (
     uuid          TEXT PRIMARY KEY,
     request_type  TEXT NOT NULL,
-    sealed_plist  BLOB NOT NULL,
+    sealed_plist  BLOB,
     created_by    TEXT NOT NULL,
     created_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -219,14 +220,17 @@ CREATE INDEX delivery_waiting ON delivery (enrollment, state, priority DESC, seq
 CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
 CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
 
--- The device's answer, compressed and sealed; apart from `delivery` so that polls never read it.
+-- The device's answer, compressed and sealed; apart from `delivery` so that polls never read it. The answer goes when the school's
+-- retention is over; that there was one, and when it went, stays as long as the command. The blob stands last: it may be long.
 CREATE TABLE result (
     delivery       INTEGER PRIMARY KEY REFERENCES delivery (seq),
     status         TEXT NOT NULL,
     error_chain    TEXT,
-    sealed_answer  BLOB,
     answer_bytes   INTEGER NOT NULL,
-    received_at    INTEGER NOT NULL
+    received_at    INTEGER NOT NULL,
+    purged_at      INTEGER,
+    sealed_answer  BLOB,
+    CHECK (purged_at IS NULL OR sealed_answer IS NULL)
 ) STRICT;
 
 -- Pushing, per enrollment: `due_at` is when unanswered work is pushed again; dead tokens wait for a TokenUpdate.
@@ -482,4 +486,48 @@ CREATE TABLE revocation_list (
     -- SHA-256 over what is in it.
     contents   BLOB NOT NULL CHECK (length(contents) = 32),
     made_at    INTEGER NOT NULL
+-- ---- People of the school, their groups, and who of them is managed on which Mac.
+
+-- Pupils, teachers, staff: who uses devices. Those who log in to run Cordon are admins, another noun. A person is erased by
+-- deleting the row; the audit names nobody but `public_id`, which then is a pseudonym of nobody.
+CREATE TABLE person (
+    id                   INTEGER PRIMARY KEY,
+    public_id            TEXT NOT NULL UNIQUE,
+    short_name           TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    long_name            TEXT,
+    mail                 TEXT,
+    -- Who keeps this person up to date. The key of a directory's record is one of the person's GUIDs.
+    source               TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    -- Argon2id, for the enrolment pages; NULL until a password is known.
+    password_hash        BLOB CHECK (length(password_hash) = 32),
+    password_salt        BLOB,
+    password_cost        TEXT,
+    password_changed_at  INTEGER,
+    created_by           TEXT NOT NULL,
+    created_at           INTEGER NOT NULL,
+    disabled_at          INTEGER,
+    -- Why: 'person' (somebody said so) or 'vanished' (the directory has the record no more, and brings it back by itself).
+    disabled_why         TEXT CHECK (disabled_why IN ('person', 'vanished')),
+    CHECK ((password_hash IS NULL) = (password_salt IS NULL) AND (password_hash IS NULL) = (password_cost IS NULL)
+           AND (password_hash IS NULL) = (password_changed_at IS NULL)),
+    CHECK ((disabled_at IS NULL) = (disabled_why IS NULL))
+) STRICT;
+
+-- Ids of a person's records in directories, in capitals: what a Mac calls UserID. `learned` ones were proven by a password.
+CREATE TABLE person_guid (
+    guid     TEXT PRIMARY KEY,
+    person   INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    kind     TEXT NOT NULL CHECK (kind IN ('apple-generateduid', 'entryUUID', 'objectGUID', 'given', 'learned')),
+    since    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX person_guid_of ON person_guid (person);
+
+-- What answers a digest challenge: MD5 of name, realm and password (HA1 of RFC 2617), never the password. As good as the
+-- password to whoever knows it, so it is sealed.
+CREATE TABLE person_digest (
+    person      INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    realm       TEXT NOT NULL,
+    sealed_ha1  BLOB NOT NULL,
+    made_at     INTEGER NOT NULL,
+    PRIMARY KEY (person, realm)
 ) STRICT, WITHOUT ROWID;

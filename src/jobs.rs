@@ -4,11 +4,13 @@
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, commands, events, expiring, renewing, replacing, webhooks};
+use crate::service::{
+    Context, Error, commands, events, expiring, purging, renewing, replacing, rotating, webhooks,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// "Last seen" is lost by a crash for at most this long; nobody was promised more.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
@@ -18,6 +20,8 @@ const FAULT_PAUSE: Duration = Duration::from_secs(10);
 const RENEWALS: u32 = 12;
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
+/// Rounds between two looks for what is no longer needed: ten minutes.
+const PURGE: u32 = 120;
 /// On a clean stop, how long an answer of a webhook's receiver is waited for.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -83,6 +87,10 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "flush", cx.flush_seen());
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
+        log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
+        if round.is_multiple_of(PURGE) {
+            log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
+        }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
             log_fault(cx, "authorities", replacing::keep_fresh(cx));
@@ -92,6 +100,13 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         }
         round = round.wrapping_add(1);
     }
+}
+
+/// Steps until there is nothing to do, at most for a part of a round: devices want the writer too.
+fn for_a_while(stop: &AtomicBool, mut step: impl FnMut() -> Result<bool, Error>) -> Result<(), Error> {
+    let begun = Instant::now();
+    while !stop.load(Ordering::SeqCst) && begun.elapsed() < FLUSH_EVERY / 2 && step()? {}
+    Ok(())
 }
 
 fn tell(cx: &Arc<Context>, sender: Arc<dyn WebhookSender>, stop: &AtomicBool) {

@@ -14,5 +14,6 @@ mod support;
 mod tidy;
 
 mod custody;
+mod directory;
 mod people;
 mod webhooks;

@@ -45,6 +45,9 @@ pub enum Text {
     NoRecoveryCode,
     RecoveryCodeWrong,
     RecoveryCodeNeeded,
+    RotationNeedsCode,
+    RotationGoingOn,
+    MachineKeyFixed { path: String, why: String },
     NotRestorable { path: String, why: String },
     SchoolThere { path: String },
     NoSuchAdmin { name: String },
@@ -87,6 +90,9 @@ pub enum Text {
     NoReplacement,
     WouldStrand { count: usize, devices: String },
     TlsNotOurs,
+    NoSuchPerson { name: String },
+    PersonExists { name: String },
+    GuidTaken { guid: String },
 }
 
 impl Text {
@@ -132,6 +138,9 @@ impl Text {
             Text::NoRecoveryCode => "no-recovery-code",
             Text::RecoveryCodeWrong => "recovery-code-wrong",
             Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::RotationNeedsCode => "rotation-needs-code",
+            Text::RotationGoingOn => "rotation-going-on",
+            Text::MachineKeyFixed { .. } => "machine-key-fixed",
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
@@ -174,6 +183,9 @@ impl Text {
             Text::NoReplacement => "no-replacement",
             Text::WouldStrand { .. } => "would-strand",
             Text::TlsNotOurs => "tls-not-ours",
+            Text::NoSuchPerson { .. } => "no-such-person",
+            Text::PersonExists { .. } => "person-exists",
+            Text::GuidTaken { .. } => "guid-taken",
         }
     }
 
@@ -263,6 +275,16 @@ impl Text {
             ),
             Text::RecoveryCodeNeeded => f.write_str(
                 "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
+            ),
+            Text::RotationNeedsCode => f.write_str(
+                "A recovery code is in force, and a copy must go on opening with it. Give the code, or have a new one made: --recovery-code-file FILE or --new-recovery-code.",
+            ),
+            Text::RotationGoingOn => f.write_str(
+                "The secrets are still being sealed anew after the last change of the key. `cordon key show` says how far it has come; try again when it is done.",
+            ),
+            Text::MachineKeyFixed { path, why } => write!(
+                f,
+                "The machine key {path} cannot be used or replaced by the server: {why}. If the system hands the key to the server, stop the server, put the                  file aside and run `cordon restore` on the database with the recovery code; it makes a new one."
             ),
             Text::NotRestorable { path, why } => write!(f, "{path} cannot be restored: {why}."),
             Text::SchoolThere { path } => write!(f, "{path} is a school already. Say --replace to put it aside, under another name in the same directory."),
@@ -361,6 +383,9 @@ impl Text {
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
+            Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }
 }

@@ -4,7 +4,8 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, recovery_code, restore, secret};
+use super::user;
+use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -94,6 +95,12 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// How long answers and stories are kept
+    Retention(retention::Args),
+    /// The people of the school, who use devices
+    User(user::Args),
+    /// The key that seals every secret: rotate it
+    Key(key::Args),
 }
 
 /// Runs the server.
@@ -268,6 +275,11 @@ mod tests {
             "cordon restore f --replace --recovery-code-file -",
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
+            "cordon key show",
+            "cordon retention set --results-days 30",
+            "cordon key rotate --recovery-code-file F --wait",
+            "cordon key rotate --new-recovery-code --write-code-to F",
+            "cordon key replace-machine-key",
             "cordon secret list X",
             "cordon secret reveal X lock-pin --reason R --generation 2 --json",
             "cordon secret two-person on",
@@ -278,6 +290,8 @@ mod tests {
             "cordon device play-sound X",
             "cordon command send X ClearPasscode --possession P --yes",
             "cordon command send X DeviceLocation --reason R",
+            "cordon user add anna --password-file f --guid G --guid H",
+            "cordon user erase anna --yes",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -30,8 +30,12 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod key;
 mod missing;
+mod retention;
 mod secret;
+
+mod user;
 
 use args::{Cli, Global, Verb};
 use clap::Parser;
@@ -95,7 +99,10 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::RecoveryCode(args) => recovery_code::run(api, &args, voice),
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
+        Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
     }
 }

@@ -36,6 +36,12 @@ pub fn sha1(message: &[u8]) -> [u8; 20] {
     fixed(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, message).as_ref())
 }
 
+/// MD5 of `message`: for the HTTP digest of network users, which a protocol fixes, and for nothing else.
+pub fn md5(message: &[u8]) -> [u8; 16] {
+    use md5::Digest;
+    md5::Md5::digest(message).into()
+}
+
 /// HMAC-SHA-256 (RFC 2104) of `message` under `key` of any length.
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
     fixed(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message).as_ref())

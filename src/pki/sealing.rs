@@ -93,6 +93,50 @@ impl DataKey {
     }
 }
 
+/// Every data key at hand: the newest seals, each opens what it sealed. More than one only while values move from one to the next.
+#[derive(Debug, Clone)]
+pub struct Keyring {
+    current: DataKey,
+    older: Vec<DataKey>,
+}
+
+impl Keyring {
+    /// The key with the highest id is the current one; `None` without any.
+    pub fn new(mut keys: Vec<DataKey>) -> Option<Self> {
+        keys.sort_by_key(DataKey::id);
+        let current = keys.pop()?;
+        Some(Self { current, older: keys })
+    }
+
+    pub fn current(&self) -> &DataKey {
+        &self.current
+    }
+
+    /// Keys that only open.
+    pub fn older(&self) -> &[DataKey] {
+        &self.older
+    }
+
+    /// Current and older.
+    pub fn keys(&self) -> impl Iterator<Item = &DataKey> {
+        self.older.iter().chain([&self.current])
+    }
+
+    /// Seals with the current key, as [`DataKey::seal`].
+    pub fn seal(&self, random: &dyn Random, place: &str, plaintext: &[u8]) -> Vec<u8> {
+        self.current.seal(random, place, plaintext)
+    }
+
+    /// Opens with whichever key sealed it, as [`DataKey::open`].
+    ///
+    /// # Errors
+    /// [`SealError`].
+    pub fn open(&self, place: &str, blob: &[u8]) -> Result<Secret<Vec<u8>>, SealError> {
+        let id = sealed_with(blob).ok_or(SealError::NotSealed)?;
+        self.keys().find(|key| key.id == id).ok_or(SealError::OtherKey(id))?.open(place, blob)
+    }
+}
+
 /// The id of the data key that `blob` needs, or `None` if it is not a sealed value.
 pub fn sealed_with(blob: &[u8]) -> Option<u32> {
     let head: [u8; HEAD] = blob.get(..HEAD)?.try_into().ok()?;
@@ -169,6 +213,18 @@ mod tests {
             assert!(key.open("p", &blob[..i]).is_err(), "cut {i}");
         }
         assert!(key.open("p", &key.seal(&SystemRandom, "p", b"")).unwrap().expose().is_empty());
+    }
+
+    #[test]
+    fn a_ring_seals_with_the_newest_key_and_opens_with_each() {
+        let (one, two) = (DataKey::generate(&SystemRandom, 1), DataKey::generate(&SystemRandom, 2));
+        let old = one.seal(&SystemRandom, "p", b"old");
+        let ring = Keyring::new(vec![two.clone(), one]).unwrap();
+        assert_eq!((ring.current().id(), ring.older().len(), ring.keys().count()), (2, 1, 2));
+        assert_eq!(sealed_with(&ring.seal(&SystemRandom, "p", b"new")), Some(2));
+        assert_eq!(ring.open("p", &old).unwrap().expose(), b"old");
+        assert_eq!(Keyring::new(vec![two]).unwrap().open("p", &old), Err(SealError::OtherKey(1)));
+        assert!(Keyring::new(Vec::new()).is_none() && ring.open("p", b"").is_err());
     }
 
     #[test]

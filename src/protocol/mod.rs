@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod checkin;
 pub mod command;
+pub mod digest;
 pub mod inbound;
 pub mod lifecycle;
 pub mod profile;

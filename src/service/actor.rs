@@ -26,6 +26,10 @@ pub enum Permission {
     Command,
     /// Commands that erase, unlock or remove.
     Destroy,
+    /// What belongs to the whole school and to no device: people, push certificates, what is in custody.
+    LookAround,
+    /// The school's people and groups.
+    People,
     /// Enrolment profiles.
     Enroll,
     /// The school's own things: push certificate, settings, tokens.
@@ -40,9 +44,9 @@ impl Permission {
     /// The least role that has it, for the words of a refusal.
     fn needed(self) -> &'static str {
         match self {
-            Permission::Look => "auditor",
+            Permission::Look | Permission::LookAround => "auditor",
             Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll => "admin",
+            Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -73,9 +77,11 @@ impl Actor {
     pub fn require(&self, permission: Permission) -> Result<(), Error> {
         // A teacher's own classes do not exist yet; until they do, a teacher's token opens nothing.
         let allowed = match permission {
-            Permission::Look => self.role() != Role::Teacher,
+            Permission::Look | Permission::LookAround => self.role() != Role::Teacher,
             Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
-            Permission::Destroy | Permission::Enroll => matches!(self.role(), Role::Owner | Role::Admin),
+            Permission::Destroy | Permission::Enroll | Permission::People => {
+                matches!(self.role(), Role::Owner | Role::Admin)
+            }
             Permission::Administer => self.role() == Role::Owner,
             Permission::Audit => matches!(self.role(), Role::Owner | Role::Admin | Role::Auditor),
             Permission::Reveal => matches!(self.role(), Role::Owner | Role::Admin),
@@ -90,17 +96,17 @@ mod tests {
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look, Reveal};
+        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look, LookAround, People, Reveal};
         let table = [
-            (Role::Owner, &[Look, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
-            (Role::Admin, &[Look, Command, Destroy, Enroll, Audit, Reveal][..]),
-            (Role::Helpdesk, &[Look, Command][..]),
+            (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
+            (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Audit, Reveal][..]),
+            (Role::Helpdesk, &[Look, LookAround, Command][..]),
             (Role::Teacher, &[][..]),
-            (Role::Auditor, &[Look, Audit][..]),
+            (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role };
-            for permission in [Look, Command, Destroy, Enroll, Administer, Audit, Reveal] {
+            for permission in [Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal] {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }

@@ -354,6 +354,11 @@ pub fn explain(cx: &Context, actor: &Actor, uuid: &str) -> Result<Vec<String>, E
         None => None,
     };
     let mut words = vec![state_in_words(delivery, view.result.as_ref())];
+    if let Some(at) = view.result.as_ref().and_then(|r| r.purged_at) {
+        words.push(format!(
+            "What the device answered was purged at {at}: the time that this school keeps answers was over."
+        ));
+    }
     if !delivery.state.is_finished() {
         words.extend(waiting_in_words(&channel, delivery, push.as_ref(), paused, seen, ahead, cx.now()));
     }

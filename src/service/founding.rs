@@ -8,13 +8,13 @@ use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
 use crate::pki::keys::PrivateKey;
-use crate::pki::sealing::DataKey;
+use crate::pki::sealing::{DataKey, Keyring};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
 use crate::store::{
     AuthorityRow, CertificateRow, Purpose, Standing, Store, StoreError, Tx, WrappedKey, create_machine_key,
-    find_machine_key,
+    find_machine_key, next_machine_key, settle_machine_key,
 };
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -60,12 +60,12 @@ pub fn open(place: &Place, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Re
     let store = Store::open(&place.directory)?;
     let now = clock.now();
     let machine_key = machine_key(place, &store, &*random)?;
-    let keyring = keyring(&store, &machine_key, &*random, now)?;
+    let keyring = keyring(&store, &place.key_path(), &machine_key, &*random, now)?;
     let authorities = match load_authorities(&store, &keyring)? {
         Some(authorities) => authorities,
         None => found(&store, &keyring, &*random, now)?,
     };
-    assemble(store, keyring, authorities, clock, random)
+    assemble(store, place, keyring, authorities, clock, random)
 }
 
 /// Opens a school whose machine key is lost or on another machine. Afterwards this machine's key opens it too: the one that is
@@ -90,21 +90,16 @@ pub fn open_with_recovery(
             key
         }
     };
-    let row = WrappedKey {
-        key_id: keyring.id(),
-        wrapped: keyring.wrap(&*random, &machine_key),
-        derivation: None,
-        created_at: clock.now(),
-    };
-    store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
+    store.write(|tx| wrap_for_machine(tx, keyring.keys(), &machine_key, &*random, clock.now()))?;
     let authorities = load_authorities(&store, &keyring)?
         .ok_or_else(|| Error::internal("this database holds no certificate authority"))?;
-    assemble(store, keyring, authorities, clock, random)
+    assemble(store, place, keyring, authorities, clock, random)
 }
 
 fn assemble(
     store: Store,
-    keyring: DataKey,
+    place: &Place,
+    keyring: Keyring,
     authorities: Authorities,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
@@ -117,7 +112,10 @@ fn assemble(
         clock,
         random,
         authorities: RwLock::new(Arc::new(authorities)),
-        keyring,
+        keyring: RwLock::new(Arc::new(keyring)),
+        rotation: super::rotating::Rotation::default(),
+        purging: super::purging::Purging::default(),
+        machine_key_path: place.key_path(),
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
@@ -150,22 +148,61 @@ fn machine_key(place: &Place, store: &Store, random: &dyn Random) -> Result<Secr
 /// The word of the `wrapping` column.
 const MACHINE_KEY: &str = "machine-key";
 
-fn keyring(
-    store: &Store,
+/// Wraps these data keys under a machine key; what was wrapped under another one before is gone.
+pub(super) fn wrap_for_machine<'k>(
+    tx: &Tx<'_>,
+    keys: impl Iterator<Item = &'k DataKey>,
     machine_key: &Secret<[u8; 32]>,
     random: &dyn Random,
     now: Timestamp,
-) -> Result<DataKey, Error> {
-    let wrapped = store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?;
-    if let Some(newest) = wrapped.first() {
-        return DataKey::unwrap(&newest.wrapped, machine_key)
-            .map_err(|_| Error::internal("the machine key does not open this database: it belongs to another one; the recovery code opens it all the same (cordon restore)"));
+) -> Result<(), StoreError> {
+    for key in keys {
+        let wrapped = key.wrap(random, machine_key);
+        tx.put_wrapped_key(&WrappedKey { key_id: key.id(), wrapped, derivation: None, created_at: now }, MACHINE_KEY)?;
     }
-    let key = DataKey::generate(random, 1);
-    let row =
-        WrappedKey { key_id: key.id(), wrapped: key.wrap(random, machine_key), derivation: None, created_at: now };
-    store.write(|tx| tx.put_wrapped_key(&row, MACHINE_KEY))?;
-    Ok(key)
+    Ok(())
+}
+
+/// The data keys that this machine key opens; all of them, or it is another database's.
+pub(super) fn unwrap_all(wrapped: &[WrappedKey], machine_key: &Secret<[u8; 32]>) -> Option<Keyring> {
+    let keys = wrapped.iter().map(|row| DataKey::unwrap(&row.wrapped, machine_key).ok()).collect::<Option<Vec<_>>>()?;
+    Keyring::new(keys)
+}
+
+/// Whether this machine key opens every data key of the database.
+pub(super) fn opens(store: &Store, machine_key: &Secret<[u8; 32]>) -> Result<bool, Error> {
+    Ok(unwrap_all(&store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?, machine_key).is_some())
+}
+
+/// Every data key of the database; the first one is made here.
+fn keyring(
+    store: &Store,
+    path: &Path,
+    machine_key: &Secret<[u8; 32]>,
+    random: &dyn Random,
+    now: Timestamp,
+) -> Result<Keyring, Error> {
+    let wrapped = store.read(|db| db.list_wrapped_keys(MACHINE_KEY))?;
+    if wrapped.is_empty() {
+        let key = DataKey::generate(random, 1);
+        store.write(|tx| wrap_for_machine(tx, [&key].into_iter(), machine_key, random, now))?;
+        return Keyring::new(vec![key]).ok_or_else(|| Error::internal("no data key"));
+    }
+    // A replacement of the machine key that was interrupted: the database turned to the next key already, or it did not yet.
+    let next = find_machine_key(&next_machine_key(path))?;
+    if let Some(ring) = unwrap_all(&wrapped, machine_key) {
+        if next.is_some() {
+            settle_machine_key(path, false)?;
+        }
+        return Ok(ring);
+    }
+    if let Some(ring) = next.and_then(|next| unwrap_all(&wrapped, &next)) {
+        settle_machine_key(path, true)?;
+        return Ok(ring);
+    }
+    Err(Error::internal(
+        "the machine key does not open this database: it belongs to another one; the recovery code opens it all the same (cordon restore)",
+    ))
 }
 
 /// The place that an authority's key is sealed for.
@@ -187,7 +224,7 @@ pub(super) fn certificate_row(certificate: &Certificate, issued_profile: Option<
     }
 }
 
-fn load_authorities(store: &Store, keyring: &DataKey) -> Result<Option<Authorities>, Error> {
+fn load_authorities(store: &Store, keyring: &Keyring) -> Result<Option<Authorities>, Error> {
     let load = |purpose: Purpose| -> Result<Option<Authority>, Error> {
         let row = store.read(|db| db.find_authority(purpose))?;
         row.map(|row| open_authority(keyring, purpose, &row)).transpose()
@@ -211,7 +248,7 @@ fn load_authorities(store: &Store, keyring: &DataKey) -> Result<Option<Authoriti
     Ok(Some(authorities))
 }
 
-fn open_authority(keyring: &DataKey, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
+fn open_authority(keyring: &Keyring, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
     let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
     let place = key_place(purpose, &certificate.fingerprint());
     let key = keyring.open(&place, &row.sealed_key).map_err(Error::internal)?;
@@ -219,20 +256,20 @@ fn open_authority(keyring: &DataKey, purpose: Purpose, row: &AuthorityRow) -> Re
     Ok(Authority { certificate, key })
 }
 
-/// A key of the school with its certificate.
+/// A key of the school with its certificate, for `service`'s own use.
 pub(super) fn authority(cx: &Context, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
-    open_authority(&cx.keyring, purpose, row)
+    open_authority(&cx.keyring(), purpose, row)
 }
 
 /// Takes what the database now says into memory: after authorities came, were put in force, or went.
 pub(super) fn reload_authorities(cx: &Context) -> Result<(), Error> {
-    let authorities = load_authorities(&cx.store, &cx.keyring)?;
+    let authorities = load_authorities(&cx.store, &cx.keyring())?;
     cx.set_authorities(authorities.ok_or_else(|| Error::internal("the school's authorities are gone"))?);
     Ok(())
 }
 
 /// Makes root, issuing CA and profile signer, in one transaction. The root's key stays sealed and is not kept in memory.
-fn found(store: &Store, keyring: &DataKey, random: &dyn Random, now: Timestamp) -> Result<Authorities, Error> {
+fn found(store: &Store, keyring: &Keyring, random: &dyn Random, now: Timestamp) -> Result<Authorities, Error> {
     let root = templates::new_root(FIRST_ORGANIZATION, now, random);
     let issuing = templates::new_issuing_ca(&root, FIRST_ORGANIZATION, now, random);
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
@@ -253,7 +290,7 @@ fn found(store: &Store, keyring: &DataKey, random: &dyn Random, now: Timestamp) 
 
 fn put_authority(
     tx: &Tx<'_>,
-    keyring: &DataKey,
+    keyring: &Keyring,
     random: &dyn Random,
     purpose: Purpose,
     authority: &Authority,
@@ -275,7 +312,7 @@ pub(super) fn put(
     standing: Standing,
     now: Timestamp,
 ) -> Result<(), Error> {
-    Ok(put_authority(tx, &cx.keyring, &*cx.random, purpose, authority, standing, now)?)
+    Ok(put_authority(tx, &cx.keyring(), &*cx.random, purpose, authority, standing, now)?)
 }
 
 /// Life of the profile signer: ten years. Replacing it is easy over MDM, but a user who looks at an expired one is alarmed.
@@ -321,7 +358,7 @@ pub(super) fn issue_tls_identity(cx: &Context, names: &[String]) -> Result<TlsId
         .map_err(Error::internal)?;
     let authority = Authority { certificate: leaf.clone(), key };
     cx.store.write(|tx| {
-        put_authority(tx, &cx.keyring, &*cx.random, Purpose::Tls, &authority, Standing::Current, now)?;
+        put_authority(tx, &cx.keyring(), &*cx.random, Purpose::Tls, &authority, Standing::Current, now)?;
         tx.put_setting(TLS_NAMES, &names_now)
     })?;
     let chain_der = vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];

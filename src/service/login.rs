@@ -188,9 +188,7 @@ pub(super) fn totp_place(admin: i64) -> String {
 /// Counts a wrong try, remembers it for the audit, and says `text`.
 fn failed(cx: &Context, keys: &[String], name: &str, text: Text) -> Error {
     let now = cx.now();
-    for (i, key) in keys.iter().enumerate() {
-        cx.guesses.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
-    }
+    cx.guesses.count_wrong(keys, now);
     let mut unnoted = cx.guesses.unnoted.lock().unwrap_or_else(|p| p.into_inner());
     if unnoted.len() < MAX_UNNOTED {
         unnoted.push((name.chars().take(64).collect(), now, text.id()));
@@ -217,17 +215,22 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
 
 /// The name first, then the address.
 fn keys(name: &str, address: Option<IpAddr>) -> Vec<String> {
+    keys_of("name", name, address)
+}
+
+/// As [`keys`] for names of another kind, such as those of people who are no admins.
+pub(super) fn keys_of(kind: &str, name: &str, address: Option<IpAddr>) -> Vec<String> {
     let name: String = name.chars().take(64).flat_map(char::to_lowercase).collect();
     let address = address.map(|address| match address {
         IpAddr::V4(v4) => format!("address:{v4}"),
         // Whoever has one address of a /64 has them all.
         IpAddr::V6(v6) => format!("address:{:x?}", &v6.segments()[..4]),
     });
-    [Some(format!("name:{name}")), address].into_iter().flatten().collect()
+    [Some(format!("{kind}:{name}")), address].into_iter().flatten().collect()
 }
 
 impl Guesses {
-    fn refuse_blocked(&self, keys: &[String], now: Timestamp) -> Result<(), Error> {
+    pub(super) fn refuse_blocked(&self, keys: &[String], now: Timestamp) -> Result<(), Error> {
         let tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
         let until = keys.iter().filter_map(|key| tries.get(key)).map(|t| t.blocked_until).max();
         match until.filter(|until| *until > now) {
@@ -235,6 +238,13 @@ impl Guesses {
             Some(until) => {
                 Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: (until.since(now) + SECOND - 1) / SECOND }))
             }
+        }
+    }
+
+    /// One wrong try, by name and by address.
+    pub(super) fn count_wrong(&self, keys: &[String], now: Timestamp) {
+        for (i, key) in keys.iter().enumerate() {
+            self.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
         }
     }
 
@@ -259,12 +269,12 @@ impl Guesses {
         }
     }
 
-    fn forget(&self, key: &str) {
+    pub(super) fn forget(&self, key: &str) {
         self.tries.lock().unwrap_or_else(|p| p.into_inner()).remove(key);
     }
 
     /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.
-    fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
+    pub(super) fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
         if self.checks.fetch_add(1, Ordering::SeqCst) >= MAX_CHECKS {
             self.checks.fetch_sub(1, Ordering::SeqCst);
             return Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: 1 }));

@@ -178,7 +178,7 @@ pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> R
     let (delivery, result) = cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoLocation { device: unlocking::shown(&row) });
         let delivery = tx.find_last_acknowledged(row.id, unlocking::DEVICE_LOCATION)?.ok_or_else(missing)?;
-        let result = tx.find_result(delivery.seq)?.ok_or_else(missing)?;
+        let result = tx.find_result(delivery.seq)?.filter(|result| result.purged_at.is_none()).ok_or_else(missing)?;
         let detail = json!({ "command": delivery.command, "reason": reason });
         auditing::record(tx, actor, "device.whereabouts", Some(&row.public_id), Some(detail), now)?;
         let detail = json!({ "by": by, "reason": reason }).to_string();

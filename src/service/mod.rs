@@ -33,12 +33,15 @@ pub mod leaving;
 pub mod renewing;
 pub mod replacing;
 pub mod revoking;
+pub mod users;
 
 pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod lost;
+pub mod purging;
 pub mod revealing;
+pub mod rotating;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -48,12 +51,13 @@ pub use error::{Error, Kind};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
-use crate::pki::sealing::{DataKey, SealError};
+use crate::pki::sealing::{Keyring, SealError};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::Store;
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 
@@ -90,7 +94,10 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     authorities: RwLock<Arc<Authorities>>,
-    keyring: DataKey,
+    keyring: RwLock<Arc<Keyring>>,
+    rotation: rotating::Rotation,
+    purging: purging::Purging,
+    machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
@@ -138,13 +145,17 @@ impl Context {
 
     /// Seals for one place in the database; only that place opens it again.
     pub fn seal(&self, place: &str, plaintext: &[u8]) -> Vec<u8> {
-        self.keyring.seal(&*self.random, place, plaintext)
+        self.keyring().seal(&*self.random, place, plaintext)
     }
 
     /// # Errors
     /// `Internal` when the blob was sealed for another place, with another key, or was changed.
     pub fn open(&self, place: &str, blob: &[u8]) -> Result<Secret<Vec<u8>>, Error> {
-        self.keyring.open(place, blob).map_err(|e: SealError| Error::internal(e))
+        self.keyring().open(place, blob).map_err(|e: SealError| Error::internal(e))
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        Arc::clone(&self.keyring.read().unwrap_or_else(|p| p.into_inner()))
     }
 
     pub fn urls(&self) -> Urls {

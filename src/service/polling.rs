@@ -141,6 +141,7 @@ pub fn receive_oversized(cx: &Context, peer: &Peer, uuid: &CommandUuid, bytes: u
                 sealed_answer: None,
                 answer_bytes: bytes as i64,
                 received_at: now,
+                purged_at: None,
             };
             tx.insert_result(delivery.seq, &row)?;
             let detail = json!({ "bytes": bytes }).to_string();
@@ -442,7 +443,14 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
     let status = report.status.as_str().to_owned();
     tx.insert_result(
         delivery.seq,
-        &ResultRow { status, error_chain, sealed_answer, answer_bytes: sealed.bytes, received_at: now },
+        &ResultRow {
+            status,
+            error_chain,
+            sealed_answer,
+            answer_bytes: sealed.bytes,
+            received_at: now,
+            purged_at: None,
+        },
     )?;
     Ok(())
 }
@@ -509,7 +517,8 @@ fn hand_out(
         // Should it vanish with this command, nothing else would ever call it again.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
         events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
-        return Ok((Some((command.uuid, command.sealed_plist)), false));
+        let plist = command.sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
+        return Ok((Some((command.uuid, plist)), false));
     };
     let left = queue::needs_push_after(report.status, &waiting, now);
     if left {

@@ -8,9 +8,9 @@ use crate::base::random::{self, Random};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
-use crate::pki::sealing::DataKey;
+use crate::pki::sealing::{DataKey, Keyring};
 use crate::pki::stretching::{Cost, SALT, stretch};
-use crate::store::{Store, WrappedKey};
+use crate::store::{Store, Tx, WrappedKey};
 
 /// The word of the `wrapping` column.
 const RECOVERY_CODE: &str = "recovery-code";
@@ -30,23 +30,71 @@ pub fn find_made_at(cx: &Context) -> Result<Option<Timestamp>, Error> {
 pub fn make(cx: &Context, actor: &Actor, password: Option<&str>) -> Result<Secret<String>, Error> {
     actor.require(Permission::Administer)?;
     login::verify_fresh(cx, actor, password)?;
+    let new = NewCode::mint(cx)?;
     let now = cx.now();
-    let code = mint(&*cx.random);
-    let salt = cx.random_bytes::<SALT>();
-    // Whoever holds a copy of the file guesses offline, so this costs more than a password; tests lower both.
-    let cost = if cx.password_cost == Cost::LEAST { Cost::LEAST } else { Cost::RECOVERY };
-    let key = stretch(cost, normal(code.expose()).expose().as_bytes(), &salt).map_err(Error::internal)?;
-    let row = WrappedKey {
-        key_id: cx.keyring.id(),
-        wrapped: cx.keyring.wrap(&*cx.random, &key),
-        derivation: Some((salt.to_vec(), cost.to_string())),
-        created_at: now,
-    };
+    // A rotation that begins meanwhile is either before this or after it, so that no data key is left without the code.
+    let _held = cx.rotation.lock();
     cx.store.write(|tx| {
-        tx.put_wrapped_key(&row, RECOVERY_CODE)?;
+        new.wrap(cx, tx, cx.keyring().keys(), now)?;
         auditing::record(tx, actor, "recovery-code.new", None, None, now)
     })?;
-    Ok(code)
+    Ok(new.code)
+}
+
+/// A code and the wrapping key made from it.
+pub(super) struct NewCode {
+    pub code: Secret<String>,
+    code_key: CodeKey,
+}
+
+/// What a code was stretched to, and how, so that more data keys can be wrapped under it.
+pub(super) struct CodeKey {
+    key: Secret<[u8; 32]>,
+    salt: Vec<u8>,
+    cost: Cost,
+}
+
+impl NewCode {
+    pub(super) fn mint(cx: &Context) -> Result<NewCode, Error> {
+        let code = mint(&*cx.random);
+        let salt = cx.random_bytes::<SALT>();
+        // Whoever holds a copy of the file guesses offline, so this costs more than a password; tests lower both.
+        let cost = if cx.password_cost == Cost::LEAST { Cost::LEAST } else { Cost::RECOVERY };
+        let key = stretch(cost, normal(code.expose()).expose().as_bytes(), &salt).map_err(Error::internal)?;
+        Ok(NewCode { code, code_key: CodeKey { key, salt: salt.to_vec(), cost } })
+    }
+
+    pub(super) fn wrap<'k>(
+        &self,
+        cx: &Context,
+        tx: &Tx<'_>,
+        keys: impl Iterator<Item = &'k DataKey>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.code_key.wrap(cx, tx, keys, now)
+    }
+}
+
+impl CodeKey {
+    /// Wraps these data keys under the code; what was wrapped under another one before is gone.
+    pub(super) fn wrap<'k>(
+        &self,
+        cx: &Context,
+        tx: &Tx<'_>,
+        keys: impl Iterator<Item = &'k DataKey>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        for key in keys {
+            let row = WrappedKey {
+                key_id: key.id(),
+                wrapped: key.wrap(&*cx.random, &self.key),
+                derivation: Some((self.salt.clone(), self.cost.to_string())),
+                created_at: now,
+            };
+            tx.put_wrapped_key(&row, RECOVERY_CODE)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whether a typed code is the one in force. Each try is in the audit.
@@ -62,11 +110,16 @@ pub fn check(cx: &Context, actor: &Actor, code: &str) -> Result<(), Error> {
     opened.map(drop)
 }
 
-/// The data key of a database, by its recovery code.
+/// The data keys of a database, by its recovery code.
 ///
 /// # Errors
 /// `Invalid` when the code does not open it, or none was ever made.
-pub(super) fn open_keyring(store: &Store, code: &str) -> Result<DataKey, Error> {
+pub(super) fn open_keyring(store: &Store, code: &str) -> Result<Keyring, Error> {
+    Ok(open_with_code(store, code)?.0)
+}
+
+/// As [`open_keyring`], with what the code was stretched to.
+pub(super) fn open_with_code(store: &Store, code: &str) -> Result<(Keyring, CodeKey), Error> {
     let wrapped = store.read(|db| db.list_wrapped_keys(RECOVERY_CODE))?;
     let newest = wrapped.first().ok_or_else(|| Error::invalid(Text::NoRecoveryCode))?;
     let (salt, cost) = newest.derivation.as_ref().ok_or_else(|| Error::internal("a recovery code without its salt"))?;
@@ -77,7 +130,9 @@ pub(super) fn open_keyring(store: &Store, code: &str) -> Result<DataKey, Error> 
     }
     let cost: Cost = cost.parse().map_err(Error::internal)?;
     let key = stretch(cost, code.expose().as_bytes(), salt).map_err(Error::internal)?;
-    DataKey::unwrap(&newest.wrapped, &key).map_err(|_| wrong())
+    // Every row is of the same code and salt: both ways of writing them write all.
+    let ring = super::founding::unwrap_all(&wrapped, &key).ok_or_else(wrong)?;
+    Ok((ring, CodeKey { key, salt: salt.clone(), cost }))
 }
 
 /// `abcd-efgh-…`: eight groups of four.

@@ -18,8 +18,6 @@ use std::net::IpAddr;
 const PREFIX: &str = "whsec_";
 /// The kind of [`test`]'s event; not one to choose, it goes only where it is asked for.
 pub const TEST: &str = "webhook.test";
-/// How long events and what became of them are kept.
-const KEEP: i64 = 30 * DAY;
 /// Events removed at once, so that no write holds the others up.
 const FORGET_STEP: usize = 200;
 
@@ -178,7 +176,7 @@ pub fn deliveries(
 
 /// Removes some of what is older than 30 days; nothing while the clock cannot be trusted. Returns how many events went.
 pub fn forget_old(cx: &Context) -> Result<usize, Error> {
-    let before = cx.now().plus(-KEEP);
+    let before = cx.now().plus(-cx.store.read(super::purging::find)?.webhook_log * DAY);
     if cx.clock_is_behind().is_some() || !cx.store.read(|db| db.has_event_before(before))? {
         return Ok(0);
     }

@@ -300,6 +300,12 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Destroys every wrapping of the data keys before this one: what is still sealed with them never opens again.
+    pub fn delete_wrapped_keys_before(&self, key_id: u32) -> Result<(), StoreError> {
+        self.conn.execute("DELETE FROM wrapped_key WHERE key_id < ?1", [key_id])?;
+        Ok(())
+    }
+
     pub fn put_binding(
         &self,
         fingerprint: &[u8; 32],

@@ -18,7 +18,8 @@ pub struct NewCommand<'a> {
 pub struct CommandRow {
     pub uuid: String,
     pub request_type: String,
-    pub sealed_plist: Vec<u8>,
+    /// `None`: every delivery is finished and the plist is purged.
+    pub sealed_plist: Option<Vec<u8>>,
     pub created_by: String,
     pub created_at: Timestamp,
 }
@@ -49,6 +50,8 @@ pub struct ResultRow {
     pub sealed_answer: Option<Vec<u8>>,
     pub answer_bytes: i64,
     pub received_at: Timestamp,
+    /// The answer's time was over.
+    pub purged_at: Option<Timestamp>,
 }
 
 /// Which commands a list shows.
@@ -239,8 +242,7 @@ impl Db<'_> {
     }
 
     pub fn find_result(&self, delivery: i64) -> Result<Option<ResultRow>, StoreError> {
-        let sql =
-            "SELECT status, error_chain, sealed_answer, answer_bytes, received_at FROM result WHERE delivery = ?1";
+        let sql = "SELECT status, error_chain, sealed_answer, answer_bytes, received_at, purged_at FROM result WHERE delivery = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([delivery], |row| {
             Ok(ResultRow {
                 status: row.get("status")?,
@@ -248,6 +250,7 @@ impl Db<'_> {
                 sealed_answer: row.get("sealed_answer")?,
                 answer_bytes: row.get("answer_bytes")?,
                 received_at: Timestamp(row.get("received_at")?),
+                purged_at: row.get::<_, Option<i64>>("purged_at")?.map(Timestamp),
             })
         });
         Ok(found.optional()?)

@@ -6,7 +6,7 @@ use crate::base::secret::Secret;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The key in `path`, or `None` when there is no such file.
 ///
@@ -38,6 +38,26 @@ pub fn create_machine_key(path: &Path, key: &Secret<[u8; 32]>) -> Result<(), Sto
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
     File::open(directory)?.sync_all()?;
+    Ok(())
+}
+
+/// Where the next machine key waits while the database turns to it.
+pub fn next_machine_key(path: &Path) -> PathBuf {
+    path.with_extension("key.next")
+}
+
+/// The database opens with the next key: it becomes the machine key. With `taken` off it never did, and goes.
+pub fn settle_machine_key(path: &Path, taken: bool) -> Result<(), StoreError> {
+    let next = next_machine_key(path);
+    if taken {
+        std::fs::rename(&next, path)?;
+    } else {
+        match std::fs::remove_file(&next) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
+        }
+    }
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
     Ok(())
 }
 

@@ -18,6 +18,8 @@ mod push;
 mod readers;
 mod renewals;
 mod revocations;
+mod retention;
+mod sealed;
 mod secrets;
 mod settings;
 mod tokens;
@@ -30,6 +32,8 @@ pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
 
 mod people;
 pub use people::{AdminRow, PasswordHash, SessionRow};
+mod persons;
+pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
 pub use audit::{AuditRow, NewAudit};
 pub use certificates::{
@@ -39,10 +43,12 @@ pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
-pub use machine_key::{create_machine_key, find_machine_key};
+pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
 pub use push::{NewPushCertificate, PushCertificateRow};
 pub use push::{OwedPush, PushRow};
+pub use retention::Spent;
+pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
@@ -159,6 +165,12 @@ impl Store {
         work(&Db { conn: lent.connection()? })
     }
 
+    /// Moves the write-ahead log into the file and empties it, so that no copy keeps what was destroyed. `false` when somebody is in
+    /// the middle of something: a later one does it.
+    pub fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.writer.checkpoint()
+    }
+
     /// Clean stop: everything is moved into the one file, which may then be copied with plain `cp`.
     ///
     /// # Errors
@@ -199,6 +211,8 @@ fn prepare_writer(conn: &Connection) -> Result<(), StoreError> {
     // Pages. A checkpoint waits for the disk twice; with SQLite's 1,000 a busy morning would do that ten times a second.
     conn.pragma_update(None, "wal_autocheckpoint", 8_192)?;
     conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    // What is deleted or replaced is overwritten where its page is written anyway: a destroyed key must not lie on in the file.
+    conn.pragma_update(None, "secure_delete", "FAST")?;
     // What a savepoint or a statement may have to undo stays in memory: a few pages, and no temporary file per group.
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     conn.set_prepared_statement_cache_capacity(128);

@@ -59,6 +59,16 @@ impl Writer {
         self.state.into_inner().unwrap_or_else(|p| p.into_inner()).conn
     }
 
+    /// Empties the write-ahead log into the file, if nobody is in a transaction or reads an older state.
+    pub(super) fn checkpoint(&self) -> Result<bool, StoreError> {
+        let state = self.lock()?;
+        if state.group.is_some() {
+            return Ok(false);
+        }
+        let busy: i64 = state.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(busy == 0)
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         if self.waiting.fetch_add(1, Ordering::SeqCst) >= MAX_WAITING_WRITES {
             self.waiting.fetch_sub(1, Ordering::SeqCst);

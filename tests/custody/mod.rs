@@ -3,7 +3,9 @@
 
 mod lost;
 mod passcode;
+mod purge;
 mod revealing;
+mod rotation;
 
 use crate::support::School;
 use crate::support::api::Reply;

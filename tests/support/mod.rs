@@ -152,6 +152,11 @@ impl School {
         self.server.take().unwrap().stop().unwrap();
     }
 
+    /// The server is gone from one moment to the next; nothing is tidied up.
+    pub fn crash(&mut self) {
+        drop(self.server.take());
+    }
+
     pub fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }

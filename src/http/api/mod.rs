@@ -15,6 +15,10 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod keys;
+mod retention;
+
+mod users;
 
 use super::message::{Door, Request, Response};
 use super::query;
@@ -178,6 +182,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["retention"]) => retention::show(call),
+        (&Method::PATCH, ["retention"]) => retention::change(call),
+        (&Method::GET, ["key"]) => keys::show(call),
+        (&Method::POST, ["key", "rotate"]) => keys::rotate(call),
+        (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
@@ -187,6 +196,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "found"]) => custody::found(call, device),
         (&Method::POST, ["devices", device, "locate"]) => custody::locate(call, device),
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
+        (&Method::GET, ["users"]) => users::list(call),
+        (&Method::POST, ["users"]) => users::create(call),
+        (&Method::GET, ["users", name]) => users::show(call, name),
+        (&Method::PATCH, ["users", name]) => users::change(call, name),
+        (&Method::DELETE, ["users", name]) => users::erase(call, name),
         _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
     }
 }

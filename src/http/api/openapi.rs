@@ -4,14 +4,17 @@ use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
 use super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::reply::Problem;
+use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -163,6 +166,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
+    op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
+    op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
+    op("post", "/key/rotate", "A new data key; everything is sealed anew in the background. Not for API tokens", "202")
+        .takes("KeyRotation")
+        .gives("KeyState"),
+    op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
+        .takes("MachineKeyReplacement"),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
@@ -222,6 +233,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
+        .gives("Page_Person")
+        .paged(),
+    op("post", "/users", "Add somebody", "201").takes("NewPerson").gives("Person"),
+    op("get", "/users/{name}", "One person, by short name or id", "200").gives("Person"),
+    op("patch", "/users/{name}", "Change a person, set a password, disable or enable", "200")
+        .takes("PersonChange")
+        .gives("Person"),
+    op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -257,13 +277,13 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
-        "/devices" => query("search", json!({ "type": "string" })),
         "/certificates" => {
             query("device", json!({ "type": "string" }));
             query("search", json!({ "type": "string" }));
             query("revoked", json!({ "type": "boolean" }));
             query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
         }
+        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
@@ -346,6 +366,12 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<Retention>(&mut all, "Retention");
+    add::<RetentionChange>(&mut all, "RetentionChange");
+    add::<KeyState>(&mut all, "KeyState");
+    add::<KeyRotation>(&mut all, "KeyRotation");
+    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
+
     add::<Page<Webhook>>(&mut all, "Page_Webhook");
     add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
     add::<Webhook>(&mut all, "Webhook");
@@ -365,6 +391,11 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+
+    add::<Page<Person>>(&mut all, "Page_Person");
+    add::<Person>(&mut all, "Person");
+    add::<NewPerson>(&mut all, "NewPerson");
+    add::<PersonChange>(&mut all, "PersonChange");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.

@@ -152,6 +152,8 @@ pub struct Command {
     pub finished_at: Option<String>,
     /// The device's answer with Apple's keys; secrets show as `{"sealed": KIND}`.
     pub result: Option<Value>,
+    /// When the answer was purged, because the time that the school keeps answers was over.
+    pub result_purged_at: Option<String>,
     pub error_chain: Option<Value>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<TimelineItem>,
@@ -273,9 +275,11 @@ fn timeline_item(row: TimelineRow) -> TimelineItem {
 
 pub fn command(view: CommandView) -> Command {
     let delivery = view.delivery;
+    let result_purged_at = text(view.result.as_ref().and_then(|r| r.purged_at));
     let error_chain = view.result.and_then(|r| r.error_chain).and_then(|chain| serde_json::from_str(&chain).ok());
     Command {
         result: view.answer.map(|answer| catalogue::to_json(&delivery.request_type, &answer)),
+        result_purged_at,
         command_uuid: delivery.command,
         request_type: delivery.request_type,
         device_id: view.device_id,
