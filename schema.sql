@@ -327,16 +327,28 @@ CREATE TABLE api_token (
     revoked_at    INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Who changed or saw what. Each row's hash covers the row and the hash before it. Kept for ever, holds no secrets.
+-- Who changed or saw what, from where, why, and whether it was done or refused. Each row's hash covers the row and the hash before it.
+-- Kept for ever, holds no secrets. `device` and `reason` stand apart from `detail` so that they can be looked for.
 CREATE TABLE audit (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,
     at        INTEGER NOT NULL,
     actor     TEXT NOT NULL,
+    origin    TEXT NOT NULL,
     verb      TEXT NOT NULL,
     subject   TEXT,
+    device    TEXT,
+    reason    TEXT,
+    result    TEXT NOT NULL CHECK (result IN ('done', 'refused')),
     detail    TEXT,
     previous  BLOB NOT NULL CHECK (length(previous) = 32),
     hash      BLOB NOT NULL CHECK (length(hash) = 32)
+) STRICT;
+
+-- How far the audit had come a moment ago: number and hash of its last row, sealed for the place 'audit_head', so that nobody without
+-- the data key can take rows off the end or write the chain anew. AUTOINCREMENT's own count covers the last seconds.
+CREATE TABLE audit_head (
+    id           INTEGER PRIMARY KEY CHECK (id = 1),
+    sealed_head  BLOB NOT NULL
 ) STRICT;
 
 -- People who log in with a name and a password. Never deleted, only disabled: the audit names them.

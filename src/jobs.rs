@@ -5,7 +5,7 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, commands, events, expiring, purging, renewing, replacing, rotating, webhooks,
+    Context, Error, auditing, commands, events, expiring, purging, renewing, replacing, rotating, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,7 @@ impl Drop for Jobs {
             let _ = thread.join();
         }
         log_fault(&self.cx, "flush", self.cx.flush_seen());
+        log_fault(&self.cx, "audit", auditing::flush(&self.cx));
     }
 }
 
@@ -85,6 +86,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
     while !stop.load(Ordering::SeqCst) {
         std::thread::park_timeout(FLUSH_EVERY);
         log_fault(cx, "flush", cx.flush_seen());
+        log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));

@@ -45,6 +45,39 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A file that grows and takes its name only when it is whole; never one that is there.
+pub struct NewFile<'a> {
+    path: &'a Path,
+    file: tempfile::NamedTempFile,
+}
+
+impl<'a> NewFile<'a> {
+    /// # Errors
+    /// When the directory cannot be written to, or the file is there already.
+    pub fn begin(path: &'a Path) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| Failure::file("write", path, &error);
+        if path.exists() {
+            return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        }
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self { path, file: tempfile::NamedTempFile::new_in(directory).map_err(failed)? })
+    }
+
+    /// # Errors
+    /// When the disk does not take it.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| Failure::file("write", self.path, &error))
+    }
+
+    /// # Errors
+    /// When the disk does not take it, or somebody made the file meanwhile.
+    pub fn finish(self) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::file("write", self.path, &error);
+        self.file.as_file().sync_all().map_err(failed)?;
+        self.file.persist_noclobber(self.path).map(drop).map_err(|error| failed(error.error))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -61,6 +61,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
         Verb::Command(command::Args { verb: command::Verb::Types(args) }) => {
             command::types::run(&args, &mut Voice::of_this_process(json))
         }
+        Verb::Audit(args) if args.offline().is_some() => {
+            args.offline().map_or(Ok(()), |file| audit::verify_file(file, &mut Voice::of_this_process(json)))
+        }
         Verb::Restore(args) => restore::run(&global, &args, &mut Voice::of_this_process(json)),
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
     });

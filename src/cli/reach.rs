@@ -6,7 +6,7 @@
 use super::args::Global;
 use super::failure::Failure;
 use crate::base::time::SystemClock;
-use crate::http::control::{Client, socket_path};
+use crate::http::control::{Client, socket_path, user_name};
 use crate::http::message::{Body, Door, Handler, Remote, Request};
 use crate::http::routes::Front;
 use crate::pki::SystemRandom;
@@ -14,7 +14,7 @@ use crate::service::actor::Actor;
 use crate::service::founding::{self, Place};
 use crate::service::{Context, Urls, school};
 use crate::store::StoreError;
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ::http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
@@ -25,8 +25,6 @@ use std::time::{Duration, Instant};
 
 /// How long a verb waits for another one, or for a server that is just starting or stopping.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Who types; the API makes the actor `local:<user>` of it.
-const USER_HEADER: &str = "x-cordon-local-user";
 /// Items asked for at once.
 const PAGE: usize = 200;
 
@@ -182,8 +180,8 @@ pub enum Founding {
 
 /// The way to the API of one data directory.
 pub enum Reach {
-    Socket { client: Client, user: String },
-    File { cx: Arc<Context>, front: Front, user: String },
+    Socket { client: Client },
+    File { cx: Arc<Context>, front: Front },
 }
 
 impl Reach {
@@ -196,7 +194,7 @@ impl Reach {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match UnixStream::connect(&socket) {
-                Ok(_) => return Ok(Reach::Socket { client: Client::new(socket), user: local_user() }),
+                Ok(_) => return Ok(Reach::Socket { client: Client::new(socket) }),
                 Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {}
                 Err(error) => return Err(not_yours(&socket, &error)),
             }
@@ -221,8 +219,9 @@ impl Reach {
     /// # Errors
     /// When another process holds the file.
     pub fn close(self) -> Result<(), Failure> {
-        let Reach::File { cx, front, .. } = self else { return Ok(()) };
+        let Reach::File { cx, front } = self else { return Ok(()) };
         drop(front);
+        crate::service::auditing::flush(&cx)?;
         match Arc::try_unwrap(cx) {
             Ok(cx) => cx.store.close().map_err(|error| Failure::new("close", error.to_string())),
             // Nobody else holds it here; dropping it would be what a crash looks like, and safe.
@@ -234,15 +233,14 @@ impl Reach {
 impl Api for Reach {
     fn call(&self, call: &Call) -> Result<Reply, Failure> {
         match self {
-            Reach::Socket { client, user } => {
-                let mut headers = vec![(USER_HEADER, user.as_str())];
-                headers.extend(call.content_type.map(|kind| ("content-type", kind)));
+            Reach::Socket { client } => {
+                let headers: Vec<(&str, &str)> = call.content_type.iter().map(|kind| ("content-type", *kind)).collect();
                 let answer = client.request(call.method, &call.target, &headers, &call.body);
                 let (status, _, body) = answer.map_err(|error| not_yours(client.path(), &error))?;
                 Ok(Reply { status, body })
             }
-            Reach::File { front, user, .. } => {
-                let response = front.handle(request(call, user)?);
+            Reach::File { front, .. } => {
+                let response = front.handle(request(call)?);
                 Ok(Reply { status: response.status, body: response.body })
             }
         }
@@ -299,7 +297,7 @@ fn open_file(global: &Global, founding: Founding) -> Result<Option<Reach>, Failu
     };
     cx.set_urls(addresses(&cx, &config)?);
     let front = Front::new(Arc::clone(&cx), config.trusted, None);
-    Ok(Some(Reach::File { cx, front, user: local_user() }))
+    Ok(Some(Reach::File { cx, front }))
 }
 
 fn is_locked(error: &crate::service::Error) -> bool {
@@ -326,21 +324,20 @@ fn choose(held: Option<Urls>, wanted: Option<Urls>, frozen: bool) -> Urls {
     first.or(wanted).or(held).unwrap_or_default()
 }
 
-fn request(call: &Call, user: &str) -> Result<Request, Failure> {
+fn request(call: &Call) -> Result<Request, Failure> {
     let bad = |_| Failure::new("internal", "this cannot be said in a request");
     let (path, query) = match call.target.split_once('?') {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (call.target.as_str(), None),
     };
     let mut headers = HeaderMap::new();
-    headers.insert(HeaderName::from_static(USER_HEADER), HeaderValue::from_str(user).map_err(|e| bad(e.to_string()))?);
     if let Some(kind) = call.content_type {
         headers.insert(::http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(Request {
         id: 0,
         door: Door::Control,
-        remote: Remote::Local { uid: Some(rustix::process::getuid().as_raw()) },
+        remote: Remote::Local { uid: Some(rustix::process::geteuid().as_raw()) },
         method: Method::from_bytes(call.method.as_bytes()).map_err(|e| bad(e.to_string()))?,
         path: path.to_owned(),
         query,
@@ -355,24 +352,9 @@ pub fn local_actor() -> Actor {
     Actor::LocalShell { user: local_user() }
 }
 
-/// Who typed this: the user behind sudo, else the name of the user id.
+/// The user of this process: as the control socket would see it.
 fn local_user() -> String {
-    let uid = rustix::process::getuid();
-    let behind = std::env::var("SUDO_USER").ok().filter(|_| uid.is_root());
-    let named = || std::fs::read_to_string("/etc/passwd").ok().and_then(|text| name_of(&text, uid.as_raw()));
-    let name = behind.or_else(named).or_else(|| std::env::var("USER").ok()).unwrap_or_default();
-    let name: String = name.chars().filter(char::is_ascii_graphic).take(64).collect();
-    if name.is_empty() { format!("uid-{}", uid.as_raw()) } else { name }
-}
-
-/// The name of a user id in `/etc/passwd`.
-fn name_of(passwd: &str, uid: u32) -> Option<String> {
-    let fields = |line: &str| -> Option<(String, u32)> {
-        let mut parts = line.split(':');
-        let name = parts.next()?.to_owned();
-        Some((name, parts.nth(1)?.parse().ok()?))
-    };
-    passwd.lines().filter_map(fields).find(|(_, id)| *id == uid).map(|(name, _)| name)
+    user_name(rustix::process::geteuid().as_raw())
 }
 
 #[cfg(test)]
@@ -415,14 +397,6 @@ mod tests {
         let api: &dyn Api = &fake;
         let failure = api.json(&Call::delete("/x")).unwrap_err();
         assert_eq!((failure.id.as_str(), failure.detail.as_str()), ("already-sent", "Too late."));
-    }
-
-    #[test]
-    fn names_of_users() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nada:x:1000:1000::/home/ada:/bin/sh\n";
-        assert_eq!(name_of(passwd, 1000).as_deref(), Some("ada"));
-        assert_eq!(name_of(passwd, 0).as_deref(), Some("root"));
-        assert_eq!(name_of(passwd, 7), None);
     }
 
     #[test]

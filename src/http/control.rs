@@ -1,33 +1,33 @@
 //! The control socket: how `cordon <verb>` talks to a running server, on a Unix socket that only its own user (and root) may open.
 //!
-//! Server side is tiny_http, fit for callers who are trusted and for nobody else; the client side is [`Client`]. Same [`Handler`]s
-//! as the public listeners. Deliberately not here: routes, and who the caller is beyond its user id.
+//! `server` reads and answers one request for each connection, `caller` knows who is at the other end, the client side is [`Client`].
+//! Same [`Handler`]s as the public listeners. Deliberately not here: routes, and what the caller may do.
 
-use super::message::{Body, BodyLimit, Door, Handler, Head, Remote, Request, Response, next_request_id};
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use super::message::Handler;
+use std::collections::HashMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+mod caller;
 mod client;
+mod server;
 
+pub use caller::user_name;
 pub use client::Client;
 
-/// Requests answered at once; a verb that waits for a device holds one.
-const WORKERS: usize = 8;
-/// How long requests of an accept loop that has ended are still taken, and how soon a worker sees that it has.
-const REST: Duration = Duration::from_secs(2);
+/// Connections answered at once; a verb that waits for a device holds one. Beyond it a caller waits for its turn.
+const MAX_OPEN: usize = 64;
+/// How long the accept loop rests after a fault, such as no file being free for a moment.
+const REST: Duration = Duration::from_millis(100);
 /// Longest path of a Unix socket: `sun_path` without its final zero.
 const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-/// The caller's user id, sent by [`Client`].
-const UID_HEADER: &str = "cordon-uid";
 
 /// Where the control socket of a data directory is, and whether it had to move because the path would be too long.
 ///
@@ -49,17 +49,23 @@ pub fn socket_path(data_dir: &Path) -> (PathBuf, bool) {
 /// The listening control socket. Dropping it stops it.
 pub struct Control {
     inner: Arc<Inner>,
-    workers: Vec<JoinHandle<()>>,
+    accepting: Option<JoinHandle<()>>,
 }
 
 struct Inner {
     path: PathBuf,
-    /// Ours for good; tiny_http gets clones, because its accept loop may end.
     listener: UnixListener,
-    /// `None` once stopped.
-    server: Mutex<Option<Arc<tiny_http::Server>>>,
     handler: Arc<dyn Handler>,
     stopping: AtomicBool,
+    open: Mutex<Open>,
+}
+
+/// Connections that are being answered, by number.
+#[derive(Default)]
+struct Open {
+    last: u64,
+    streams: HashMap<u64, UnixStream>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Control {
@@ -69,17 +75,11 @@ impl Control {
     /// `AddrInUse` when another server answers there; otherwise when the path cannot be bound.
     pub fn start(path: &Path, handler: Arc<dyn Handler>) -> io::Result<Control> {
         let listener = bind(path)?;
-        let server = Mutex::new(Some(Arc::new(open(&listener)?)));
-        let inner =
-            Arc::new(Inner { path: path.to_owned(), listener, server, handler, stopping: AtomicBool::new(false) });
-        let mut control = Control { inner, workers: Vec::with_capacity(WORKERS) };
-        for _ in 0..WORKERS {
-            let inner = Arc::clone(&control.inner);
-            control
-                .workers
-                .push(std::thread::Builder::new().name("cordon-control".into()).spawn(move || inner.work())?);
-        }
-        Ok(control)
+        let stopping = AtomicBool::new(false);
+        let inner = Arc::new(Inner { path: path.to_owned(), listener, handler, stopping, open: Mutex::default() });
+        let accepting = Arc::clone(&inner);
+        let thread = Builder::new().name("cordon-control".into()).spawn(move || accepting.accept())?;
+        Ok(Control { inner, accepting: Some(thread) })
     }
 
     pub fn path(&self) -> &Path {
@@ -95,17 +95,21 @@ impl Control {
         if self.inner.stopping.swap(true, Ordering::SeqCst) {
             return;
         }
-        let server = self.inner.server.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(server) = &server {
-            (0..WORKERS).for_each(|_| server.unblock());
-        }
-        for worker in self.workers.drain(..) {
-            let _ = worker.join();
-        }
-        // Dropping the server marks its end; its accept thread sees the mark once something connects. It tries that
-        // itself, but by the name that the socket was born under.
-        drop(server);
+        // Wakes the accept: a socket that is shut down accepts nothing more. Where that does not wake it, a last caller does.
+        let _ = rustix::net::shutdown(&self.inner.listener, rustix::net::Shutdown::Both);
         let _ = UnixStream::connect(&self.inner.path);
+        if let Some(thread) = self.accepting.take() {
+            let _ = thread.join();
+        }
+        let threads = {
+            let mut open = self.inner.open();
+            // Who has not said what it wants will not be answered any more; who has, will.
+            open.streams.values().for_each(|stream| drop(stream.shutdown(std::net::Shutdown::Read)));
+            std::mem::take(&mut open.threads)
+        };
+        for thread in threads {
+            let _ = thread.join();
+        }
         let _ = fs::remove_file(&self.inner.path);
     }
 }
@@ -117,62 +121,48 @@ impl Drop for Control {
 }
 
 impl Inner {
-    fn work(&self) {
+    fn open(&self) -> std::sync::MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accept(self: &Arc<Self>) {
         loop {
-            let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let Some(server) = server else { return };
-            match server.recv_timeout(REST) {
-                Ok(Some(request)) => answer(&*self.handler, request),
-                // The server may have been replaced meanwhile.
-                Ok(None) => {}
-                Err(error) => {
-                    if self.reopen(&server, &error) {
-                        self.serve_rest(&server);
-                    }
-                }
+            let accepted = self.listener.accept();
+            if self.stopping.load(Ordering::SeqCst) {
+                return;
+            }
+            let answering = accepted.and_then(|(stream, _)| self.answer(stream));
+            if let Err(error) = answering {
+                tracing::warn!(%error, "the control socket could not take a connection");
+                std::thread::sleep(REST);
             }
         }
     }
 
-    /// A caller that was accepted before the end may still be sending its request.
-    fn serve_rest(&self, ended: &tiny_http::Server) {
-        let until = Instant::now() + REST;
-        while !self.stopping.load(Ordering::SeqCst) {
-            let left = until.saturating_duration_since(Instant::now());
-            match ended.recv_timeout(left) {
-                Ok(Some(request)) => answer(&*self.handler, request),
-                Ok(None) if !left.is_zero() => {}
-                _ => return,
+    fn answer(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
+        while self.open().streams.len() >= MAX_OPEN && !self.stopping.load(Ordering::SeqCst) {
+            std::thread::sleep(REST);
+        }
+        let copy = stream.try_clone()?;
+        let mut open = self.open();
+        open.threads.retain(|thread| !thread.is_finished());
+        open.last += 1;
+        let (number, inner) = (open.last, Arc::clone(self));
+        open.streams.insert(number, copy);
+        let thread = Builder::new().name("cordon-control".into()).spawn(move || {
+            // The caller may have gone; that is its own affair.
+            let _ = server::serve(&*inner.handler, &stream);
+            inner.open().streams.remove(&number);
+        });
+        match thread {
+            Ok(thread) => open.threads.push(thread),
+            Err(error) => {
+                open.streams.remove(&number);
+                return Err(error);
             }
         }
+        Ok(())
     }
-
-    /// tiny_http ends its accept loop for good on any accept error, such as no file being free for a moment.
-    /// True for the one worker that opened it again.
-    fn reopen(&self, ended: &Arc<tiny_http::Server>, error: &io::Error) -> bool {
-        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
-        if !server.as_ref().is_some_and(|now| Arc::ptr_eq(now, ended)) {
-            return false;
-        }
-        tracing::warn!(%error, "the control socket stopped accepting; opening it again");
-        while !self.stopping.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(100));
-            match open(&self.listener) {
-                Ok(new) => {
-                    *server = Some(Arc::new(new));
-                    break;
-                }
-                Err(error) => tracing::error!(%error, "the control socket cannot be opened"),
-            }
-        }
-        true
-    }
-}
-
-fn open(listener: &UnixListener) -> io::Result<tiny_http::Server> {
-    // Clones share this flag, and tiny_http takes "nothing to accept" for an error.
-    listener.set_nonblocking(false)?;
-    tiny_http::Server::from_listener(listener.try_clone()?, None).map_err(io::Error::other)
 }
 
 /// Binds inside a fresh directory that only we may enter, sets the mode, and moves the socket to its place: at no instant can
@@ -199,66 +189,6 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn answer(handler: &dyn Handler, mut request: tiny_http::Request) {
-    let response = catch_unwind(AssertUnwindSafe(|| match receive(handler, &mut request) {
-        Ok(whole) => handler.handle(whole),
-        Err(refusal) => refusal,
-    }));
-    let response = response.unwrap_or_else(|_| {
-        tracing::error!("a handler of the control socket panicked");
-        Response::text(500, "internal error\n")
-    });
-    let length = response.body.len();
-    let headers =
-        response.headers.iter().filter_map(|(n, v)| tiny_http::Header::from_bytes(n.as_bytes(), v.as_bytes()).ok());
-    let out = tiny_http::Response::new(
-        response.status.into(),
-        headers.collect(),
-        io::Cursor::new(response.body),
-        Some(length),
-        None,
-    );
-    // The caller may have gone; that is its own affair.
-    let _ = request.respond(out.with_chunked_threshold(usize::MAX));
-}
-
-fn receive(handler: &dyn Handler, request: &mut tiny_http::Request) -> Result<Request, Response> {
-    let bad = |why: &str| Response::text(400, format!("{why}\n"));
-    let mut headers = HeaderMap::new();
-    for header in request.headers() {
-        let name =
-            HeaderName::from_bytes(header.field.as_str().as_str().as_bytes()).map_err(|_| bad("bad header name"))?;
-        let value = HeaderValue::from_bytes(header.value.as_str().as_bytes()).map_err(|_| bad("bad header value"))?;
-        headers.append(name, value);
-    }
-    let uid = headers.get(UID_HEADER).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    let method = Method::from_bytes(request.method().as_str().as_bytes()).map_err(|_| bad("bad method"))?;
-    let url = request.url().to_owned();
-    let (path, query) = url.split_once('?').map_or((url.as_str(), None), |(path, query)| (path, Some(query)));
-    let head = Head {
-        id: next_request_id(),
-        door: Door::Control,
-        remote: Remote::Local { uid },
-        method: &method,
-        path,
-        query,
-        headers: &headers,
-        peer_certificate: None,
-    };
-    let BodyLimit { soft, hard } = handler.body_limit(&head);
-    let declared = request.body_length();
-    let mut bytes = Vec::new();
-    let read = request.as_reader().take(hard as u64 + 1).read_to_end(&mut bytes);
-    if declared.is_some_and(|n| n > hard) || bytes.len() > hard {
-        return Err(Response::text(413, "the body is too large\n"));
-    }
-    if read.is_err() || declared.is_some_and(|n| n != bytes.len()) {
-        return Err(bad("the body is not complete"));
-    }
-    let oversized = bytes.len() > soft;
-    Ok(head.with_body(Body { bytes, oversized }))
-}
-
 /// Refuses a socket that someone else may have put there: in a directory where everyone may write, it must be our own.
 fn check_owner(path: &Path) -> io::Result<()> {
     let open_to_all = path.parent().and_then(|p| fs::metadata(p).ok()).is_some_and(|p| p.mode() & 0o002 != 0);
@@ -271,7 +201,9 @@ fn check_owner(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::message::{Body, BodyLimit, Head, Remote, Request, Response};
     use super::*;
+    use std::io::{Read, Write};
 
     struct Echo;
 
@@ -353,14 +285,40 @@ mod tests {
     }
 
     #[test]
-    fn opens_again_when_its_accept_loop_ends() {
+    fn goes_on_after_an_accept_that_fails() {
         let (_dir, control, client) = start();
+        control.inner.listener.set_nonblocking(true).unwrap();
+        std::thread::sleep(2 * REST);
+        control.inner.listener.set_nonblocking(false).unwrap();
         for _ in 0..3 {
-            // The next accept after this one fails with "would block", which ends tiny_http's loop.
-            control.inner.listener.set_nonblocking(true).unwrap();
-            assert_eq!(client.request("GET", "/", &[], b"").unwrap().0, 201);
             assert_eq!(client.request("GET", "/", &[], b"").unwrap().0, 201);
         }
+    }
+
+    #[test]
+    fn nobody_says_of_themselves_who_they_are_and_a_stop_waits_for_no_idler() {
+        let (_dir, control, client) = start();
+        let uid = rustix::process::getuid().as_raw();
+        let claimed = [("Cordon-Uid", "4711"), ("X-Cordon-Local-User", "somebody-else")];
+        assert!(said(client.request("GET", "/", &claimed, b"").unwrap()).1.contains(&format!("Some({uid})")));
+        let idle = UnixStream::connect(control.path()).unwrap();
+        let mut raw = UnixStream::connect(control.path()).unwrap();
+        for chunked in ["3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n", "99999999\r\nhel"] {
+            let mut raw = UnixStream::connect(control.path()).unwrap();
+            write!(raw, "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}").unwrap();
+            let mut answer = String::new();
+            raw.read_to_string(&mut answer).unwrap();
+            let wanted = if chunked.starts_with('3') { " 5 false" } else { "too large\n" };
+            assert!(answer.ends_with(wanted), "{answer}");
+        }
+        raw.write_all(b"nonsense\r\n").unwrap();
+        let mut answer = String::new();
+        raw.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        let begun = std::time::Instant::now();
+        control.stop();
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        drop(idle);
     }
 
     #[test]

@@ -23,8 +23,7 @@ pub enum Door {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remote {
     Tcp(SocketAddr),
-    /// A process on this machine. `uid` is what the caller says of itself: the socket's mode admits only the
-    /// server's own user and root, who need not be doubted.
+    /// A process on this machine. `uid` is what the system says of it.
     Local {
         uid: Option<u32>,
     },

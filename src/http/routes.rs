@@ -82,7 +82,7 @@ impl Handler for Front {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
             Room::Crl => crl::handle(&self.cx, &request),
-            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref()),
+            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),

@@ -8,11 +8,12 @@ pub use crate::store::Role;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A script with an API token.
-    Token { name: String, role: Role },
-    /// Somebody on this machine who may use the control socket: owner, without a password.
+    Token { name: String, role: Role, from: String },
+    /// Somebody on this machine who may use the control socket: owner, without a password. `user` is what the system says of the
+    /// caller's process, never what the caller says.
     LocalShell { user: String },
     /// Somebody who logged in by name; `session` is its number.
-    Admin { name: String, role: Role, session: i64 },
+    Admin { name: String, role: Role, session: i64, from: String },
     /// The server's own upkeep.
     Job(&'static str),
 }
@@ -65,7 +66,16 @@ impl Actor {
         }
     }
 
-    fn role(&self) -> Role {
+    /// Where the request came from, for the audit: an address, `local` (control socket or command line), `server`.
+    pub fn origin(&self) -> &str {
+        match self {
+            Actor::Token { from, .. } | Actor::Admin { from, .. } => from,
+            Actor::LocalShell { .. } => "local",
+            Actor::Job(_) => "server",
+        }
+    }
+
+    pub(super) fn role(&self) -> Role {
         match self {
             Actor::Token { role, .. } | Actor::Admin { role, .. } => *role,
             Actor::LocalShell { .. } | Actor::Job(_) => Role::Owner,
@@ -105,7 +115,7 @@ mod tests {
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
-            let actor = Actor::Token { name: String::from("t"), role };
+            let actor = Actor::Token { name: String::from("t"), role, from: String::new() };
             for permission in [Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal] {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }

@@ -134,7 +134,9 @@ fn words(kind: &str, device: &str) -> String {
             "{device} shows a certificate of ours that is not its present one, as after a renewal on the device alone. If it is really this device, bind it with \
              `cordon device rebind {device}`."
         ),
-        _ => format!("The identity of {device} could not be renewed. Try again with `cordon enroll renew {device}`; if it keeps failing, enrol it anew before it ends."),
+        _ => format!(
+            "The identity of {device} could not be renewed. Try again with `cordon enroll renew {device}`; if it keeps failing, enrol it anew before it ends."
+        ),
     }
 }
 

@@ -167,7 +167,8 @@ impl Visit<'_, '_> {
         let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
         let mut fact = binding_fact(self.tx, &self.identity, device_channel.as_ref().map(|d| d.id))?;
         let mut known = device_channel.as_ref().map(|row| known(self.tx, row)).transpose()?;
-        if let (Message::Authenticate(said), Some(row), Some(known)) = (&self.checkin.message, &device_channel, &mut known)
+        if let (Message::Authenticate(said), Some(row), Some(known)) =
+            (&self.checkin.message, &device_channel, &mut known)
         {
             known.renewal_in_progress = renewing::is_of_open_renewal(self.tx, row.id, &self.identity)?;
             if matches!(fact, BindingFact::Current | BindingFact::Pending | BindingFact::Retired)
@@ -221,7 +222,11 @@ impl Visit<'_, '_> {
             return self.start_generation(generation, rows, before);
         }
         if let Effect::Raise(alert) = effect {
-            let at = attention::Sighting { from: &self.checkin.from, serial: serial(&self.checkin.message), origin: &self.peer.origin };
+            let at = attention::Sighting {
+                from: &self.checkin.from,
+                serial: serial(&self.checkin.message),
+                origin: &self.peer.origin,
+            };
             return attention::raise(self.cx, tx, alert, &self.identity, before, &at, now);
         }
         let Some(device_channel) = rows.device_channel else {
@@ -404,7 +409,9 @@ impl Visit<'_, '_> {
     fn tell(&self, rows: &Rows, outcome: &Decision) -> Result<(), Error> {
         let Some(device) = rows.device else { return Ok(()) };
         let detail = match outcome {
-            Decision::Refuse(why) | Decision::RefuseStranger(why) => Some(json!({ "refused": why, "origin": self.peer.origin }).to_string()),
+            Decision::Refuse(why) | Decision::RefuseStranger(why) => {
+                Some(json!({ "refused": why, "origin": self.peer.origin }).to_string())
+            }
             Decision::Unenroll => Some(json!({ "unenrolled": true }).to_string()),
             _ => None,
         };

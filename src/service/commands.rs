@@ -106,6 +106,16 @@ pub fn send_stating(
     wish: &Wish,
     stated: &Stated,
 ) -> Result<CommandView, Error> {
+    let send = || try_send(cx, actor, device, wish, stated);
+    // What opens, erases or finds a device leaves a trace also when it is not done.
+    if needed(&wish.request_type) == Permission::Command && wish.request_type != unlocking::CLEAR_PASSCODE {
+        return send();
+    }
+    let detail = json!({ "RequestType": wish.request_type, "possession": stated.possession, "reason": stated.reason });
+    auditing::noting(cx, actor, "command.send", device, detail, send)
+}
+
+fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
     actor.require(needed(&wish.request_type))?;
     let found = devices::find(cx, device)?;
     let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
@@ -286,7 +296,9 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
         tx.tell(channel.device, Some(channel.id), Some(uuid), "cancelled", Some(&detail.to_string()), now)?;
         let told = || events::command(uuid, &delivery.request_type, "Cancelled", channel.user_short_name.as_deref());
         events::record(cx, tx, Kind::CommandCancelled, Some(channel.device), now, told)?;
-        auditing::record(tx, actor, "command.cancel", Some(uuid), None, now)
+        let device = tx.find_device(channel.device)?.map(|row| row.public_id);
+        let detail = json!({ "device": device, "RequestType": delivery.request_type });
+        auditing::record(tx, actor, "command.cancel", Some(uuid), Some(detail), now)
     })?;
     cx.ring_teller();
     show(cx, actor, uuid)

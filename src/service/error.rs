@@ -20,11 +20,13 @@ pub struct Error {
     pub kind: Kind,
     pub public: Text,
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The audit has it already, as a refusal.
+    pub noted: bool,
 }
 
 impl Error {
     pub fn new(kind: Kind, public: Text) -> Self {
-        Self { kind, public, source: None }
+        Self { kind, public, source: None, noted: false }
     }
 
     pub fn not_found(public: Text) -> Self {
@@ -49,6 +51,7 @@ impl Error {
             kind: Kind::Internal,
             public: Text::Internal { request: String::from("shown beside it") },
             source: Some(source.into()),
+            noted: false,
         }
     }
 }

@@ -122,6 +122,7 @@ fn assemble(
         push_work: PushWork::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
+        refusals: super::auditing::Refusals::default(),
         hooks,
         tls: RwLock::new(None),
     })
@@ -282,6 +283,7 @@ fn found(store: &Store, keyring: &Keyring, random: &dyn Random, now: Timestamp) 
         for (purpose, authority) in [(Purpose::Root, &root), (Purpose::Issuing, &issuing), (Purpose::Signer, &signer)] {
             put_authority(tx, keyring, random, purpose, authority, Standing::Current, now)?;
         }
+        tx.put_audit_head(&super::auditing::first_head(keyring, random))?;
         tx.put_setting(SCHOOL_ID, &json!(school_id))?;
         tx.put_setting(HIGHEST_TIME, &json!(now.0))
     })?;

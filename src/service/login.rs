@@ -12,7 +12,6 @@ use crate::base::time::{HOUR, MINUTE, SECOND, Timestamp};
 use crate::pki::digest::sha256;
 use crate::store::AdminRow;
 use base64::Engine;
-use serde_json::json;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -46,9 +45,17 @@ const MAX_UNNOTED: usize = 1_000;
 #[derive(Default)]
 pub struct Guesses {
     tries: Mutex<HashMap<String, Tries>>,
-    /// Name, instant and the id of what was said.
-    unnoted: Mutex<Vec<(String, Timestamp, &'static str)>>,
+    unnoted: Mutex<Vec<Unnoted>>,
     checks: AtomicUsize,
+}
+
+/// A wrong try that the audit has not got yet.
+struct Unnoted {
+    name: String,
+    origin: String,
+    at: Timestamp,
+    /// The id of what was said.
+    why: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -65,6 +72,8 @@ pub struct Attempt<'a> {
     pub totp: Option<&'a str>,
     /// Where from, if that is one person's address and not a proxy's.
     pub address: Option<IpAddr>,
+    /// The same for the audit, in words.
+    pub origin: &'a str,
 }
 
 /// An open session. The token is here and nowhere else.
@@ -85,13 +94,13 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
     let right =
         cx.guesses.checked(|| passwords::verify(cx, found.as_ref().map(|admin| &admin.password), &attempt.password))?;
     let Some(admin) = found.filter(|admin| right && admin.disabled_at.is_none()) else {
-        return Err(failed(cx, &keys, attempt.name, Text::LoginFailed));
+        return Err(failed(cx, &keys, attempt.name, attempt.origin, Text::LoginFailed));
     };
     let step = match (&admin.sealed_totp, admin.totp_confirmed_at, attempt.totp) {
         (Some(sealed), Some(_), Some(code)) => {
             let secret = cx.open(&totp_place(admin.id), sealed)?;
             let step = totp::find_step(secret.expose(), code, now);
-            Some(step.ok_or_else(|| failed(cx, &keys, attempt.name, Text::TotpWrong))?)
+            Some(step.ok_or_else(|| failed(cx, &keys, attempt.name, attempt.origin, Text::TotpWrong))?)
         }
         (_, Some(_), None) => return Err(Error::denied(Text::TotpNeeded)),
         _ => None,
@@ -107,12 +116,13 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
             return Err(Error::denied(Text::TotpWrong));
         }
         let session = tx.insert_session(admin.id, &hash, now, expires_at, now.plus(-IDLE))?;
-        let actor = Actor::Admin { name: admin.name.clone(), role: admin.role, session };
+        let actor =
+            Actor::Admin { name: admin.name.clone(), role: admin.role, session, from: attempt.origin.to_owned() };
         auditing::record(tx, &actor, "admin.login", Some(&admin.name), None, now)
     });
     if let Err(refused) = opened {
         return Err(if refused.public == Text::TotpWrong {
-            failed(cx, &keys, attempt.name, Text::TotpWrong)
+            failed(cx, &keys, attempt.name, attempt.origin, Text::TotpWrong)
         } else {
             refused
         });
@@ -128,11 +138,11 @@ pub fn is_session_token(text: &str) -> bool {
     text.starts_with(PREFIX)
 }
 
-/// Who a session's token stands for, with the role of this moment.
+/// Who a session's token stands for, with the role of this moment; `from` goes into the audit.
 ///
 /// # Errors
 /// `Denied` for an unknown, idle, ended or disabled one, without saying which.
-pub fn authenticate(cx: &Context, text: &str) -> Result<Actor, Error> {
+pub fn authenticate(cx: &Context, text: &str, from: &str) -> Result<Actor, Error> {
     let now = cx.now();
     let found = cx.store.read(|db| db.find_session_by_hash(&sha256(text.as_bytes())))?;
     let in_force =
@@ -141,7 +151,7 @@ pub fn authenticate(cx: &Context, text: &str) -> Result<Actor, Error> {
     if now.since(session.last_used_at) >= USED_EVERY {
         cx.store.write(|tx| tx.put_session_used(session.id, now))?;
     }
-    Ok(Actor::Admin { name: session.admin.name, role: session.admin.role, session: session.id })
+    Ok(Actor::Admin { name: session.admin.name, role: session.admin.role, session: session.id, from: from.to_owned() })
 }
 
 /// Ends the actor's own session.
@@ -177,7 +187,7 @@ pub fn verify_fresh(cx: &Context, actor: &Actor, password: Option<&str>) -> Resu
         cx.guesses.forget(&keys[0]);
         return Ok(());
     }
-    Err(failed(cx, &keys, name, Text::PasswordNeeded))
+    Err(failed(cx, &keys, name, actor.origin(), Text::PasswordNeeded))
 }
 
 /// The place that an authenticator's secret is sealed for.
@@ -186,12 +196,13 @@ pub(super) fn totp_place(admin: i64) -> String {
 }
 
 /// Counts a wrong try, remembers it for the audit, and says `text`.
-fn failed(cx: &Context, keys: &[String], name: &str, text: Text) -> Error {
+fn failed(cx: &Context, keys: &[String], name: &str, origin: &str, text: Text) -> Error {
     let now = cx.now();
     cx.guesses.count_wrong(keys, now);
     let mut unnoted = cx.guesses.unnoted.lock().unwrap_or_else(|p| p.into_inner());
     if unnoted.len() < MAX_UNNOTED {
-        unnoted.push((name.chars().take(64).collect(), now, text.id()));
+        let name = name.chars().take(64).collect();
+        unnoted.push(Unnoted { name, origin: origin.to_owned(), at: now, why: text.id() });
     }
     Error::denied(text)
 }
@@ -203,10 +214,9 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
         return Ok(());
     }
     cx.store.write(|tx| {
-        for (name, at, why) in &tries {
-            if let Some(admin) = tx.find_admin(name)? {
-                let detail = json!({ "why": why });
-                auditing::record(tx, &Actor::Job("login"), "admin.login-failed", Some(&admin.name), Some(detail), *at)?;
+        for one in &tries {
+            if let Some(admin) = tx.find_admin(&one.name)? {
+                auditing::record_failed_login(tx, &admin.name, &one.origin, one.why, one.at)?;
             }
         }
         Ok(())

@@ -171,6 +171,12 @@ pub fn locate(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result
 /// # Errors
 /// `Invalid` without a reason; `NotFound` when it never said.
 pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Whereabouts, Error> {
+    let said: String = reason.chars().take(unlocking::MOST_WORDS).collect();
+    let look = || try_whereabouts(cx, actor, device, reason);
+    auditing::noting(cx, actor, "device.whereabouts", device, json!({ "reason": said }), look)
+}
+
+fn try_whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Whereabouts, Error> {
     actor.require(Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
     let row = devices::find(cx, device)?;

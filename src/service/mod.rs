@@ -105,6 +105,7 @@ pub struct Context {
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
     guesses: login::Guesses,
+    refusals: auditing::Refusals,
     hooks: events::Hooks,
     /// Where certificates of our own authority are served, if they are.
     tls: RwLock<Option<replacing::Served>>,

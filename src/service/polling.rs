@@ -1,12 +1,12 @@
 //! The command poll: a device reports, and gets its next command. An idle poll of an empty queue never touches the writer;
 //! everything else is one transaction, on disk before the answer leaves.
 
+use super::attention::{self, Sighting};
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
 use super::commands::{command_place, result_place};
 use super::custody::{self, Captured};
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::attention::{self, Sighting};
 use super::{Context, Error, leaving, lost, renewing, unlocking};
 use crate::base::ids::{CommandUuid, Serial};
 use crate::base::time::{MINUTE, Timestamp};

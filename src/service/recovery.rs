@@ -196,10 +196,10 @@ mod tests {
         let second = make(&cx, &local(), None).unwrap();
         assert_eq!(check(&cx, &local(), first.expose()).unwrap_err().public, Text::RecoveryCodeWrong);
         check(&cx, &local(), &second.expose().to_uppercase()).unwrap();
-        let rows = auditing::list(&cx, &local(), 0, 50).unwrap();
-        assert_eq!(rows.iter().filter(|r| r.verb == "recovery-code.new").count(), 2);
-        assert!(rows.iter().all(|r| !r.detail.as_deref().unwrap_or_default().contains(&second.expose()[..4])));
-        let token = Actor::Token { name: String::from("t"), role: crate::store::Role::Owner };
+        let rows = auditing::list(&cx, &local(), &crate::store::AuditFilter::first(50)).unwrap();
+        assert_eq!(rows.iter().filter(|r| r.entry.verb == "recovery-code.new").count(), 2);
+        assert!(rows.iter().all(|r| !r.entry.detail.as_deref().unwrap_or_default().contains(&second.expose()[..4])));
+        let token = Actor::Token { name: String::from("t"), role: crate::store::Role::Owner, from: String::new() };
         assert_eq!(make(&cx, &token, None).unwrap_err().public, Text::PasswordNeeded);
     }
 

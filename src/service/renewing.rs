@@ -147,9 +147,9 @@ fn begin_due(cx: &Context, actor: &Actor, limit: usize) -> Result<usize, Error> 
 }
 
 fn begin_for(cx: &Context, actor: &Actor, row: &DueRow, cause: Cause) -> Result<bool, Error> {
-    let found = cx.store.read(|db| {
-        Ok::<_, Error>(db.find_device(row.device)?.zip(db.find_enrollment_by_row(row.enrollment)?))
-    })?;
+    let found = cx
+        .store
+        .read(|db| Ok::<_, Error>(db.find_device(row.device)?.zip(db.find_enrollment_by_row(row.enrollment)?)))?;
     let Some((device, channel)) = found else { return Ok(false) };
     if row.access_rights & INSTALL_RIGHT == 0 {
         let detail = json!({ "why": "the enrolment does not grant the right to install profiles" });
@@ -360,14 +360,7 @@ fn done(
 }
 
 /// The device has its old configuration again: its old identity, push targets and profile are in force, and it is tried again later.
-fn fail(
-    cx: &Context,
-    tx: &Tx<'_>,
-    open: &RenewalRow,
-    device: i64,
-    why: &str,
-    now: Timestamp,
-) -> Result<(), Error> {
+fn fail(cx: &Context, tx: &Tx<'_>, open: &RenewalRow, device: i64, why: &str, now: Timestamp) -> Result<(), Error> {
     tx.abandon_certificates(open.issued_profile, open.enrollment, revoking::RENEWAL_FAILED, now)?;
     if let Some(fallback) = &open.fallback {
         tx.put_binding(fallback, open.enrollment, BindingState::Current, now)?;
@@ -422,7 +415,6 @@ fn end_orphans(cx: &Context) -> Result<(), Error> {
         Ok(())
     })
 }
-
 
 /// A queued renewal that no device has seen, and that lacks what profiles hold today, is made anew. Called when authorities change.
 pub(super) fn refresh_queued(cx: &Context) -> Result<(), Error> {

@@ -106,9 +106,7 @@ pub fn status(cx: &Context, actor: &Actor) -> Result<Status, Error> {
 
 fn require_clock(cx: &Context) -> Result<(), Error> {
     match cx.clock_is_behind() {
-        Some(seen) => {
-            Err(Error::conflict(Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() }))
-        }
+        Some(seen) => Err(Error::conflict(Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() })),
         None => Ok(()),
     }
 }
@@ -225,8 +223,7 @@ fn new_signer(cx: &Context, issuing: &Authority, organization: &str) -> Result<A
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
     let (spki, name) = (key.spki_der(), format!("{organization} profiles"));
     let (now, days) = (cx.now(), founding::SIGNER_DAYS);
-    let certificate =
-        templates::issue_profile_signer(issuing, &spki, &name, organization, now, days, &*cx.random);
+    let certificate = templates::issue_profile_signer(issuing, &spki, &name, organization, now, days, &*cx.random);
     Ok(Authority { certificate: certificate.map_err(Error::internal)?, key })
 }
 

@@ -137,6 +137,9 @@ fn examine(cx: &Context) -> Result<Proof, Error> {
     if let Some(seq) = verdict.broken_at {
         return Err(told(format!("its audit was edited: row {seq} does not fit the one before it")));
     }
+    if let Some(seq) = verdict.cut_before {
+        return Err(told(format!("its audit was cut off: row {seq} is missing")));
+    }
     let school = super::school::find(cx)?;
     Ok(Proof {
         organization: school.organization,

@@ -53,6 +53,12 @@ pub struct Asked {
 /// `Denied` for roles below admin, for scripts, and without a fresh password; `Invalid` without a reason; `NotFound`; `Conflict`
 /// while a second person must agree.
 pub fn reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Result<Revealed, Error> {
+    let reason: String = asked.reason.chars().take(unlocking::MOST_WORDS).collect();
+    let detail = json!({ "kind": asked.kind, "generation": asked.generation, "reason": reason });
+    auditing::noting(cx, actor, "secret.reveal", device, detail, || try_reveal(cx, actor, device, asked))
+}
+
+fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Result<Revealed, Error> {
     let (kind, generation) = (asked.kind.as_str(), asked.generation);
     require_person(actor, Permission::Reveal)?;
     if !custody::KINDS.contains(&kind) {
@@ -189,6 +195,11 @@ pub fn list_requests(cx: &Context, actor: &Actor) -> Result<Vec<Request>, Error>
 /// # Errors
 /// `Denied` for scripts, for the one who asked, and without a fresh password; `NotFound` for a request that is over.
 pub fn approve(cx: &Context, actor: &Actor, id: &str, password: Option<&str>) -> Result<Request, Error> {
+    let detail = json!({});
+    auditing::noting(cx, actor, "secret.approve", id, detail, || try_approve(cx, actor, id, password))
+}
+
+fn try_approve(cx: &Context, actor: &Actor, id: &str, password: Option<&str>) -> Result<Request, Error> {
     require_person(actor, Permission::Reveal)?;
     login::verify_fresh(cx, actor, password)?;
     let now = cx.now();
@@ -269,10 +280,12 @@ mod tests {
         let name = || String::from("ada");
         let role = crate::store::Role::Owner;
         let ask = |actor: Actor| require_person(&actor, Permission::Reveal).map_err(|e| e.public);
-        assert_eq!(ask(Actor::Token { name: name(), role }), Err(Text::NotForScripts));
+        assert_eq!(ask(Actor::Token { name: name(), role, from: name() }), Err(Text::NotForScripts));
         assert_eq!(ask(Actor::Job("custody")), Err(Text::NotForScripts));
         assert_eq!(ask(Actor::LocalShell { user: name() }), Ok(()));
-        assert_eq!(ask(Actor::Admin { name: name(), role, session: 1 }), Ok(()));
-        assert!(ask(Actor::Admin { name: name(), role: crate::store::Role::Helpdesk, session: 1 }).is_err());
+        assert_eq!(ask(Actor::Admin { name: name(), role, session: 1, from: name() }), Ok(()));
+        assert!(
+            ask(Actor::Admin { name: name(), role: crate::store::Role::Helpdesk, session: 1, from: name() }).is_err()
+        );
     }
 }

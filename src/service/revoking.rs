@@ -129,7 +129,8 @@ fn gather(cx: &Context, authority: &Authority, now: Timestamp) -> Result<(Vec<Re
     let (mut revoked, mut contents) = (Vec::new(), Vec::new());
     for (der, at, why) in cx.store.read(|db| db.list_revoked(now))? {
         let certificate = Certificate::parse(&der).map_err(Error::internal)?;
-        if certificate.issuer_der() != authority.certificate.subject_der() || !certificate.issued_by(&authority.certificate)
+        if certificate.issuer_der() != authority.certificate.subject_der()
+            || !certificate.issued_by(&authority.certificate)
         {
             continue;
         }

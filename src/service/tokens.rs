@@ -75,17 +75,17 @@ pub fn revoke(cx: &Context, actor: &Actor, id: &str) -> Result<(), Error> {
     })
 }
 
-/// Who a bearer token stands for. The look-up is by SHA-256, so its time tells nothing about the token.
+/// Who a bearer token stands for; `from` goes into the audit. The look-up is by SHA-256, so its time tells nothing about the token.
 ///
 /// # Errors
 /// `Denied` for an unknown, expired or revoked token, without saying which.
-pub fn authenticate(cx: &Context, text: &str) -> Result<Actor, Error> {
+pub fn authenticate(cx: &Context, text: &str, from: &str) -> Result<Actor, Error> {
     let now = cx.now();
     let found = cx.store.read(|db| db.find_token_by_hash(&sha256(text.as_bytes())))?;
     let in_force = found.filter(|t| t.revoked_at.is_none() && t.expires_at.is_none_or(|at| at > now));
     let token = in_force.ok_or_else(|| Error::denied(Text::LoginNeeded))?;
     cx.note_token_used(&token.id, now);
-    Ok(Actor::Token { name: token.name, role: token.role })
+    Ok(Actor::Token { name: token.name, role: token.role, from: from.to_owned() })
 }
 
 /// `90d`, `12h`, `2w` in milliseconds.

@@ -22,7 +22,7 @@ const UNLOCK_TOKEN: &str = "UnlockToken";
 /// A shorter statement says nothing.
 pub const LEAST_WORDS: usize = 10;
 /// Longer ones are cut: they go into the audit for ever.
-const MOST_WORDS: usize = 500;
+pub(super) const MOST_WORDS: usize = 500;
 
 /// What the person says along with a command.
 #[derive(Debug, Clone, Default)]

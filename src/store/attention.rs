@@ -50,8 +50,7 @@ impl Db<'_> {
     }
 
     pub fn find_attention(&self, device: i64, kind: &str) -> Result<Option<AttentionRow>, StoreError> {
-        let sql =
-            format!("SELECT {COLUMNS} FROM attention WHERE device = ?1 AND kind = ?2 AND settled_at IS NULL");
+        let sql = format!("SELECT {COLUMNS} FROM attention WHERE device = ?1 AND kind = ?2 AND settled_at IS NULL");
         Ok(self.conn.prepare_cached(&sql)?.query_row(params![device, kind], row_to_attention).optional()?)
     }
 }

@@ -156,7 +156,8 @@ impl Db<'_> {
     }
 
     pub fn find_certificate_standing(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateStanding>, StoreError> {
-        let sql = "SELECT not_before, not_after, issued_profile, revoked_at, coalesce(revoked_why = 'manual', 0) AS for_good
+        let sql =
+            "SELECT not_before, not_after, issued_profile, revoked_at, coalesce(revoked_why = 'manual', 0) AS for_good
                    FROM certificate WHERE fingerprint = ?1";
         let found = self.conn.prepare_cached(sql)?.query_row([fingerprint], |row| {
             Ok(CertificateStanding {

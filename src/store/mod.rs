@@ -17,8 +17,8 @@ mod profiles;
 mod push;
 mod readers;
 mod renewals;
-mod revocations;
 mod retention;
+mod revocations;
 mod sealed;
 mod secrets;
 mod settings;
@@ -35,7 +35,7 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 mod persons;
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
-pub use audit::{AuditRow, NewAudit};
+pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };

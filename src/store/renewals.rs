@@ -71,7 +71,8 @@ pub struct DueRow {
     pub last: Option<RenewalRow>,
 }
 
-const COLUMNS: &str = "r.id, r.enrollment, r.command, r.issued_profile, r.reason, r.state, r.fallback, r.failures, r.next_try_at, r.why,
+const COLUMNS: &str =
+    "r.id, r.enrollment, r.command, r.issued_profile, r.reason, r.state, r.fallback, r.failures, r.next_try_at, r.why,
      r.created_at, r.finished_at";
 
 fn row_to_renewal(row: &Row<'_>) -> rusqlite::Result<RenewalRow> {
@@ -129,7 +130,9 @@ impl Db<'_> {
     /// Every device channel that is Active and proved itself by a certificate, with its newest renewal. Those that somebody ended or
     /// blocked are left alone.
     pub fn list_renewable(&self) -> Result<Vec<DueRow>, StoreError> {
-        let mut found = self.list_by("b.state = 'current' AND e.state = 'Active' AND e.blocked_at IS NULL AND e.dismissed_at IS NULL")?;
+        let mut found = self.list_by(
+            "b.state = 'current' AND e.state = 'Active' AND e.blocked_at IS NULL AND e.dismissed_at IS NULL",
+        )?;
         let sql = format!(
             "SELECT {COLUMNS} FROM renewal r WHERE r.id IN (SELECT max(id) FROM renewal GROUP BY enrollment) ORDER BY r.enrollment"
         );
@@ -178,7 +181,8 @@ impl Db<'_> {
 
     /// The certificate that speaks for a device channel now.
     pub fn find_current_certificate(&self, enrollment: i64) -> Result<Option<[u8; 32]>, StoreError> {
-        let sql = "SELECT certificate FROM binding WHERE enrollment = ?1 AND state = 'current' ORDER BY since DESC LIMIT 1";
+        let sql =
+            "SELECT certificate FROM binding WHERE enrollment = ?1 AND state = 'current' ORDER BY since DESC LIMIT 1";
         Ok(self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0)).optional()?)
     }
 }
@@ -217,7 +221,8 @@ impl Tx<'_> {
         let sql = "UPDATE binding SET state = 'retired', since = ?3
                    WHERE enrollment = ?2 AND certificate IN (SELECT fingerprint FROM certificate WHERE issued_profile = ?1)";
         self.conn.prepare_cached(sql)?.execute(params![issued_profile, enrollment, now.0])?;
-        let sql = "UPDATE certificate SET revoked_at = ?3, revoked_why = ?2 WHERE issued_profile = ?1 AND revoked_at IS NULL";
+        let sql =
+            "UPDATE certificate SET revoked_at = ?3, revoked_why = ?2 WHERE issued_profile = ?1 AND revoked_at IS NULL";
         self.conn.prepare_cached(sql)?.execute(params![issued_profile, why, now.0])?;
         Ok(())
     }
@@ -267,7 +272,8 @@ impl Tx<'_> {
     }
 
     pub fn forget_fallback_targets(&self, enrollment: i64) -> Result<(), StoreError> {
-        let sql = "DELETE FROM fallback_target WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
+        let sql =
+            "DELETE FROM fallback_target WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
         self.conn.prepare_cached(sql)?.execute([enrollment])?;
         Ok(())
     }

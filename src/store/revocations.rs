@@ -52,20 +52,21 @@ impl Db<'_> {
                    ORDER BY c.not_after DESC, c.fingerprint LIMIT ?4";
         let pattern = filter.search.as_ref().map(|s| format!("{}%", s.replace(['%', '_'], "")));
         let mut statement = self.conn.prepare_cached(sql)?;
-        let rows = statement.query_map(params![filter.device, pattern, filter.revoked, filter.limit as i64], |row| {
-            Ok(IdentityRow {
-                fingerprint: row.get("fingerprint")?,
-                serial: row.get("serial")?,
-                subject: row.get("subject")?,
-                not_before: Timestamp(row.get("not_before")?),
-                not_after: Timestamp(row.get("not_after")?),
-                revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
-                revoked_why: row.get("revoked_why")?,
-                binding: row.get("binding")?,
-                device: row.get("device")?,
-                device_id: row.get("public_id")?,
-            })
-        })?;
+        let rows =
+            statement.query_map(params![filter.device, pattern, filter.revoked, filter.limit as i64], |row| {
+                Ok(IdentityRow {
+                    fingerprint: row.get("fingerprint")?,
+                    serial: row.get("serial")?,
+                    subject: row.get("subject")?,
+                    not_before: Timestamp(row.get("not_before")?),
+                    not_after: Timestamp(row.get("not_after")?),
+                    revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
+                    revoked_why: row.get("revoked_why")?,
+                    binding: row.get("binding")?,
+                    device: row.get("device")?,
+                    device_id: row.get("public_id")?,
+                })
+            })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -127,7 +128,13 @@ impl Tx<'_> {
         let sql = "INSERT INTO revocation_list (issuer, number, der, contents, made_at) VALUES (?1, ?2, ?3, ?4, ?5)
                    ON CONFLICT (issuer) DO UPDATE SET number = excluded.number, der = excluded.der, contents = excluded.contents,
                        made_at = excluded.made_at";
-        self.conn.prepare_cached(sql)?.execute(params![issuer, list.number, list.der, list.contents, list.made_at.0])?;
+        self.conn.prepare_cached(sql)?.execute(params![
+            issuer,
+            list.number,
+            list.der,
+            list.contents,
+            list.made_at.0
+        ])?;
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ fn lost_located_and_found_again() {
         .is(200);
     assert_eq!(
         (&marked["lost"], &marked["lost_by"], &marked["lost_mode"]),
-        (&json!("lost"), &json!("local:ada"), &json!(false))
+        (&json!("lost"), &json!(super::local("ada")), &json!(false))
     );
     ipad.poll(Channel::Device).unwrap();
     assert!(ipad.with(|d| d.state().lost_mode));

@@ -1,6 +1,7 @@
 //! What is kept, and the one way out.
 
 use super::{REASON, kept};
+use crate::support::api::Reply;
 use crate::support::hidden::assert_hidden;
 use crate::support::wire::{self, idle};
 use crate::support::{Plan, School};
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use cordon::base::random::bytes;
 use cordon::base::secret::Secret;
 use cordon::base::time::{Clock, HOUR, ManualClock, SystemClock};
+use cordon::http::control::Client;
 use cordon::pki::SystemRandom;
 use cordon::plist::{Dictionary, Value as Plist};
 use cordon::service::actor::{Actor, Role};
@@ -184,7 +186,7 @@ fn every_look_is_audited_and_refusals_show_nothing() {
     assert!(reply.headers.iter().any(|(name, value)| name == "cache-control" && value == "no-store"));
     reply.is(200);
     let rows = school.audited("secret.reveal");
-    assert_eq!((rows.len(), &rows[0]["actor"]), (1, &json!("local:ada")));
+    assert_eq!((rows.len(), &rows[0]["actor"]), (1, &json!(super::local("ada"))));
     assert_eq!(rows[0]["subject"], school.device(&ipad)["id"]);
     assert_eq!(
         rows[0]["detail"],
@@ -216,11 +218,23 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     let id = open()[0]["id"].as_str().unwrap().to_owned();
     assert!(words.contains(&id));
     approve("ada", &id).is_problem(403, "own-secret-request");
+    // Over the real socket nobody becomes somebody else by saying so.
+    let claim = |name: &str, path: &str, body: &Value| {
+        let client = Client::new(school.server().socket().0);
+        let headers = [("X-Cordon-Local-User", name), ("Cordon-Uid", "4711")];
+        let answer = client.request("POST", &format!("/api/v1{path}"), &headers, body.to_string().as_bytes()).unwrap();
+        Reply { status: answer.0, headers: answer.1, body: answer.2 }
+    };
+    let words = claim("eve", &path, &json!({ "reason": REASON })).is_problem(409, "second-person-needed");
+    let hers = open().into_iter().map(|r| r["id"].as_str().unwrap().to_owned()).find(|id| words.contains(id)).unwrap();
+    for name in ["eve", "mallory"] {
+        claim(name, &format!("/secret-requests/{hers}/approve"), &json!({})).is_problem(403, "own-secret-request");
+    }
     let admin = school.token("admin");
     school
         .https(Some(&admin), "POST", &format!("/api/v1/secret-requests/{id}/approve"), &json!({}))
         .is_problem(403, "not-for-scripts");
-    assert_eq!(approve("grace", &id).is(200)["approved_by"], "local:grace");
+    assert_eq!(approve("grace", &id).is(200)["approved_by"], super::local("grace"));
     approve("emmy", &id).is_problem(404, "no-such-secret-request");
     ask("emmy").is_problem(409, "second-person-needed");
     assert!(ask("ada").is(200)["value"].is_string());
@@ -229,7 +243,7 @@ fn under_the_two_person_rule_somebody_else_agrees_once_and_within_the_hour() {
     assert_eq!(school.audited("secret.approve").len(), 1);
 
     // An agreement that nobody used in time is over, and so is a request.
-    let mine = open().into_iter().find(|r| r["asked_by"] == "local:ada").unwrap();
+    let mine = open().into_iter().find(|r| r["asked_by"] == super::local("ada")).unwrap();
     let id = mine["id"].as_str().unwrap().to_owned();
     approve("grace", &id).is(200);
     clock.advance(HOUR + 1);
@@ -248,7 +262,7 @@ fn somebody_who_is_logged_in_by_name_gives_the_password_again() {
     let local = Actor::LocalShell { user: String::from("ada") };
     let password = "hollow birch seventy lanterns";
     people::create(cx, &local, "grace", "admin", &Secret::new(password.to_owned())).unwrap();
-    let grace = Actor::Admin { name: String::from("grace"), role: Role::Admin, session: 1 };
+    let grace = Actor::Admin { name: String::from("grace"), role: Role::Admin, session: 1, from: String::from("test") };
     let ask = |password: Option<&str>| {
         let password = password.map(|p| Secret::new(p.to_owned()));
         let asked =

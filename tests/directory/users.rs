@@ -79,11 +79,12 @@ fn an_erased_person_is_nowhere_and_the_audit_still_holds() {
     let made = users::add(&house.cx, &House::local(), "erasable", &wish).unwrap();
     users::erase(&house.cx, &House::local(), "erasable").unwrap();
     assert!(users::show(&house.cx, &House::local(), "erasable").is_err());
-    let rows = cordon::service::auditing::list(&house.cx, &House::local(), 0, 100).unwrap();
-    let of_her: Vec<_> = rows.iter().filter(|r| r.subject.as_deref() == Some(&made.row.public_id)).collect();
-    assert_eq!(of_her.iter().map(|r| r.verb.as_str()).collect::<Vec<_>>(), ["user.add", "user.erase"]);
+    let rows =
+        cordon::service::auditing::list(&house.cx, &House::local(), &cordon::store::AuditFilter::first(100)).unwrap();
+    let of_her: Vec<_> = rows.iter().filter(|r| r.entry.subject.as_deref() == Some(&made.row.public_id)).collect();
+    assert_eq!(of_her.iter().map(|r| r.entry.verb.as_str()).collect::<Vec<_>>(), ["user.add", "user.erase"]);
     for row in &rows {
-        let text = format!("{:?} {:?}", row.subject, row.detail);
+        let text = format!("{:?} {:?}", row.entry.subject, row.entry.detail);
         assert!(!text.to_lowercase().contains("erasable"), "{text}");
     }
     assert_eq!(cordon::service::auditing::verify(&house.cx, &House::local()).unwrap().broken_at, None);

@@ -82,7 +82,11 @@ fn no_refusal_ends_management() {
     }
     let mend = || {
         let path = format!("/api/v1/devices/{me}/release-quarantine");
-        assert_eq!(school.control("POST", &path, &serde_json::json!({})).0, 200, "the good identity named another device");
+        assert_eq!(
+            school.control("POST", &path, &serde_json::json!({})).0,
+            200,
+            "the good identity named another device"
+        );
     };
     mend();
     note("another method", school.ask("GET", "/mdm/checkin", &[], b""));

@@ -58,6 +58,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/tokens", OWNER, json!({ "name": "t", "role": "auditor" })),
         ("delete", "/tokens/{id}", OWNER, Value::Null),
         ("get", "/audit", AUDIT, Value::Null),
+        ("get", "/audit/export", AUDIT, Value::Null),
         ("get", "/audit/verify", AUDIT, Value::Null),
         ("post", "/setup", OWNER, json!({ "organization": "Hill School" })),
         ("get", "/setup", OWNER, Value::Null),

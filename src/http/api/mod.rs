@@ -7,6 +7,7 @@ mod devices;
 mod enrollment;
 mod leaving;
 mod openapi;
+mod origin;
 mod reply;
 mod school;
 mod views;
@@ -25,9 +26,10 @@ use super::query;
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
-use crate::service::{Context, Error, login, tokens};
+use crate::service::{Context, Error, Kind, auditing, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
+use std::net::IpAddr;
 
 /// What a handler sees of a request.
 struct Call<'a> {
@@ -80,11 +82,15 @@ fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
 }
 
 /// One API request.
-pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>) -> Response {
+pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>, trusted: &[IpAddr]) -> Response {
+    let from = origin::Origin::of(request, trusted);
     let result = if request.method == Method::POST && request.path == "/api/v1/login" {
-        people::login(cx, request)
+        people::login(cx, request, &from)
     } else {
-        actor(cx, request).and_then(|actor| dispatch(&Call { cx, request, actor, sender }))
+        actor(cx, request, &from).and_then(|actor| {
+            let call = Call { cx, request, actor, sender };
+            dispatch(&call).map_err(|error| note_refusal(&call, error))
+        })
     };
     let mut response = result.unwrap_or_else(|e| problem(request, e));
     response.headers.push(("cache-control", String::from("no-store")));
@@ -96,12 +102,23 @@ pub fn health(cx: &Context, door: Door) -> Response {
     school::health(cx, door)
 }
 
-/// On the control socket the caller may use the database file itself: owner. Everywhere else a token is needed.
-fn actor(cx: &Context, request: &Request) -> Result<Actor, Error> {
+/// What somebody may not do leaves a trace, whatever the operation.
+fn note_refusal(call: &Call<'_>, error: Error) -> Error {
+    if error.kind != Kind::Denied {
+        return error;
+    }
+    let path = call.request.path.strip_prefix("/api/v1").unwrap_or_default();
+    let device = path.strip_prefix("/devices/").and_then(|rest| rest.split('/').next());
+    let path: String = path.chars().take(200).collect();
+    let detail = serde_json::json!({ "method": call.request.method.as_str(), "path": path });
+    auditing::refuse(call.cx, &call.actor, "request", device, detail, error)
+}
+
+/// On the control socket the caller may use the database file itself: owner, under the name of the process's user. Everywhere else a
+/// token is needed.
+fn actor(cx: &Context, request: &Request, from: &origin::Origin) -> Result<Actor, Error> {
     if request.door == Door::Control {
-        let user = request.header("x-cordon-local-user").unwrap_or("unknown");
-        let user: String = user.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-        return Ok(Actor::LocalShell { user });
+        return Ok(Actor::LocalShell { user: from.local_user() });
     }
     let header = request.header("authorization").ok_or_else(|| Error::denied(Text::LoginNeeded))?;
     let (scheme, token) = header.split_once(' ').ok_or_else(|| Error::denied(Text::LoginNeeded))?;
@@ -109,7 +126,11 @@ fn actor(cx: &Context, request: &Request) -> Result<Actor, Error> {
         return Err(Error::denied(Text::LoginNeeded));
     }
     let token = token.trim();
-    if login::is_session_token(token) { login::authenticate(cx, token) } else { tokens::authenticate(cx, token) }
+    if login::is_session_token(token) {
+        login::authenticate(cx, token, from.words())
+    } else {
+        tokens::authenticate(cx, token, from.words())
+    }
 }
 
 fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
@@ -162,6 +183,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["tokens"]) => school::create_token(call),
         (&Method::DELETE, ["tokens", id]) => school::revoke_token(call, id),
         (&Method::GET, ["audit"]) => school::list_audit(call),
+        (&Method::GET, ["audit", "export"]) => school::export_audit(call),
         (&Method::GET, ["audit", "verify"]) => school::verify_audit(call),
         (&Method::POST, ["setup"]) => school::set_up(call),
 

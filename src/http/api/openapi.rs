@@ -1,15 +1,15 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+use super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
+use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
 };
-use super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
-use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
@@ -30,11 +30,13 @@ pub(super) struct Operation {
     request: Option<&'static str>,
     status: &'static str,
     answer: Option<&'static str>,
+    /// Media types of an answer that is no JSON.
+    media: &'static [&'static str],
     paged: bool,
 }
 
 const fn op(method: &'static str, path: &'static str, summary: &'static str, status: &'static str) -> Operation {
-    Operation { method, path, summary, request: None, status, answer: None, paged: false }
+    Operation { method, path, summary, request: None, status, answer: None, media: &[], paged: false }
 }
 
 impl Operation {
@@ -44,6 +46,10 @@ impl Operation {
     }
     const fn gives(mut self, shape: &'static str) -> Self {
         self.answer = Some(shape);
+        self
+    }
+    const fn gives_bytes(mut self, media: &'static [&'static str]) -> Self {
+        self.media = media;
         self
     }
     const fn paged(mut self) -> Self {
@@ -124,7 +130,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "One enrolment profile with its own one-time challenge (application/x-apple-aspen-config)",
         "201",
     )
-    .takes("ProfileWish"),
+    .takes("ProfileWish")
+    .gives_bytes(&["application/x-apple-aspen-config"]),
     op("get", "/enrollment-policy", "How devices get their identity, and which rights are asked for", "200")
         .gives("EnrollmentPolicy"),
     op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
@@ -139,6 +146,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
     op("delete", "/tokens/{id}", "Revoke a token", "204"),
     op("get", "/audit", "The audit, oldest first", "200").gives("Page_AuditItem").paged(),
+    op(
+        "get",
+        "/audit/export",
+        "The audit as a file, up to 20,000 records at once; the header x-cordon-next-cursor is there when there are more",
+        "200",
+    )
+    .gives_bytes(&["application/jsonl", "text/csv"]),
     op("get", "/audit/verify", "Walk the whole chain", "200").gives("AuditVerdict"),
     op("post", "/setup", "Organisation and host name, and at first the first owner and the recovery code", "200")
         .takes("SetUp")
@@ -283,6 +297,19 @@ fn describe(operation: &Operation) -> Value {
             query("revoked", json!({ "type": "boolean" }));
             query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
         }
+        "/audit" | "/audit/export" => {
+            for name in ["actor", "verb", "device"] {
+                query(name, json!({ "type": "string" }));
+            }
+            for name in ["since", "until"] {
+                query(name, json!({ "type": "string", "format": "date-time" }));
+            }
+            query("result", json!({ "type": "string", "enum": ["done", "refused"] }));
+            if operation.path == "/audit/export" {
+                query("format", json!({ "type": "string", "enum": ["jsonl", "csv"] }));
+                query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
+            }
+        }
         "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
         "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
@@ -296,6 +323,10 @@ fn describe(operation: &Operation) -> Value {
     let mut answer = json!({ "description": "Done" });
     if let Some(shape) = operation.answer {
         answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
+    }
+    if !operation.media.is_empty() {
+        let content = operation.media.iter().map(|m| ((*m).to_owned(), json!({ "schema": { "type": "string" } })));
+        answer["content"] = Value::Object(content.collect());
     }
     let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
     let mut described = json!({

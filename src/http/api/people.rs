@@ -1,10 +1,10 @@
 //! `/login`, `/logout`, `/admins`, `/recovery-code`: the people who log in by name, and the second key to the school.
 
+use super::origin::Origin;
 use super::reply::json;
 use super::views::Page;
-use super::{Call, Door, Request, Response};
+use super::{Call, Request, Response};
 use crate::base::secret::Secret;
-use crate::http::message::Remote;
 use crate::service::login::{self, Attempt};
 use crate::service::people::{self, Change};
 use crate::service::{Context, Error, recovery};
@@ -57,15 +57,15 @@ pub struct LoggedIn {
 }
 
 /// The one request that needs nobody to be known yet.
-pub fn login(cx: &Context, request: &Request) -> Result<Response, Error> {
+pub fn login(cx: &Context, request: &Request, from: &Origin) -> Result<Response, Error> {
     let body: Login = super::body(request)?;
-    // Behind a proxy everybody has the proxy's address: there, only the name slows a guesser down.
-    let address = match request.remote {
-        Remote::Tcp(from) if request.door == Door::People => Some(from.ip()),
-        _ => None,
+    let attempt = Attempt {
+        name: &body.name,
+        password: Secret::new(body.password),
+        totp: body.totp.as_deref(),
+        address: from.address(),
+        origin: from.words(),
     };
-    let attempt =
-        Attempt { name: &body.name, password: Secret::new(body.password), totp: body.totp.as_deref(), address };
     let session = login::login(cx, &attempt)?;
     let expires_at = session.expires_at.to_string();
     Ok(json(

@@ -5,9 +5,12 @@ use super::views::{self, Page};
 use super::{Call, Door, Response};
 use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::secret::Secret;
+use crate::base::texts::Text;
 use crate::service::actor::{Actor, Permission};
+use crate::service::auditing::export::{self, Format};
 use crate::service::school::{self, School};
 use crate::service::{Context, Error, auditing, people, push_certificates, recovery, tokens};
+use crate::store::AuditFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -163,7 +166,7 @@ pub fn revoke_token(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 
 pub fn list_audit(call: &Call<'_>) -> Result<Response, Error> {
     let limit = call.limit()?;
-    let mut rows = auditing::list(call.cx, &call.actor, call.cursor()?.unwrap_or(0), limit + 1)?;
+    let mut rows = auditing::list(call.cx, &call.actor, &audit_filter(call, limit + 1)?)?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next_cursor = rows.last().filter(|_| more).map(|row| row.seq.to_string());
@@ -175,11 +178,66 @@ pub struct AuditVerdict {
     pub rows: i64,
     /// The first row that does not fit the one before it.
     pub broken_at: Option<i64>,
+    /// Rows are missing at the end: the last that there must be.
+    pub cut_before: Option<i64>,
+    /// Hash of the last row, hex; an export that ends there says the same.
+    pub head: String,
 }
 
 pub fn verify_audit(call: &Call<'_>) -> Result<Response, Error> {
     let verdict = auditing::verify(call.cx, &call.actor)?;
-    Ok(json(200, &AuditVerdict { rows: verdict.rows, broken_at: verdict.broken_at }))
+    let head = hex::encode(verdict.head);
+    let (broken_at, cut_before) = (verdict.broken_at, verdict.cut_before);
+    Ok(json(200, &AuditVerdict { rows: verdict.rows, broken_at, cut_before, head }))
+}
+
+/// Rows of one export; what is more goes on with `cursor`.
+const EXPORTED: usize = 20_000;
+
+/// `format=jsonl` or `csv`. The header `x-cordon-next-cursor` is there when there is more.
+pub fn export_audit(call: &Call<'_>) -> Result<Response, Error> {
+    let (format, kind) = match call.query("format").as_deref() {
+        None | Some("jsonl") => (Format::JsonLines, "application/jsonl"),
+        Some("csv") => (Format::Csv, "text/csv; charset=utf-8"),
+        Some(_) => return Err(bad_argument("format", "must be jsonl or csv")),
+    };
+    let filter = audit_filter(call, EXPORTED + 1)?;
+    let mut rows = auditing::list(call.cx, &call.actor, &filter)?;
+    let more = rows.len() > EXPORTED;
+    rows.truncate(EXPORTED);
+    let mut text = if filter.after == 0 { export::heading(format) } else { String::new() };
+    rows.iter().for_each(|row| text.push_str(&export::line(format, &export::to_json(row))));
+    let mut response = Response::new(200, kind, text);
+    if let Some(last) = rows.last().filter(|_| more) {
+        response.headers.push(("x-cordon-next-cursor", last.seq.to_string()));
+    }
+    Ok(response)
+}
+
+fn audit_filter(call: &Call<'_>, limit: usize) -> Result<AuditFilter, Error> {
+    let instant = |key: &str| {
+        let bad = || bad_argument(key, "is not a date like 2026-09-01T08:00:00Z");
+        call.query(key).map(|text| tokens::parse_instant(&text).ok_or_else(bad)).transpose()
+    };
+    Ok(AuditFilter {
+        after: call.cursor()?.unwrap_or(0),
+        actor: call.query("actor"),
+        verb: call.query("verb"),
+        device: call.query("device"),
+        since: instant("since")?,
+        until: instant("until")?,
+        done: match call.query("result").as_deref() {
+            None => None,
+            Some("done") => Some(true),
+            Some("refused") => Some(false),
+            Some(_) => return Err(bad_argument("result", "must be done or refused")),
+        },
+        limit,
+    })
+}
+
+fn bad_argument(key: &str, why: &str) -> Error {
+    Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() })
 }
 
 #[derive(Debug, Serialize, ToSchema)]

@@ -200,11 +200,23 @@ pub struct PushCertificate {
 pub struct AuditItem {
     pub seq: i64,
     pub at: String,
+    /// `at` as milliseconds since 1970, as it is hashed.
+    pub at_ms: i64,
+    /// Who: `admin:NAME`, `token:NAME`, `local:USER`, `job:NAME`.
     pub actor: String,
+    /// Where from: an address, `local` or `server`.
+    pub origin: String,
     pub verb: String,
     pub subject: Option<String>,
+    pub device: Option<String>,
+    /// Why, in the words of the person.
+    pub reason: Option<String>,
+    /// `done` or `refused`.
+    pub result: &'static str,
     pub detail: Option<Value>,
-    /// Hex; covers this row and the hash of the row before it.
+    /// Hash of the row before, hex.
+    pub previous: String,
+    /// Hex; covers this row and `previous`.
     pub hash: String,
 }
 
@@ -323,13 +335,20 @@ pub fn push_certificate(row: PushCertificateRow, warnings: Vec<String>) -> PushC
 }
 
 pub fn audit(row: AuditRow) -> AuditItem {
+    let entry = row.entry;
     AuditItem {
         seq: row.seq,
-        at: row.at.to_string(),
-        actor: row.actor,
-        verb: row.verb,
-        subject: row.subject,
-        detail: row.detail.and_then(|d| serde_json::from_str(&d).ok()),
+        at: entry.at.to_string(),
+        at_ms: entry.at.0,
+        actor: entry.actor,
+        origin: entry.origin,
+        verb: entry.verb,
+        subject: entry.subject,
+        device: entry.device,
+        reason: entry.reason,
+        result: if entry.done { "done" } else { "refused" },
+        detail: entry.detail.and_then(|d| serde_json::from_str(&d).ok()),
+        previous: hex::encode(row.previous),
         hash: hex::encode(row.hash),
     }
 }

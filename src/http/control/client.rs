@@ -2,7 +2,7 @@
 //!
 //! Used by `cli`. Answers come from our own server; they are bounded all the same.
 
-use super::{UID_HEADER, check_owner};
+use super::check_owner;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -64,10 +64,7 @@ impl Client {
     }
 
     fn head(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], length: usize) -> io::Result<String> {
-        let uid = rustix::process::getuid().as_raw();
-        let mut head = format!(
-            "{method} {path_and_query} HTTP/1.1\r\nHost: cordon\r\nConnection: close\r\n{UID_HEADER}: {uid}\r\n"
-        );
+        let mut head = format!("{method} {path_and_query} HTTP/1.1\r\nHost: cordon\r\nConnection: close\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -106,9 +103,9 @@ fn read_answer(mut stream: impl BufRead, without_body: bool) -> io::Result<Answe
     let body = if without_body || status == 204 || status == 304 {
         Vec::new()
     } else if find("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked")) {
-        chunked(&mut stream)?
+        chunked(&mut stream, MAX_ANSWER)?
     } else if let Some(length) = find("content-length") {
-        exactly(&mut stream, length.parse().map_err(|_| bad("a bad Content-Length"))?, 0)?
+        exactly(&mut stream, length.parse().map_err(|_| bad("a bad Content-Length"))?, 0, MAX_ANSWER)?
     } else {
         let mut body = Vec::new();
         stream.take(MAX_ANSWER + 1).read_to_end(&mut body)?;
@@ -121,7 +118,7 @@ fn read_answer(mut stream: impl BufRead, without_body: bool) -> io::Result<Answe
 }
 
 /// A line without its end; an error if the input ends first.
-fn line(stream: &mut impl BufRead) -> io::Result<String> {
+pub(super) fn line(stream: &mut impl BufRead) -> io::Result<String> {
     let mut line = String::new();
     stream.read_line(&mut line)?;
     match line.strip_suffix('\n') {
@@ -130,8 +127,8 @@ fn line(stream: &mut impl BufRead) -> io::Result<String> {
     }
 }
 
-fn exactly(stream: &mut impl Read, length: u64, already: usize) -> io::Result<Vec<u8>> {
-    if length.saturating_add(already as u64) > MAX_ANSWER {
+fn exactly(stream: &mut impl Read, length: u64, already: usize, most: u64) -> io::Result<Vec<u8>> {
+    if length.saturating_add(already as u64) > most {
         return Err(bad("too large"));
     }
     let mut body = Vec::new();
@@ -142,13 +139,14 @@ fn exactly(stream: &mut impl Read, length: u64, already: usize) -> io::Result<Ve
     Ok(body)
 }
 
-fn chunked(stream: &mut impl BufRead) -> io::Result<Vec<u8>> {
+/// A chunked body of at most `most` bytes.
+pub(super) fn chunked(stream: &mut impl BufRead, most: u64) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
     loop {
         let size = line(&mut stream.take(1_024))?;
         let size = size.split(';').next().unwrap_or_default().trim();
         let size = u64::from_str_radix(size, 16).map_err(|_| bad("a bad chunk size"))?;
-        body.append(&mut exactly(stream, size, body.len())?);
+        body.append(&mut exactly(stream, size, body.len(), most)?);
         if size == 0 {
             // Trailers, if any, end with the connection; nobody needs them.
             return Ok(body);
