@@ -27,7 +27,6 @@ CREATE TABLE wrapped_key (
 -- Every certificate Cordon issued or was shown. Kept for ever: revocation must be able to answer.
 CREATE TABLE certificate (
     fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
-    der             BLOB NOT NULL,
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
     purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push')),
@@ -37,6 +36,8 @@ CREATE TABLE certificate (
     issued_profile  INTEGER REFERENCES issued_profile (id),
     revoked_at      INTEGER,
     revoked_why     TEXT,
+    -- Last, so that the questions of every request do not read past it.
+    der             BLOB NOT NULL,
     CHECK ((revoked_at IS NULL) = (revoked_why IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
@@ -190,9 +191,9 @@ CREATE INDEX binding_of_enrollment ON binding (enrollment);
 CREATE TABLE command (
     uuid          TEXT PRIMARY KEY,
     request_type  TEXT NOT NULL,
-    sealed_plist  BLOB,
     created_by    TEXT NOT NULL,
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    sealed_plist  BLOB
 ) STRICT, WITHOUT ROWID;
 
 -- This command for this enrollment. `seq` is the order of the queue.
@@ -214,9 +215,9 @@ CREATE TABLE delivery (
     UNIQUE (command, enrollment),
     CHECK ((finished_at IS NULL) = (state IN ('Queued', 'Sent', 'NotNow')))
 ) STRICT;
--- The poll: next unfinished delivery of an enrollment in each state, found without reading those behind it. Partial, so that
--- history never slows it.
-CREATE INDEX delivery_waiting ON delivery (enrollment, state, priority DESC, seq) WHERE finished_at IS NULL;
+-- The poll: the unfinished deliveries of an enrollment in the order in which they are handed out, as the words happen to sort
+-- backwards: Sent, Queued, NotNow. The next one is found without reading those behind it. Partial, so that history never slows it.
+CREATE INDEX delivery_waiting ON delivery (enrollment, state DESC, priority DESC, seq) WHERE finished_at IS NULL;
 CREATE INDEX delivery_of_enrollment ON delivery (enrollment, seq);
 CREATE INDEX delivery_expiring ON delivery (expires_at) WHERE finished_at IS NULL AND expires_at IS NOT NULL;
 
@@ -259,9 +260,10 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at);
 
--- What happened to a device, in order, for people. `detail` is JSON without secrets.
+-- What happened to a device, in order, for people. `detail` is JSON without secrets. Nothing points at a line, so an id may come
+-- again after the newest lines are gone.
 CREATE TABLE timeline (
-    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          INTEGER PRIMARY KEY,
     device      INTEGER NOT NULL REFERENCES device (id),
     enrollment  INTEGER REFERENCES enrollment (id),
     command     TEXT,

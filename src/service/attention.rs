@@ -204,8 +204,8 @@ pub fn rebind(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
         let nothing = || Error::conflict(Text::NothingToDecide { device: device.to_owned() });
         let waiting = tx.find_attention(found.id, OTHER_IDENTITY)?.ok_or_else(nothing)?;
         let certificate = waiting.certificate.ok_or_else(nothing)?;
-        let standing = tx.find_certificate_standing(&certificate)?.ok_or_else(nothing)?;
-        let foreign = tx.list_bindings(&certificate)?.iter().any(|bound| bound.enrollment != channel.id);
+        let (standing, bindings) = tx.find_certificate_standing(&certificate)?.ok_or_else(nothing)?;
+        let foreign = bindings.iter().any(|bound| bound.enrollment != channel.id);
         if foreign || standing.revoked_for_good {
             return Err(Error::conflict(Text::NotItsIdentity { device: device.to_owned() }));
         }

@@ -3,7 +3,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, auditing, custody, devices, polling};
+use super::{Context, Error, answers, auditing, custody, devices};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -163,7 +163,7 @@ pub(super) fn ready(
     request_type: &str,
     keys: Dictionary,
 ) -> Result<Ready, Error> {
-    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.random_bytes()));
+    let uuid = uuid.unwrap_or_else(|| CommandUuid::mint(cx.now(), cx.random_bytes()));
     let plist = command::encode(&uuid, request_type, &keys);
     if plist.len() > MAX_COMMAND {
         return Err(Error::invalid(Text::CommandTooLarge { bytes: plist.len(), limit: MAX_COMMAND }));
@@ -258,7 +258,7 @@ fn view(cx: &Context, delivery: DeliveryRow, whole: bool) -> Result<CommandView,
     let created_by = cx.store.read(|db| db.find_command(&delivery.command))?.map(|c| c.created_by).unwrap_or_default();
     let result = if delivery.state.is_finished() { cx.store.read(|db| db.find_result(delivery.seq))? } else { None };
     let sealed = result.as_ref().filter(|_| whole).and_then(|r| r.sealed_answer.as_ref());
-    let answer = sealed.map(|sealed| polling::open_answer(cx, delivery.seq, sealed)).transpose()?;
+    let answer = sealed.map(|sealed| answers::open_answer(cx, delivery.seq, sealed)).transpose()?;
     let history = if whole { cx.store.read(|db| db.list_command_timeline(&delivery.command))? } else { Vec::new() };
     let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
     Ok(CommandView { delivery, device_id: device, user, created_by, result, answer, history })

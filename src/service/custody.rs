@@ -126,13 +126,16 @@ pub(super) fn settled(
         tx.tell(channel.device, Some(channel.id), Some(&delivery.command), "secret-kept", Some(&detail), now)?;
     }
     if report.status == Status::Acknowledged && !says_unchanged(&report.keys) {
-        for secret in tx.list_secrets_of_command(&delivery.command)? {
+        let carried = tx.list_secrets_of_command(&delivery.command)?;
+        for secret in &carried {
             // It was cleared: what was before is no longer in force.
             if secret.sealed_value.is_none() {
                 tx.withdraw_secret(channel.device, &secret.kind, now)?;
             }
         }
-        tx.confirm_secrets(&delivery.command, now)?;
+        if !carried.is_empty() {
+            tx.confirm_secrets(&delivery.command, now)?;
+        }
     }
     Ok(())
 }
@@ -181,7 +184,20 @@ pub(super) fn keep_carried(
 
 /// Asks a supervised device for its Activation Lock code, once per enrolment: Apple answers only for some days.
 pub(super) fn ask_bypass_code(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<(), Error> {
-    let Some(device) = tx.find_device(channel.device)? else { return Ok(()) };
+    match tx.find_device(channel.device)? {
+        Some(device) => ask_bypass_code_of(cx, tx, &device, channel, now),
+        None => Ok(()),
+    }
+}
+
+/// The same for who has the device's row at hand.
+pub(super) fn ask_bypass_code_of(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    now: Timestamp,
+) -> Result<(), Error> {
     let takes_it = matches!(device.platform.as_str(), "iOS" | "iPadOS" | "macOS") && device.supervised == Some(true);
     if !takes_it
         || channel.channel != ChannelKind::Device
@@ -189,7 +205,7 @@ pub(super) fn ask_bypass_code(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow
     {
         return Ok(());
     }
-    ask_by_itself(cx, tx, &device, channel, BYPASS_CODE, now)
+    ask_by_itself(cx, tx, device, channel, BYPASS_CODE, now)
 }
 
 /// Queues a question that nobody typed.

@@ -1,11 +1,15 @@
-//! Looking at devices: by any of their names, with their channels and their story.
+//! Looking at devices: by any of their names, with their channels and their story; and what their answers say of themselves.
 
 use super::actor::{Actor, Permission};
+use super::checkin::platform;
 use super::renewing::{self, Standing};
 use super::{Context, Error};
+use crate::base::ids::Serial;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
-use crate::store::{ChannelKind, DeviceRow, EnrollmentRow, PushRow, TimelineRow};
+use crate::plist::Value;
+use crate::protocol::report::Report;
+use crate::store::{ChannelKind, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
 
 /// One channel with everything a person wants to know of it.
 #[derive(Debug, Clone)]
@@ -97,4 +101,36 @@ fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {
         Ok(channels)
     })?;
     Ok(DeviceView { row, channels, standing: None })
+}
+
+/// What DeviceInformation says of the device itself goes into its record, which comes back as it stands now.
+pub(super) fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<Option<DeviceRow>, Error> {
+    let Some(known) = tx.find_device(device)? else { return Ok(None) };
+    let Some(Value::Dictionary(answers)) = report.keys.get("QueryResponses") else { return Ok(Some(known)) };
+    let text = |key: &str| answers.get(key).and_then(Value::as_string).filter(|t| t.len() <= 256).map(str::to_owned);
+    let serial = match text("SerialNumber").and_then(|s| s.parse::<Serial>().ok()) {
+        // A serial that another device holds is not taken over by a mere answer.
+        Some(serial) if known.serial.as_deref() == Some(serial.as_str()) => None,
+        Some(serial) if tx.find_device_by_serial(&serial)?.is_some() => None,
+        other => other,
+    };
+    let facts = DeviceFacts {
+        serial,
+        name: text("DeviceName"),
+        platform: platform(text("ProductName").as_deref(), text("ModelName").as_deref()),
+        model: text("Model"),
+        model_name: text("ModelName"),
+        product_name: text("ProductName"),
+        os_version: text("OSVersion"),
+        build_version: text("BuildVersion"),
+        imei: None,
+        meid: None,
+        supervised: answers.get("IsSupervised").and_then(Value::as_boolean),
+        lost_mode: answers.get("IsMDMLostModeEnabled").and_then(Value::as_boolean),
+    };
+    if facts.is_known(&known) {
+        return Ok(Some(known));
+    }
+    tx.update_device(device, &facts)?;
+    Ok(tx.find_device(device)?)
 }

@@ -81,7 +81,9 @@ pub fn recognise(
     clock_is_behind: bool,
 ) -> Result<Result<Identity, Distrust>, Error> {
     let Some(fingerprint) = peer.fingerprint else { return Ok(Err(Distrust::None)) };
-    let Some(certificate) = db.find_certificate_standing(&fingerprint)? else { return Ok(Err(Distrust::Foreign)) };
+    let Some((certificate, bindings)) = db.find_certificate_standing(&fingerprint)? else {
+        return Ok(Err(Distrust::Foreign));
+    };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
     if certificate.issued_profile.is_none() {
         return Ok(Err(Distrust::Foreign));
@@ -90,7 +92,6 @@ pub fn recognise(
         return Ok(Err(Distrust::Revoked));
     }
     let mut worth = if certificate.revoked_at.is_some() { Worth::Withdrawn } else { Worth::Good };
-    let bindings = db.list_bindings(&fingerprint)?;
     if !clock_is_behind {
         if certificate.not_after < now {
             let current = bindings.iter().any(|b| b.state == BindingState::Current);

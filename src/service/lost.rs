@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, CommandView, Told, Wish};
 use super::unlocking::{self, Stated, Stopped};
-use super::{Context, Error, auditing, devices, polling};
+use super::{Context, Error, answers, auditing, devices};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -192,7 +192,7 @@ fn try_whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> R
         Ok::<_, Error>((delivery, result))
     })?;
     let answer = match &result.sealed_answer {
-        Some(sealed) => polling::open_answer(cx, delivery.seq, sealed)?,
+        Some(sealed) => answers::open_answer(cx, delivery.seq, sealed)?,
         None => Dictionary::new(),
     };
     let place = PLACE

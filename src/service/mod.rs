@@ -2,6 +2,7 @@
 //! (`protocol`), writes, and leaves its effects in the outbox. Called by `http`, `cli` and `jobs`; knows no status codes and no SQL.
 
 pub mod actor;
+mod answers;
 pub mod auditing;
 pub mod certifying;
 pub mod checkin;

@@ -1,33 +1,28 @@
 //! The command poll: a device reports, and gets its next command. An idle poll of an empty queue never touches the writer;
 //! everything else is one transaction, on disk before the answer leaves.
 
+use super::answers::{Sealed, seal_answer};
 use super::attention::{self, Sighting};
-use super::checkin::{binding_fact, create_user_channel, distrust_text, known, platform, unenroll};
-use super::commands::{command_place, result_place};
-use super::custody::{self, Captured};
+use super::checkin::{binding_fact, create_user_channel, distrust_text, known, unenroll};
+use super::commands::command_place;
+use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, leaving, lost, renewing, unlocking};
-use crate::base::ids::{CommandUuid, Serial};
+use super::{Context, Error, devices, leaving, lost, renewing, unlocking};
+use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
-use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{Db, DeliveryRow, DeviceFacts, EnrollmentRow, ResultRow, Tx};
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, Tx};
 use serde_json::json;
-use std::io::Write;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
 const BROKEN_SERIES_DELAY: i64 = MINUTE;
 /// Answers up to this size, in bytes, are packed and sealed inside the transaction: some ten microseconds.
 const SEALED_BY_WRITER: usize = 16 * 1024;
-/// Answers shorter than this, in bytes, are not worth compressing: they fit a database page, and the compressor's tables cost more.
-const COMPRESS_FROM: usize = 4 * 1024;
 
 /// Who polls, as far as reading alone tells.
 struct Caller {
@@ -63,7 +58,7 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Resu
                 _ => None,
             };
             let sealed = seal_answer(cx, report, delivery.as_ref());
-            serve(cx, tx, report, &caller, &sealed, now)
+            serve(cx, tx, report, &caller, &sealed, delivery, now)
         })?
     } else {
         let caller = match cx.store.read(|db| judge(cx, db, peer, report, now))? {
@@ -80,7 +75,14 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Resu
             _ => None,
         };
         let sealed = seal_answer(cx, report, delivery.as_ref());
-        cx.store.write(|tx| serve(cx, tx, report, &caller, &sealed, now))?
+        cx.store.write(|tx| {
+            // Looked up again: between the look and this transaction another request of the same device may have been here.
+            let delivery = match (&caller.channel, &report.command_uuid) {
+                (Some(channel), Some(uuid)) => tx.find_delivery(uuid.as_str(), channel.id)?,
+                _ => None,
+            };
+            serve(cx, tx, report, &caller, &sealed, delivery, now)
+        })?
     };
     cx.ring_teller();
     if answered.left {
@@ -253,20 +255,14 @@ fn look(
     Ok(Ok(Caller { identity, channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
 }
 
-/// The answer of a report, compressed and sealed before the transaction, so that the writer is not held up by it.
-struct Sealed {
-    blob: Option<(i64, Vec<u8>)>,
-    bytes: i64,
-    /// Secrets that were in it; the blob has notes in their places.
-    captured: Vec<Captured>,
-}
-
+/// Does what the report asks for. `delivery` is what it names, as this transaction sees it.
 fn serve(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     caller: &Caller,
     sealed: &Sealed,
+    delivery: Option<DeliveryRow>,
     now: Timestamp,
 ) -> Result<Answered, Error> {
     let made;
@@ -280,46 +276,16 @@ fn serve(
         }
         _ => return Err(Error::internal("a served poll without a channel")),
     };
-    if let Some(uuid) = &report.command_uuid {
-        settle(cx, tx, report, uuid, &caller.identity, channel, sealed, now)?;
-    }
+    let finished = match &report.command_uuid {
+        Some(uuid) => settle(cx, tx, report, uuid, &caller.identity, channel, sealed, delivery, now)?,
+        None => false,
+    };
     let only = match caller.decision {
         Decision::ServeRenewal => Some(renewing::urgent(cx, tx, channel, now)?),
         _ => None,
     };
-    let (next, left) = hand_out(cx, tx, report, channel, only.as_ref(), now)?;
+    let (next, left) = hand_out(cx, tx, report, channel, finished, only.as_ref(), now)?;
     Ok(Answered { outcome: None, next, left })
-}
-
-fn seal_answer(cx: &Context, report: &Report, delivery: Option<&DeliveryRow>) -> Sealed {
-    if report.keys.is_empty() {
-        return Sealed { blob: None, bytes: 0, captured: Vec::new() };
-    }
-    let (keys, captured) = match delivery {
-        Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
-        None => (report.keys.clone(), Vec::new()),
-    };
-    let plain = to_xml(&Value::Dictionary(keys));
-    let bytes = plain.len() as i64;
-    let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };
-    let packed = pack(plain);
-    Sealed { blob: Some((delivery.seq, cx.seal(&result_place(delivery.seq), &packed))), bytes, captured }
-}
-
-/// One byte says how the rest is packed: 0 as it is, 1 zlib.
-fn pack(plain: Vec<u8>) -> Vec<u8> {
-    if plain.len() >= COMPRESS_FROM {
-        let mut encoder = ZlibEncoder::new(vec![1], Compression::fast());
-        if encoder.write_all(&plain).is_ok()
-            && let Ok(packed) = encoder.finish()
-        {
-            return packed;
-        }
-    }
-    let mut out = Vec::with_capacity(plain.len() + 1);
-    out.push(0);
-    out.extend_from_slice(&plain);
-    out
 }
 
 /// A person must decide; the device was refused already.
@@ -336,8 +302,9 @@ fn raise(
     attention::raise(cx, tx, alert, &caller.identity, caller.device_channel.as_ref(), &at, now)
 }
 
-/// What the reported status does to the delivery it names. An unknown UUID is noted and answered like any other.
-#[allow(clippy::too_many_arguments, reason = "one report, who sent it, and what was made ready for it")]
+/// What the reported status does to the delivery it names, and whether that finished it. An unknown UUID is noted and answered like
+/// any other.
+#[allow(clippy::too_many_arguments, reason = "one call of one fact each; a struct would only rename them")]
 fn settle(
     cx: &Context,
     tx: &Tx<'_>,
@@ -346,17 +313,18 @@ fn settle(
     identity: &Identity,
     channel: &EnrollmentRow,
     sealed: &Sealed,
+    delivery: Option<DeliveryRow>,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let tell = |kind: &str, detail: Option<String>| {
         tx.tell(channel.device, Some(channel.id), Some(uuid.as_str()), kind, detail.as_deref(), now)
     };
-    // Looked up again: between the look and this transaction another request of the same device may have been here.
-    let Some(delivery) = tx.find_delivery(uuid.as_str(), channel.id)? else {
+    let Some(delivery) = delivery else {
         tell("unknown-command", Some(json!({ "status": report.status.as_str() }).to_string()))?;
-        return Ok(());
+        return Ok(false);
     };
-    match queue::settle(delivery.state, report.status) {
+    let step = queue::settle(delivery.state, report.status);
+    match step {
         Settle::Nothing | Settle::Duplicate => {}
         Settle::NotNow => {
             tx.mark_not_now(delivery.seq, now)?;
@@ -379,15 +347,16 @@ fn settle(
             events::record(cx, tx, kind, Some(channel.device), now, || {
                 told(&delivery, state.as_str(), channel, error_chain(report))
             })?;
-            tx.clear_repush(channel.id)?;
-            if delivery.request_type == "DeviceInformation" && channel.parent.is_none() {
-                learn(tx, report, channel.device)?;
-                custody::ask_bypass_code(cx, tx, channel, now)?;
+            if delivery.request_type == "DeviceInformation"
+                && channel.parent.is_none()
+                && let Some(device) = devices::learn(tx, report, channel.device)?
+            {
+                custody::ask_bypass_code_of(cx, tx, &device, channel, now)?;
             }
             follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }
     }
-    Ok(())
+    Ok(matches!(step, Settle::Finish(_)))
 }
 
 /// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
@@ -455,75 +424,60 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
     Ok(())
 }
 
-/// What DeviceInformation says of the device itself goes into its record.
-fn learn(tx: &Tx<'_>, report: &Report, device: i64) -> Result<(), Error> {
-    let Some(Value::Dictionary(answers)) = report.keys.get("QueryResponses") else { return Ok(()) };
-    let text = |key: &str| answers.get(key).and_then(Value::as_string).filter(|t| t.len() <= 256).map(str::to_owned);
-    let serial = match text("SerialNumber").and_then(|s| s.parse::<Serial>().ok()) {
-        // A serial that another device holds is not taken over by a mere answer.
-        Some(serial) if tx.find_device_by_serial(&serial)?.is_some() => None,
-        other => other,
-    };
-    let facts = DeviceFacts {
-        serial,
-        name: text("DeviceName"),
-        platform: platform(text("ProductName").as_deref(), text("ModelName").as_deref()),
-        model: text("Model"),
-        model_name: text("ModelName"),
-        product_name: text("ProductName"),
-        os_version: text("OSVersion"),
-        build_version: text("BuildVersion"),
-        imei: None,
-        meid: None,
-        supervised: answers.get("IsSupervised").and_then(Value::as_boolean),
-        lost_mode: answers.get("IsMDMLostModeEnabled").and_then(Value::as_boolean),
-    };
-    tx.update_device(device, &facts)?;
-    Ok(())
-}
-
 /// A command to hand out: its UUID and its sealed bytes.
 type HandedOut = Option<(String, Vec<u8>)>;
 
-/// Chooses and marks the next command; with `only`, no other than that one. The flag says that something stays waiting for which the device must be called again.
+/// Chooses and marks the next command; with `only`, no other than that one. `finished`: the report ended another one. The flag that comes back says that something stays waiting for which the device must be called again.
 fn hand_out(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     channel: &EnrollmentRow,
+    finished: bool,
     only: Option<&Option<String>>,
     now: Timestamp,
 ) -> Result<(HandedOut, bool), Error> {
-    let waiting: Vec<Waiting> = loop {
-        let rows = match only {
-            None => tx.list_next_deliveries(channel.id, now)?,
-            Some(None) => Vec::new(),
-            Some(Some(uuid)) => tx.find_delivery(uuid, channel.id)?.into_iter().collect(),
+    let waiting: Option<Waiting> = loop {
+        let next = match only {
+            None => tx.find_next_delivery(channel.id, now)?,
+            Some(None) => None,
+            Some(Some(uuid)) => {
+                let delivery = tx.find_delivery(uuid, channel.id)?;
+                delivery.zip(tx.find_command(uuid)?).map(|(delivery, command)| (delivery, command.sealed_plist))
+            }
         };
-        let waiting: Vec<Waiting> = rows.iter().filter_map(as_waiting).collect();
-        let chosen = queue::select(&waiting, Some(report.status), now);
-        let Some(row) = chosen.and_then(|chosen| rows.iter().find(|row| row.seq == chosen.seq)) else { break waiting };
+        let Some((row, sealed_plist)) = next else { break None };
+        let waiting = as_waiting(&row);
+        if queue::select(waiting.as_slice(), Some(report.status), now).is_none() {
+            break waiting;
+        }
         // The last look before a passcode goes: each round ends one delivery, so this comes to an end.
         if row.request_type == unlocking::CLEAR_PASSCODE
             && let Some(why) = unlocking::find_doubt(tx, channel.device)?
         {
-            unlocking::stop(cx, tx, channel.device, row, &format!("the device {why}"), now)?;
+            unlocking::stop(cx, tx, channel.device, &row, &format!("the device {why}"), now)?;
             continue;
         }
-        let command =
-            tx.find_command(&row.command)?.ok_or_else(|| Error::internal("a delivery without its command"))?;
         tx.mark_sent(row.seq, now)?;
         tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
         // Should it vanish with this command, nothing else would ever call it again.
-        tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
-        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(row, "Sent", channel, None))?;
-        let plist = command.sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
-        return Ok((Some((command.uuid, plist)), false));
+        let again = now.plus(push::next_push(1));
+        if finished {
+            tx.restart_repush(channel.id, again)?
+        } else {
+            tx.ensure_repush(channel.id, again)?
+        }
+        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
+        let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
+        return Ok((Some((row.command, plist)), false));
     };
-    let left = queue::needs_push_after(report.status, &waiting, now);
+    if finished {
+        tx.clear_repush(channel.id)?;
+    }
+    let left = queue::needs_push_after(report.status, waiting.as_slice(), now);
     if left {
         tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;
-    } else if !waiting.is_empty() {
+    } else if waiting.is_some() {
         // It means to come back by itself; a restarted device may have forgotten that.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
     }
@@ -540,26 +494,4 @@ fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {
     let not_now_at = if state == WaitingState::NotNow { row.last_sent_at.map_or(0, |t| t.0) } else { 0 };
     let (not_before, expires_at) = (row.not_before, row.expires_at);
     Some(Waiting { seq: row.seq, state, priority: row.priority, not_before, expires_at, not_now_at })
-}
-
-/// Opens what [`pack`] packed; at most `limit` bytes.
-pub(super) fn unpack(packed: &[u8], limit: usize) -> Option<Vec<u8>> {
-    use std::io::Read;
-    match packed.split_first()? {
-        (0, rest) => Some(rest.to_vec()),
-        (1, rest) => {
-            let mut plain = Vec::new();
-            flate2::read::ZlibDecoder::new(rest).take(limit as u64).read_to_end(&mut plain).ok()?;
-            Some(plain)
-        }
-        _ => None,
-    }
-}
-
-/// The answer of a delivery as it came, opened.
-pub(super) fn open_answer(cx: &Context, seq: i64, sealed: &[u8]) -> Result<Dictionary, Error> {
-    let packed = cx.open(&result_place(seq), sealed)?;
-    let plain = unpack(packed.expose(), crate::base::limits::MAX_DRAINED_BODY)
-        .ok_or_else(|| Error::internal("a result cannot be unpacked"))?;
-    Ok(crate::plist::parse_dict(&plain).map_err(Error::internal)?.into_dictionary())
 }

@@ -364,7 +364,7 @@ fn fail(cx: &Context, tx: &Tx<'_>, open: &RenewalRow, device: i64, why: &str, no
     tx.abandon_certificates(open.issued_profile, open.enrollment, revoking::RENEWAL_FAILED, now)?;
     if let Some(fallback) = &open.fallback {
         tx.put_binding(fallback, open.enrollment, BindingState::Current, now)?;
-        if let Some(held) = tx.find_certificate_standing(fallback)?.and_then(|standing| standing.issued_profile) {
+        if let Some(held) = tx.find_certificate_standing(fallback)?.and_then(|(standing, _)| standing.issued_profile) {
             tx.put_issued_profile(open.enrollment, held)?;
         }
         tx.restore_fallback_targets(open.enrollment)?;
@@ -444,7 +444,7 @@ pub(super) fn refresh_queued(cx: &Context) -> Result<(), Error> {
 pub fn standing(cx: &Context, channel: &EnrollmentRow) -> Result<Option<Standing>, Error> {
     cx.store.read(|db| {
         let Some(fingerprint) = db.find_current_certificate(channel.id)? else { return Ok(None) };
-        let (Some(certificate), Some(device)) =
+        let (Some((certificate, _)), Some(device)) =
             (db.find_certificate_standing(&fingerprint)?, db.find_device(channel.device)?)
         else {
             return Ok(None);

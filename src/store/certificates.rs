@@ -1,6 +1,6 @@
 //! Certificates, the school's own keys, bindings of certificates to device channels, and the wrapped data keys.
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -155,31 +155,32 @@ impl Db<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([fingerprint], row_to_certificate).optional()?)
     }
 
-    pub fn find_certificate_standing(&self, fingerprint: &[u8; 32]) -> Result<Option<CertificateStanding>, StoreError> {
+    /// How a certificate stands, and all its bindings: normally one, more only where somebody copied an identity.
+    pub fn find_certificate_standing(
+        &self,
+        fingerprint: &[u8; 32],
+    ) -> Result<Option<(CertificateStanding, Vec<BindingRow>)>, StoreError> {
         let sql =
-            "SELECT not_before, not_after, issued_profile, revoked_at, coalesce(revoked_why = 'manual', 0) AS for_good
-                   FROM certificate WHERE fingerprint = ?1";
-        let found = self.conn.prepare_cached(sql)?.query_row([fingerprint], |row| {
-            Ok(CertificateStanding {
-                fingerprint: *fingerprint,
-                not_before: Timestamp(row.get("not_before")?),
-                not_after: Timestamp(row.get("not_after")?),
-                issued_profile: row.get("issued_profile")?,
-                revoked_at: row.get::<_, Option<i64>>("revoked_at")?.map(Timestamp),
-                revoked_for_good: row.get("for_good")?,
-            })
-        });
-        Ok(found.optional()?)
-    }
-
-    /// All bindings of a certificate; normally one, more only where somebody copied an identity.
-    pub fn list_bindings(&self, fingerprint: &[u8; 32]) -> Result<Vec<BindingRow>, StoreError> {
-        let mut statement = self.conn.prepare_cached("SELECT enrollment, state FROM binding WHERE certificate = ?1")?;
+            "SELECT c.not_before, c.not_after, c.issued_profile, c.revoked_at, c.revoked_why = 'manual', b.enrollment,
+                       b.state
+                   FROM certificate c LEFT JOIN binding b ON b.certificate = c.fingerprint WHERE c.fingerprint = ?1";
+        let mut statement = self.conn.prepare_cached(sql)?;
         let mut rows = statement.query([fingerprint])?;
-        let mut found = Vec::new();
+        let mut found: Option<(CertificateStanding, Vec<BindingRow>)> = None;
         while let Some(row) = rows.next()? {
-            let state: String = row.get("state")?;
-            found.push(BindingRow { enrollment: row.get("enrollment")?, state: BindingState::parse(&state)? });
+            let mut fields = Fields::of(row);
+            let standing = CertificateStanding {
+                fingerprint: *fingerprint,
+                not_before: Timestamp(fields.next()?),
+                not_after: Timestamp(fields.next()?),
+                issued_profile: fields.next()?,
+                revoked_at: fields.next_at()?,
+                revoked_for_good: fields.next::<Option<bool>>()?.unwrap_or(false),
+            };
+            let (_, bindings) = found.get_or_insert_with(|| (standing, Vec::with_capacity(1)));
+            if let Some(enrollment) = fields.next()? {
+                bindings.push(BindingRow { enrollment, state: BindingState::parse(fields.next_str()?)? });
+            }
         }
         Ok(found)
     }

@@ -1,6 +1,6 @@
 //! Commands, their deliveries to enrollments, and the answers. The rules of the queue are `protocol::queue`'s; here are its rows.
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::time::Timestamp;
 use crate::protocol::queue::DeliveryState;
 use rusqlite::{OptionalExtension, Row, params};
@@ -64,28 +64,35 @@ pub struct CommandFilter {
     pub limit: usize,
 }
 
-const COLUMNS: &str =
-    "y.seq, y.command, c.request_type, y.enrollment, y.state, y.priority, y.not_before, y.expires_at, y.sent_count,
-     y.last_sent_at, y.not_now_count, y.not_now_since, y.finished_at, c.created_at";
+/// In the order in which [`row_to_delivery`] reads them.
+macro_rules! columns {
+    () => {
+        "y.seq, y.command, c.request_type, y.enrollment, y.state, y.priority, y.not_before, y.expires_at, y.sent_count, y.last_sent_at,
+         y.not_now_count, y.not_now_since, y.finished_at, c.created_at"
+    };
+}
+const COLUMNS: &str = columns!();
 
 fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
-    let state: String = row.get("state")?;
-    let at = |name: &str| row.get::<_, Option<i64>>(name).map(|v| v.map(Timestamp));
+    read_delivery(&mut Fields::of(row))
+}
+
+fn read_delivery(fields: &mut Fields<'_>) -> Result<DeliveryRow, StoreError> {
     Ok(DeliveryRow {
-        seq: row.get("seq")?,
-        command: row.get("command")?,
-        request_type: row.get("request_type")?,
-        enrollment: row.get("enrollment")?,
-        state: state.parse().map_err(|_| StoreError::Corrupt("delivery state"))?,
-        priority: row.get("priority")?,
-        not_before: at("not_before")?,
-        expires_at: at("expires_at")?,
-        sent_count: row.get("sent_count")?,
-        last_sent_at: at("last_sent_at")?,
-        not_now_count: row.get("not_now_count")?,
-        not_now_since: at("not_now_since")?,
-        finished_at: at("finished_at")?,
-        created_at: Timestamp(row.get("created_at")?),
+        seq: fields.next()?,
+        command: fields.next()?,
+        request_type: fields.next()?,
+        enrollment: fields.next()?,
+        state: fields.next_str()?.parse().map_err(|_| StoreError::Corrupt("delivery state"))?,
+        priority: fields.next()?,
+        not_before: fields.next_at()?,
+        expires_at: fields.next_at()?,
+        sent_count: fields.next()?,
+        last_sent_at: fields.next_at()?,
+        not_now_count: fields.next()?,
+        not_now_since: fields.next_at()?,
+        finished_at: fields.next_at()?,
+        created_at: Timestamp(fields.next()?),
     })
 }
 
@@ -104,27 +111,40 @@ impl Db<'_> {
         Ok(found.optional()?)
     }
 
-    /// The oldest waiting delivery of each state, due at `now`: all that `queue::select` needs to choose from.
-    pub fn list_next_deliveries(&self, enrollment: i64, now: Timestamp) -> Result<Vec<DeliveryRow>, StoreError> {
-        let select = format!(
-            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
-             WHERE y.enrollment = ?1 AND y.finished_at IS NULL AND y.state = ?2
-               AND (y.not_before IS NULL OR y.not_before <= ?3) AND (y.expires_at IS NULL OR y.expires_at > ?3)"
-        );
-        let by_age = format!("{select} ORDER BY y.priority DESC, y.seq LIMIT 1");
+    /// The waiting delivery that goes first of those due at `now`, with its command's sealed bytes: all that `queue::select` needs.
+    /// One that was sent and never answered, else the oldest that was never refused, else the one refused longest ago.
+    pub fn find_next_delivery(
+        &self,
+        enrollment: i64,
+        now: Timestamp,
+    ) -> Result<Option<(DeliveryRow, Option<Vec<u8>>)>, StoreError> {
+        macro_rules! next {
+            ($states:literal, $order:literal) => {
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    ", c.sealed_plist FROM delivery y INDEXED BY delivery_waiting JOIN command c ON c.uuid = y.command
+                     WHERE y.enrollment = ?1 AND y.finished_at IS NULL AND ",
+                    $states,
+                    " AND (y.not_before IS NULL OR y.not_before <= ?2) AND (y.expires_at IS NULL OR y.expires_at > ?2) ORDER BY ",
+                    $order,
+                    " LIMIT 1"
+                )
+            };
+        }
+        // The words sort as they go: Sent, Queued, NotNow. This is the index's own order, so the first entry is the answer.
+        let fresh = next!("y.state > 'NotNow'", "y.state DESC, y.priority DESC, y.seq");
         // The answer NotNow comes right after the sending, so the last sending orders the refusals.
-        let by_refusal = format!("{select} ORDER BY y.last_sent_at, y.priority DESC, y.seq LIMIT 1");
-        let mut found = Vec::new();
-        for (state, sql) in
-            [(DeliveryState::Sent, &by_age), (DeliveryState::Queued, &by_age), (DeliveryState::NotNow, &by_refusal)]
-        {
+        let refused = next!("y.state = 'NotNow'", "y.last_sent_at, y.priority DESC, y.seq");
+        for sql in [fresh, refused] {
             let mut statement = self.conn.prepare_cached(sql)?;
-            let mut rows = statement.query(params![enrollment, state.as_str(), now.0])?;
+            let mut rows = statement.query(params![enrollment, now.0])?;
             if let Some(row) = rows.next()? {
-                found.push(row_to_delivery(row)?);
+                let mut fields = Fields::of(row);
+                return Ok(Some((read_delivery(&mut fields)?, fields.next()?)));
             }
         }
-        Ok(found)
+        Ok(None)
     }
 
     /// Whether anything unfinished waits for this enrollment. The cheap question of every idle poll; the index is named because
@@ -141,18 +161,24 @@ impl Db<'_> {
     }
 
     pub fn find_delivery(&self, uuid: &str, enrollment: i64) -> Result<Option<DeliveryRow>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1 AND y.enrollment = ?2"
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1 AND y.enrollment = ?2"
         );
-        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut statement = self.conn.prepare_cached(sql)?;
         let mut rows = statement.query(params![uuid, enrollment])?;
         rows.next()?.map(row_to_delivery).transpose()
     }
 
     /// The delivery of a command by its UUID alone (the API's view).
     pub fn find_delivery_of(&self, uuid: &str) -> Result<Option<DeliveryRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1");
-        let mut statement = self.conn.prepare_cached(&sql)?;
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.command = ?1"
+        );
+        let mut statement = self.conn.prepare_cached(sql)?;
         let mut rows = statement.query([uuid])?;
         rows.next()?.map(row_to_delivery).transpose()
     }

@@ -1,6 +1,6 @@
 //! Devices (the physical things) and their timeline.
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::ids::{DeviceId, Serial};
 use crate::base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
@@ -21,6 +21,29 @@ pub struct DeviceFacts {
     pub supervised: Option<bool>,
     /// Lost Mode is on, as the device says.
     pub lost_mode: Option<bool>,
+}
+
+impl DeviceFacts {
+    /// Whether `row` says all of this already. Most answers tell nothing new, and what is not written costs nothing.
+    pub fn is_known(&self, row: &DeviceRow) -> bool {
+        let same = |new: Option<&str>, old: Option<&str>| new.is_none() || new == old;
+        let texts = [
+            (self.serial.as_ref().map(Serial::as_str), &row.serial),
+            (self.name.as_deref(), &row.name),
+            (self.model.as_deref(), &row.model),
+            (self.model_name.as_deref(), &row.model_name),
+            (self.product_name.as_deref(), &row.product_name),
+            (self.os_version.as_deref(), &row.os_version),
+            (self.build_version.as_deref(), &row.build_version),
+        ];
+        texts.into_iter().all(|(new, old)| same(new, old.as_deref()))
+            && same(self.platform, Some(&row.platform))
+            && (self.supervised.is_none() || self.supervised == row.supervised)
+            && self.lost_mode.is_none_or(|on| on == row.lost_mode)
+            // The row does not hold these.
+            && self.imei.is_none()
+            && self.meid.is_none()
+    }
 }
 
 /// What people say of a device's whereabouts.
@@ -73,33 +96,35 @@ pub struct TimelineRow {
     pub detail: Option<String>,
 }
 
+/// In the order in which [`row_to_device`] reads them.
 const COLUMNS: &str =
     "d.id, d.public_id, d.serial, d.name, d.platform, d.model, d.model_name, d.product_name, d.os_version, d.build_version,
      d.supervised, d.lost, d.lost_since, d.lost_by, d.lost_mode, d.created_at";
 
 fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+    let mut fields = Fields::of(row);
     Ok(DeviceRow {
-        id: row.get("id")?,
-        public_id: row.get("public_id")?,
-        serial: row.get("serial")?,
-        name: row.get("name")?,
-        platform: row.get("platform")?,
-        model: row.get("model")?,
-        model_name: row.get("model_name")?,
-        product_name: row.get("product_name")?,
-        os_version: row.get("os_version")?,
-        build_version: row.get("build_version")?,
-        supervised: row.get("supervised")?,
-        lost: match row.get::<_, String>("lost")?.as_str() {
+        id: fields.next()?,
+        public_id: fields.next()?,
+        serial: fields.next()?,
+        name: fields.next()?,
+        platform: fields.next()?,
+        model: fields.next()?,
+        model_name: fields.next()?,
+        product_name: fields.next()?,
+        os_version: fields.next()?,
+        build_version: fields.next()?,
+        supervised: fields.next()?,
+        lost: match fields.next_str()? {
             "no" => Lost::No,
             "missing" => Lost::Missing,
             // The CHECK of the table allows only the three words; the careful one stands in for the impossible.
             _ => Lost::Lost,
         },
-        lost_since: row.get::<_, Option<i64>>("lost_since")?.map(Timestamp),
-        lost_by: row.get("lost_by")?,
-        lost_mode: row.get("lost_mode")?,
-        created_at: Timestamp(row.get("created_at")?),
+        lost_since: fields.next_at()?,
+        lost_by: fields.next()?,
+        lost_mode: fields.next()?,
+        created_at: Timestamp(fields.next()?),
     })
 }
 

@@ -1,6 +1,6 @@
 //! Enrollments: one management relationship on one channel, with its state and its push target.
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::push::{PushMagic, PushTarget, PushToken, Topic};
 use crate::base::time::Timestamp;
 use crate::protocol::lifecycle::State;
@@ -58,33 +58,37 @@ pub struct NewEnrollment<'a> {
     pub user_long_name: Option<&'a str>,
 }
 
-const COLUMNS: &str = "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic,
-     push_token, push_magic, token_updates, awaiting_configuration, blocked_at, dismissed_at, welcome_back, issued_profile, token_updated_at, last_seen_at";
+/// In the order in which [`row_to_enrollment`] reads them.
+macro_rules! columns {
+    () => {
+        "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic, push_token,
+         push_magic, token_updates, awaiting_configuration, blocked_at, dismissed_at, welcome_back, issued_profile, token_updated_at, last_seen_at"
+    };
+}
 
 fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
-    let channel: String = row.get("channel")?;
-    let state: String = row.get("state")?;
+    let mut fields = Fields::of(row);
     Ok(EnrollmentRow {
-        id: row.get("id")?,
-        device: row.get("device")?,
-        parent: row.get("parent")?,
-        enrollment_id: row.get("enrollment_id")?,
-        channel: if channel == "user" { ChannelKind::User } else { ChannelKind::Device },
-        user_id: row.get("user_id")?,
-        user_short_name: row.get("user_short_name")?,
-        user_long_name: row.get("user_long_name")?,
+        id: fields.next()?,
+        device: fields.next()?,
+        parent: fields.next()?,
+        enrollment_id: fields.next()?,
+        channel: if fields.next_str()? == "user" { ChannelKind::User } else { ChannelKind::Device },
+        user_id: fields.next()?,
+        user_short_name: fields.next()?,
+        user_long_name: fields.next()?,
         // The CHECK of the table allows only the three words; the one that is never pushed stands in for the impossible.
-        state: state.parse().unwrap_or(State::Gone),
-        generation: row.get("generation")?,
-        target: target(row)?,
-        token_updates: row.get("token_updates")?,
-        awaiting_configuration: row.get("awaiting_configuration")?,
-        blocked_at: row.get::<_, Option<i64>>("blocked_at")?.map(Timestamp),
-        dismissed_at: row.get::<_, Option<i64>>("dismissed_at")?.map(Timestamp),
-        welcome_back: row.get("welcome_back")?,
-        issued_profile: row.get("issued_profile")?,
-        token_updated_at: row.get::<_, Option<i64>>("token_updated_at")?.map(Timestamp),
-        last_seen_at: row.get::<_, Option<i64>>("last_seen_at")?.map(Timestamp),
+        state: fields.next_str()?.parse().unwrap_or(State::Gone),
+        generation: fields.next()?,
+        target: built(fields.next()?, fields.next()?, fields.next()?),
+        token_updates: fields.next()?,
+        awaiting_configuration: fields.next()?,
+        blocked_at: fields.next_at()?,
+        dismissed_at: fields.next_at()?,
+        welcome_back: fields.next()?,
+        issued_profile: fields.next()?,
+        token_updated_at: fields.next_at()?,
+        last_seen_at: fields.next_at()?,
     })
 }
 
@@ -93,29 +97,29 @@ pub(super) fn target(row: &Row<'_>) -> rusqlite::Result<Option<PushTarget>> {
     let topic: Option<String> = row.get("topic")?;
     let token: Option<Vec<u8>> = row.get("push_token")?;
     let magic: Option<String> = row.get("push_magic")?;
-    let (Some(topic), Some(token), Some(magic)) = (topic, token, magic) else { return Ok(None) };
-    let built = Topic::new(&topic).and_then(|topic| {
-        let token = PushToken::new(token)?;
-        Ok(PushTarget { topic, token, magic: PushMagic::new(&magic)? })
-    });
-    Ok(built.ok())
+    Ok(built(topic, token, magic))
+}
+
+fn built(topic: Option<String>, token: Option<Vec<u8>>, magic: Option<String>) -> Option<PushTarget> {
+    let (topic, token, magic) = (Topic::new(&topic?), PushToken::new(token?), PushMagic::new(&magic?));
+    Some(PushTarget { topic: topic.ok()?, token: token.ok()?, magic: magic.ok()? })
 }
 
 impl Db<'_> {
     pub fn find_enrollment(&self, enrollment_id: &str) -> Result<Option<EnrollmentRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE enrollment_id = ?1");
-        Ok(self.conn.prepare_cached(&sql)?.query_row([enrollment_id], row_to_enrollment).optional()?)
+        let sql = concat!("SELECT ", columns!(), " FROM enrollment WHERE enrollment_id = ?1");
+        Ok(self.conn.prepare_cached(sql)?.query_row([enrollment_id], row_to_enrollment).optional()?)
     }
 
     pub fn find_enrollment_by_row(&self, id: i64) -> Result<Option<EnrollmentRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE id = ?1");
-        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_enrollment).optional()?)
+        let sql = concat!("SELECT ", columns!(), " FROM enrollment WHERE id = ?1");
+        Ok(self.conn.prepare_cached(sql)?.query_row([id], row_to_enrollment).optional()?)
     }
 
     /// The device channel first, then its users' channels.
     pub fn list_enrollments(&self, device: i64) -> Result<Vec<EnrollmentRow>, StoreError> {
-        let sql = format!("SELECT {COLUMNS} FROM enrollment WHERE device = ?1 ORDER BY channel, id");
-        let mut statement = self.conn.prepare_cached(&sql)?;
+        let sql = concat!("SELECT ", columns!(), " FROM enrollment WHERE device = ?1 ORDER BY channel, id");
+        let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([device], row_to_enrollment)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -53,6 +53,7 @@ pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
+use crate::base::time::Timestamp;
 use readers::Readers;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -106,6 +107,34 @@ impl<'c> Deref for Tx<'c> {
     type Target = Db<'c>;
     fn deref(&self) -> &Db<'c> {
         &self.db
+    }
+}
+
+/// The columns of a row one after the other, in the order of its SELECT: finding each by its name would cost more than reading it.
+/// For rows of the hot path; the others are read by name.
+struct Fields<'r> {
+    row: &'r rusqlite::Row<'r>,
+    at: usize,
+}
+
+impl<'r> Fields<'r> {
+    fn of(row: &'r rusqlite::Row<'r>) -> Self {
+        Self { row, at: 0 }
+    }
+
+    fn next<T: rusqlite::types::FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.at += 1;
+        self.row.get(self.at - 1)
+    }
+
+    fn next_at(&mut self) -> rusqlite::Result<Option<Timestamp>> {
+        Ok(self.next::<Option<i64>>()?.map(Timestamp))
+    }
+
+    /// Text that is only looked at.
+    fn next_str(&mut self) -> rusqlite::Result<&'r str> {
+        self.at += 1;
+        Ok(self.row.get_ref(self.at - 1)?.as_str()?)
     }
 }
 

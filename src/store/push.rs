@@ -3,7 +3,7 @@
 use super::enrollments::target;
 use super::{Db, StoreError, Tx};
 use crate::base::push::PushTarget;
-use crate::base::time::Timestamp;
+use crate::base::time::{MINUTE, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
 /// A push that the outbox owes, with where it goes. No target: the enrollment went silent meanwhile.
@@ -202,6 +202,16 @@ impl Tx<'_> {
     pub fn clear_repush(&self, enrollment: i64) -> Result<(), StoreError> {
         let sql = "UPDATE push SET due_at = NULL, attempts = 0 WHERE enrollment = ?1 AND (due_at IS NOT NULL OR attempts > 0)";
         self.conn.prepare_cached(sql)?.execute([enrollment])?;
+        Ok(())
+    }
+
+    /// The device answered and has the next command in hand: push again at `due_at` should it vanish with it. A plan up to a minute
+    /// earlier stands as it is: a device at work moves it once a minute, not with every answer.
+    pub fn restart_repush(&self, enrollment: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO push (enrollment, due_at) VALUES (?1, ?2)
+                   ON CONFLICT (enrollment) DO UPDATE SET due_at = excluded.due_at, attempts = 0
+                   WHERE attempts > 0 OR due_at IS NULL OR due_at NOT BETWEEN excluded.due_at - ?3 AND excluded.due_at";
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, due_at.0, MINUTE])?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::base::limits::{MAX_GROUP, MAX_WAITING_WRITES};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 pub(super) struct Writer {
     state: Mutex<State>,
@@ -26,26 +26,19 @@ struct State {
 }
 
 /// The fate of one shared transaction.
+#[derive(Default)]
 struct Group {
-    outcome: Mutex<Option<Result<(), StoreError>>>,
-    decided: Condvar,
+    outcome: OnceLock<Result<(), StoreError>>,
 }
 
 impl Group {
     fn decide(&self, outcome: Result<(), StoreError>) {
-        *self.outcome.lock().unwrap_or_else(|p| p.into_inner()) = Some(outcome);
-        self.decided.notify_all();
+        // Decided once: whoever decides has taken the group out of the state.
+        let _ = self.outcome.set(outcome);
     }
 
     fn wait(&self) -> Result<(), StoreError> {
-        let mut outcome = self.outcome.lock().unwrap_or_else(|p| p.into_inner());
-        loop {
-            match &*outcome {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(e)) => return Err(e.shared()),
-                None => outcome = self.decided.wait(outcome).unwrap_or_else(|p| p.into_inner()),
-            }
-        }
+        self.outcome.wait().as_ref().copied().map_err(StoreError::shared)
     }
 }
 
@@ -109,7 +102,7 @@ impl Writer {
 fn join(state: &mut State) -> Result<Arc<Group>, StoreError> {
     if state.group.is_none() {
         run(&state.conn, "BEGIN IMMEDIATE").map_err(sqlite)?;
-        state.group = Some(Arc::new(Group { outcome: Mutex::new(None), decided: Condvar::new() }));
+        state.group = Some(Arc::default());
         state.members = 0;
     }
     let Some(group) = state.group.clone() else { return Err(StoreError::Corrupt("no open group")) };
