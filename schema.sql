@@ -151,8 +151,11 @@ CREATE TABLE issued_profile (
     certificates        TEXT NOT NULL,
     -- When the first of these certificates and the signer's ends.
     ends_at             INTEGER,
+    -- Until when a PKCS#12 identity inside may enrol its device; afterwards an unused file is worthless, as a challenge is.
+    enroll_by           INTEGER,
     created_by          TEXT NOT NULL,
     created_at          INTEGER NOT NULL,
+    CHECK ((identity = 'pkcs12') = (enroll_by IS NOT NULL)),
     CHECK (signed = (signer IS NOT NULL)),
     CHECK ((way = 'renewal') = (replaces IS NOT NULL))
 ) STRICT;
@@ -314,6 +317,17 @@ CREATE TABLE push_request (
     sealed_key  BLOB NOT NULL,
     csr_pem     TEXT NOT NULL,
     created_at  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Certificates by ACME, one row per directory. The account's key and the certificate's are sealed; a failed attempt waits until `due_at`.
+CREATE TABLE acme (
+    directory           TEXT PRIMARY KEY,
+    sealed_account_key  BLOB NOT NULL,
+    chain_pem           TEXT,
+    sealed_key          BLOB,
+    failures            INTEGER NOT NULL,
+    due_at              INTEGER NOT NULL,
+    CHECK ((chain_pem IS NULL) = (sealed_key IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- Scripts. The token itself is shown once; its SHA-256 is kept.

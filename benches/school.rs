@@ -136,6 +136,7 @@ fn profile() -> IssuedProfile {
         signer: None,
         certificates: Vec::new(),
         ends_at: None,
+        enroll_by: None,
         created_by: String::from("bench"),
     }
 }

@@ -111,7 +111,7 @@ impl Drop for Server {
 /// The other side of [`Server::lesser`]: serves until stdin ends.
 pub fn serve(kind: &str, directory: &Path) -> Result<(), Fault> {
     let cx = open(directory)?;
-    let cordon::service::ports::TlsIdentity { chain_der: chain, key_pkcs8: key } =
+    let founding::TlsIdentity { chain_der: chain, key_pkcs8: key } =
         founding::tls_identity(&cx, &["localhost", "127.0.0.1", "::1"].map(str::to_owned))?;
     let tls = server_config(chain, key.expose(), ClientAuth::Optional)?;
     cx.store.close()?;

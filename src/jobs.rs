@@ -3,6 +3,7 @@
 
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
+use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
     Context, Error, auditing, commands, events, expiring, purging, renewing, replacing, rotating, webhooks,
@@ -14,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// "Last seen" is lost by a crash for at most this long; nobody was promised more.
 const FLUSH_EVERY: Duration = Duration::from_secs(5);
+/// How soon a new certificate file is seen.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
 /// Rounds of the upkeep thread between two rounds of renewals: a minute.
@@ -39,6 +42,7 @@ impl Jobs {
         cx: Arc<Context>,
         sender: Arc<dyn PushSender>,
         hooks: Arc<dyn WebhookSender>,
+        keeper: Keeper,
     ) -> std::io::Result<Jobs> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut jobs = Jobs { cx: Arc::clone(&cx), stop: Arc::clone(&stop), threads: Vec::new() };
@@ -47,6 +51,10 @@ impl Jobs {
         let (hook_cx, hook_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads
             .push(Builder::new().name(String::from("webhooks")).spawn(move || tell(&hook_cx, hooks, &hook_stop))?);
+        let (tls_cx, tls_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads.push(
+            Builder::new().name(String::from("certificate")).spawn(move || certificate(&tls_cx, keeper, &tls_stop))?,
+        );
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
     }
@@ -57,6 +65,8 @@ impl Drop for Jobs {
         self.stop.store(true, Ordering::SeqCst);
         self.cx.ring_pusher();
         self.cx.wake_teller();
+        self.cx.acme_answers.stop();
+        self.cx.ring_certificates();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             // A job that panicked has said so in the log already.
@@ -78,6 +88,23 @@ fn push(cx: &Arc<Context>, sender: Arc<dyn PushSender>, stop: &AtomicBool) {
             }
         };
         cx.wait_for_push_work(pause);
+    }
+}
+
+/// A thread of its own: a certificate authority may take minutes.
+fn certificate(cx: &Arc<Context>, mut keeper: Keeper, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        let pause = match keeper.step() {
+            Ok(()) => LOOK_EVERY,
+            Err(fault) => {
+                log_fault(cx, "certificate", Err(fault));
+                FAULT_PAUSE
+            }
+        };
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        cx.wait_for_certificates(pause);
     }
 }
 

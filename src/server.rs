@@ -5,15 +5,21 @@ use crate::apple::apns::{APPLE_URL, Config, Sender};
 use crate::base::random::Random;
 use crate::base::time::Clock;
 use crate::http::control::{Control, socket_path};
+use crate::http::doors::TlsDoors;
 use crate::http::listen::{self, Listener, Runtime, Sizes, Timeouts};
 use crate::http::message::{Door, Handler};
+use crate::http::redirect::Plain;
 use crate::http::routes::Front;
-use crate::http::tls::{ClientAuth, Doors, TlsHolder, server_config};
+use crate::http::tls::TlsHolder;
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
+use crate::outbound::acme::AcmeClient;
+use crate::pki::x509::{Certificate, pem_to_ders};
+use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
-use crate::service::ports::PushSender;
-use crate::service::{Context, Error, Urls, push_certificates, pushing, replacing, school};
+use crate::service::ports::{AcmeChallenge, Doors, PushSender};
+use crate::service::serving::{Demands, Keeper, Source};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,18 +28,44 @@ use std::time::Duration;
 /// How long running requests may take to end on a clean stop.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Where the listeners' certificate comes from.
+#[derive(Debug, Clone)]
+pub enum TlsSource {
+    /// The school's own authority.
+    OwnCa,
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// `ca_pem`: what the directory itself is certified by, where that is no public authority.
+    Acme {
+        directory: String,
+        ca_pem: Option<Vec<u8>>,
+        contact: Option<String>,
+    },
+}
+
 /// Everything a server is told.
 pub struct Options {
     pub place: Place,
     /// Used at first start; afterwards the database knows it.
     pub hostname: String,
+    /// Further names that the TLS certificate serves.
+    pub aliases: Vec<String>,
+    pub tls: TlsSource,
+    /// Whether devices trust the served chain already; `None`: found out from it.
+    pub publicly_trusted: Option<bool>,
     /// `host:port`, or `off`.
     pub listen_people: String,
     pub listen_devices: String,
     pub listen_proxied: String,
+    /// Plain HTTP for checks by certificate authorities; everybody else is sent to HTTPS.
+    pub listen_http: String,
     /// As seen from outside, where that differs from host name and port.
     pub people_url: Option<String>,
     pub devices_url: Option<String>,
+    /// Where the trust profile is fetched, without its file name; the people's address by default.
+    pub trust_url: Option<String>,
     pub trusted_proxies: Vec<IpAddr>,
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
@@ -54,8 +86,13 @@ impl Options {
             listen_people: String::from("[::]:443"),
             listen_devices: String::from("[::]:8443"),
             listen_proxied: String::from("off"),
+            listen_http: String::from("off"),
+            aliases: Vec::new(),
+            tls: TlsSource::OwnCa,
+            publicly_trusted: None,
             people_url: None,
             devices_url: None,
+            trust_url: None,
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
@@ -74,6 +111,8 @@ pub struct Server {
     people: Option<SocketAddr>,
     devices: Option<SocketAddr>,
     proxied: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    doors: Arc<TlsDoors>,
     control: Control,
     socket: PathBuf,
     socket_moved: bool,
@@ -91,13 +130,9 @@ impl Server {
     pub fn start(options: Options) -> Result<Server, Error> {
         let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
-        let names = names(&hostname);
-        let tls = founding::tls_identity(&cx, &names)?;
-        let config = |auth| server_config(tls.chain_der.clone(), tls.key_pkcs8.expose(), auth).map_err(Error::internal);
-        let people_tls = Arc::new(TlsHolder::new(config(ClientAuth::None)?));
-        let devices_tls = Arc::new(TlsHolder::new(config(ClientAuth::Optional)?));
-        let doors = Doors { people: Arc::clone(&people_tls), devices: Arc::clone(&devices_tls) };
-        replacing::serve(&cx, names, &tls, Arc::new(doors));
+        let mut keeper = keeper(&cx, &options, &hostname)?;
+        let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);
+        keeper.serve_at(Arc::clone(&doors) as Arc<dyn Doors>);
 
         let mut apns = Config::new(&options.apns_url, Arc::clone(&options.random));
         apns.extra_ca_pem = options.apple_ca_pem.clone();
@@ -109,7 +144,12 @@ impl Server {
             Arc::new(Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender))));
         let runtime = Runtime::start(&Sizes::default()).map_err(Error::internal)?;
         let mut listeners = Vec::new();
-        let mut bind = |address: &str, door: Door, tls: Option<Arc<TlsHolder>>| -> Result<Option<SocketAddr>, Error> {
+        let plain: Arc<dyn Handler> = Arc::new(Plain::new(Arc::clone(&cx)));
+        let mut bind = |address: &str,
+                        door: Door,
+                        tls: Option<Arc<TlsHolder>>,
+                        handler: &Arc<dyn Handler>|
+         -> Result<Option<SocketAddr>, Error> {
             if address == "off" {
                 return Ok(None);
             }
@@ -117,7 +157,7 @@ impl Server {
                 address: address.to_owned(),
                 door,
                 tls,
-                handler: Arc::clone(&front),
+                handler: Arc::clone(handler),
                 timeouts: options.timeouts.clone(),
             };
             let listener = Listener::start(told, &runtime)
@@ -126,12 +166,15 @@ impl Server {
             listeners.push(listener);
             Ok(Some(bound))
         };
-        let people = bind(&options.listen_people, Door::People, Some(people_tls))?;
-        let devices = bind(&options.listen_devices, Door::Devices, Some(devices_tls))?;
-        let proxied = bind(&options.listen_proxied, Door::Proxied, None)?;
+        let people = bind(&options.listen_people, Door::People, Some(Arc::clone(&doors.people)), &front)?;
+        let devices = bind(&options.listen_devices, Door::Devices, Some(Arc::clone(&doors.devices)), &front)?;
+        let proxied = bind(&options.listen_proxied, Door::Proxied, None, &front)?;
+        let http = bind(&options.listen_http, Door::People, None, &plain)?;
         let at = |bound: Option<SocketAddr>| public_url(&hostname, bound, proxied.is_some());
+        let people_url = options.people_url.clone().unwrap_or_else(|| at(people));
         let urls = Urls {
-            people: options.people_url.clone().unwrap_or_else(|| at(people)),
+            trust: options.trust_url.clone().unwrap_or_else(|| people_url.clone()),
+            people: people_url,
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
@@ -140,13 +183,15 @@ impl Server {
         let control = Control::start(&socket, front).map_err(Error::internal)?;
         pushing::call_everyone_waiting(&cx)?;
         let outbound = Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?;
-        let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound)).map_err(Error::internal)?;
+        let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound), keeper).map_err(Error::internal)?;
         Ok(Server {
             cx,
             listeners,
             people,
             devices,
             proxied,
+            http,
+            doors,
             control,
             socket,
             socket_moved,
@@ -178,6 +223,15 @@ impl Server {
         self.proxied
     }
 
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// The listeners' certificates.
+    pub fn doors(&self) -> &dyn Doors {
+        &*self.doors
+    }
+
     /// The control socket, and whether it had to be put elsewhere because the data directory's path is too long.
     pub fn socket(&self) -> (&std::path::Path, bool) {
         (&self.socket, self.socket_moved)
@@ -203,11 +257,49 @@ impl Server {
     }
 }
 
-/// Names on the TLS certificate. `localhost` also means its addresses.
-fn names(hostname: &str) -> Vec<String> {
+/// Who looks after the listeners' certificate.
+fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper, Error> {
+    let mut names = names(hostname, options);
+    let (source, roots) = match &options.tls {
+        TlsSource::OwnCa => {
+            if hostname == "localhost" {
+                names.extend([String::from("127.0.0.1"), String::from("::1")]);
+            }
+            (Source::OwnCa, Vec::new())
+        }
+        TlsSource::Files { certificate, key } => {
+            (Source::Files { certificate: certificate.clone(), key: key.clone() }, Vec::new())
+        }
+        TlsSource::Acme { directory, ca_pem, contact } => {
+            let authority = AcmeClient::new(ca_pem.as_deref()).map_err(Error::internal)?;
+            let text = ca_pem.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let roots = pem_to_ders(&text).iter().filter_map(|der| Certificate::parse(der).ok()).collect();
+            let challenge = if options.listen_http == "off" { AcmeChallenge::TlsAlpn01 } else { AcmeChallenge::Http01 };
+            let (directory, contact) = (directory.clone(), contact.clone());
+            (Source::Acme(Acme { directory, contact, challenge, authority: Arc::new(authority) }), roots)
+        }
+    };
+    let demands = Demands { names, publicly_trusted: options.publicly_trusted, roots };
+    Ok(Keeper::new(Arc::clone(cx), source, demands))
+}
+
+/// Names on the TLS certificate: the host name, its aliases, and the hosts of public addresses that differ from it.
+fn names(hostname: &str, options: &Options) -> Vec<String> {
+    let host = |url: &Option<String>| {
+        let rest = url.as_deref()?.strip_prefix("https://")?;
+        let authority = rest.split('/').next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(v6) => v6.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        host.filter(|host| !host.is_empty()).map(str::to_owned)
+    };
     let mut names = vec![hostname.to_owned()];
-    if hostname == "localhost" {
-        names.extend([String::from("127.0.0.1"), String::from("::1")]);
+    let public = [host(&options.people_url), host(&options.devices_url)];
+    for name in options.aliases.iter().cloned().chain(public.into_iter().flatten()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
     }
     names
 }

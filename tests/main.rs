@@ -16,4 +16,5 @@ mod tidy;
 mod custody;
 mod directory;
 mod people;
+mod trust;
 mod webhooks;

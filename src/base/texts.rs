@@ -38,6 +38,7 @@ pub enum Text {
     UrlsFrozen { setting: &'static str, held: String, wanted: String, devices: i64 },
     IdentityKindMissing { kind: String },
     RightsNeverGrow { more: String },
+    TlsUnusable { source: String, why: String },
     ClockBehind { now: String, seen: String },
     Busy,
     DiskFull,
@@ -131,6 +132,7 @@ impl Text {
             Text::UrlsFrozen { .. } => "urls-frozen",
             Text::IdentityKindMissing { .. } => "identity-kind-missing",
             Text::RightsNeverGrow { .. } => "rights-never-grow",
+            Text::TlsUnusable { .. } => "tls-unusable",
             Text::ClockBehind { .. } => "clock-behind",
             Text::Busy => "busy",
             Text::DiskFull => "disk-full",
@@ -255,6 +257,9 @@ impl Text {
                 f,
                 "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
             ),
+            Text::TlsUnusable { source, why } => {
+                write!(f, "The TLS certificate from {source} cannot be used: {why}.")
+            }
             Text::RightsNeverGrow { more } => write!(
                 f,
                 "The profile that the device holds does not have these rights: {more}. A later profile can take rights away, never add \

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::failure::Failure;
 use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
-use super::{audit, command, device, enroll, push, push_cert, setup, token, webhook};
+use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -71,6 +71,8 @@ pub enum Verb {
     Command(command::Args),
     /// Call a device now
     Push(push::Args),
+    /// Show the certificate that devices and browsers meet
+    Tls(tls::Args),
     /// The certificate that Apple's push service knows this school by
     PushCert(push_cert::Args),
     /// Tokens for scripts that use the HTTP API

@@ -9,16 +9,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 24] = [
     "hostname",
+    "hostname_aliases",
     "public.people_url",
     "public.devices_url",
+    "public.trust_url",
     "listen.people",
     "listen.devices",
     "listen.proxied",
     "listen.metrics",
+    "listen.http",
     "proxy.trusted",
     "tls.mode",
+    "tls.cert_file",
+    "tls.key_file",
+    "tls.publicly_trusted",
+    "tls.acme_directory",
+    "tls.acme_ca_file",
+    "tls.acme_contact",
     "apple.apns_url",
     "apple.ca_file",
     "log.format",
@@ -38,11 +47,13 @@ const MAX_FILE: usize = 256 * 1024;
 pub struct Config {
     /// Serves at first start only; then the database knows it.
     pub hostname: Option<String>,
+    /// Further names that the TLS certificate serves, such as a former host name.
+    pub aliases: Vec<String>,
     pub public: Public,
     pub listen: Listeners,
     /// Addresses whose forwarded client certificates are believed.
     pub trusted: Vec<IpAddr>,
-    pub tls: TlsMode,
+    pub tls: Tls,
     pub apple: Apple,
     pub log: LogFormat,
     /// Filter of the log, such as `info` or `cordon::http=debug`.
@@ -58,6 +69,7 @@ pub struct Config {
 pub struct Public {
     pub people_url: Option<String>,
     pub devices_url: Option<String>,
+    pub trust_url: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +78,8 @@ pub struct Listeners {
     pub devices: Listen,
     pub proxied: Listen,
     pub metrics: Listen,
+    /// Plain HTTP for certificate authorities (HTTP-01); sends everybody else to HTTPS.
+    pub http: Listen,
 }
 
 /// One listener.
@@ -97,12 +111,27 @@ impl Listen {
     }
 }
 
-/// Where the certificate of the listeners comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
+/// The certificate of the listeners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub source: TlsSource,
+    /// `None`: found out from the served chain.
+    pub publicly_trusted: Option<bool>,
+}
+
+/// Where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsSource {
     /// Issued by the school's own authority.
     OwnCa,
+    /// Somebody else's; the files are watched.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Issued over ACME by this directory.
+    Acme { directory: String, ca_file: Option<PathBuf>, contact: Option<String> },
 }
+
+/// Let's Encrypt.
+const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 /// Apple's services, or stand-ins for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -159,8 +188,10 @@ impl Config {
             Some(port) => format!("https://{host}:{port}"),
             None => format!("https://{host}"),
         };
+        let people = self.public.people_url.clone().unwrap_or_else(|| usual(people_port));
         Urls {
-            people: self.public.people_url.clone().unwrap_or_else(|| usual(people_port)),
+            trust: self.public.trust_url.clone().unwrap_or_else(|| people.clone()),
+            people,
             devices: self.public.devices_url.clone().unwrap_or_else(|| usual(devices_port)),
         }
     }
@@ -228,7 +259,7 @@ impl Settings {
         for key in KEYS {
             let variable = format!("CORDON_{}", key.to_ascii_uppercase().replace('.', "_"));
             if let Some(value) = environment.get(&variable).filter(|value| !value.is_empty()) {
-                let list = key == "proxy.trusted";
+                let list = matches!(key, "proxy.trusted" | "hostname_aliases");
                 let values = if list {
                     value.split(',').map(|one| one.trim().to_owned()).collect()
                 } else {
@@ -240,16 +271,7 @@ impl Settings {
     }
 
     fn into_config(self) -> Result<Config, Failure> {
-        let tls = match self.read("tls.mode", |text| Ok(text.to_owned()))?.as_deref() {
-            None | Some("own-ca") => TlsMode::OwnCa,
-            Some("files" | "acme") => {
-                return Err(self.wrong(
-                    "tls.mode",
-                    "certificates of your own and ACME come with a later release; own-ca works today",
-                ));
-            }
-            Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca")),
-        };
+        let tls = self.tls()?;
         let log = match self.read("log.format", |text| Ok(text.to_owned()))?.as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
@@ -263,15 +285,18 @@ impl Settings {
         };
         Ok(Config {
             hostname: self.read("hostname", text)?,
+            aliases: self.0.get("hostname_aliases").map(|setting| setting.values.clone()).unwrap_or_default(),
             public: Public {
                 people_url: self.read("public.people_url", url)?,
                 devices_url: self.read("public.devices_url", url)?,
+                trust_url: self.read("public.trust_url", url)?,
             },
             listen: Listeners {
                 people: listen("listen.people", "[::]:443")?,
                 devices: listen("listen.devices", "[::]:8443")?,
                 proxied: listen("listen.proxied", "off")?,
                 metrics: listen("listen.metrics", "off")?,
+                http: listen("listen.http", "off")?,
             },
             trusted: self.trusted()?,
             tls,
@@ -294,6 +319,27 @@ impl Settings {
             .map_or_else(|| Failure::new("configuration", format!("{key}: {why}")), |setting| setting.wrong(why))
     }
 
+    fn tls(&self) -> Result<Tls, Failure> {
+        let (text, path) = (|text: &str| Ok(text.to_owned()), |text: &str| Ok(PathBuf::from(text)));
+        let file = |key: &str| {
+            let found = self.read(key, path)?;
+            found
+                .ok_or_else(|| self.wrong("tls.mode", &format!("with tls.mode = \"files\", {key} must be set as well")))
+        };
+        let source = match self.read("tls.mode", text)?.as_deref() {
+            None | Some("own-ca") => TlsSource::OwnCa,
+            Some("files") => TlsSource::Files { certificate: file("tls.cert_file")?, key: file("tls.key_file")? },
+            Some("acme") => TlsSource::Acme {
+                directory: self.read("tls.acme_directory", url)?.unwrap_or_else(|| ACME_DIRECTORY.to_owned()),
+                ca_file: self.read("tls.acme_ca_file", path)?,
+                contact: self.read("tls.acme_contact", text)?,
+            },
+            Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca, files or acme")),
+        };
+        let flag = |text: &str| text.parse().map_err(|_| String::from("this is true or false"));
+        Ok(Tls { source, publicly_trusted: self.read("tls.publicly_trusted", flag)? })
+    }
+
     fn trusted(&self) -> Result<Vec<IpAddr>, Failure> {
         let Some(setting) = self.0.get("proxy.trusted") else {
             return Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]);
@@ -307,6 +353,7 @@ impl Settings {
 fn texts(value: &toml::Value) -> Option<Vec<String>> {
     match value {
         toml::Value::String(text) => Some(vec![text.clone()]),
+        toml::Value::Boolean(flag) => Some(vec![flag.to_string()]),
         toml::Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
@@ -381,7 +428,8 @@ mod tests {
         assert_eq!(config.listen.devices.fixed_port(), Some(8443));
         assert_eq!((config.listen.proxied, config.listen.metrics), (Listen::Off, Listen::Off));
         assert_eq!(config.trusted, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
-        assert_eq!((config.tls, config.log, config.machine_key), (TlsMode::OwnCa, LogFormat::Text, None));
+        assert_eq!(config.tls, Tls { source: TlsSource::OwnCa, publicly_trusted: None });
+        assert_eq!((config.log, config.machine_key), (LogFormat::Text, None));
     }
 
     #[test]
@@ -413,7 +461,8 @@ mod tests {
             ("[zebra]\nx = 1", "zebra in ", "there is no such key"),
             ("hostname = 3", "hostname in ", "text in quotes"),
             ("hostname = [\"a\", \"b\"]", "hostname in ", "not a list"),
-            ("[tls]\nmode = \"acme\"", "tls.mode in ", "later release"),
+            ("[tls]\nmode = \"files\"", "tls.mode in ", "tls.cert_file must be set"),
+            ("[tls]\npublicly_trusted = \"maybe\"", "tls.publicly_trusted in ", "true or false"),
             ("[tls]\nmode = \"x\"", "tls.mode in ", "own-ca"),
             ("[log]\nformat = \"xml\"", "log.format in ", "text or json"),
             ("[listen]\npeople = \"443\"", "listen.people in ", "HOST:PORT"),
@@ -429,6 +478,19 @@ mod tests {
         assert!(failure.detail.starts_with("CORDON_LISTEN_PEOPLE: "), "{failure}");
         let failure = load(None, &[], &[("listen.people", "x")]).unwrap_err();
         assert!(failure.detail.starts_with("--listen-people: "), "{failure}");
+    }
+
+    #[test]
+    fn certificates_of_others_and_by_acme() {
+        let files = "hostname_aliases = [\"old.example\"]\n[tls]\nmode = \"files\"\ncert_file = \"/c\"\nkey_file = \"/k\"\npublicly_trusted = true\n";
+        let config = load(Some(files), &[("CORDON_PUBLIC_TRUST_URL", "https://certs.example")], &[]).unwrap();
+        let source = TlsSource::Files { certificate: PathBuf::from("/c"), key: PathBuf::from("/k") };
+        assert_eq!(config.tls, Tls { source, publicly_trusted: Some(true) });
+        assert_eq!(config.aliases, ["old.example"]);
+        assert_eq!(config.urls("mdm.example", None, None).trust, "https://certs.example");
+        let config = load(None, &[("CORDON_TLS_MODE", "acme"), ("CORDON_LISTEN_HTTP", "[::]:80")], &[]).unwrap();
+        let source = TlsSource::Acme { directory: ACME_DIRECTORY.to_owned(), ca_file: None, contact: None };
+        assert_eq!((config.tls.source, config.listen.http.fixed_port()), (source, Some(80)));
     }
 
     #[test]

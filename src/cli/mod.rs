@@ -21,6 +21,7 @@ mod serve;
 mod setup;
 mod status;
 mod table;
+mod tls;
 mod token;
 mod voice;
 mod webhook;
@@ -93,6 +94,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Device(args) => device::run(api, &args, voice),
         Verb::Command(args) => command::run(api, args, voice),
         Verb::Push(args) => push::run(api, &args, voice),
+        Verb::Tls(args) => tls::run(api, &args, voice),
         Verb::PushCert(args) => push_cert::run(api, &args, voice),
         Verb::Token(args) => token::run(api, &args, voice),
         Verb::Audit(args) => audit::run(api, &args, voice),

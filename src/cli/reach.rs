@@ -308,8 +308,9 @@ fn is_locked(error: &crate::service::Error) -> bool {
 /// The addresses for profiles made while no server runs: those that devices hold, else as a server would have them now.
 fn addresses(cx: &Context, config: &super::config::Config) -> Result<Urls, Failure> {
     let read = |name: &str| cx.store.read(|db| db.find_text_setting(name)).map_err(crate::service::Error::from);
-    let held =
-        read("public.people_url")?.zip(read("public.devices_url")?).map(|(people, devices)| Urls { people, devices });
+    let held = read("public.people_url")?.zip(read("public.devices_url")?);
+    let trust = read("public.trust_url")?;
+    let held = held.map(|(people, devices)| Urls { trust: trust.unwrap_or_else(|| people.clone()), people, devices });
     let (started, active, _) = cx.store.read(|db| db.count_enrollments()).map_err(crate::service::Error::from)?;
     let hostname = school::find(cx)?.hostname.or_else(|| config.hostname.clone());
     let (people, devices) = (config.listen.people.fixed_port(), config.listen.devices.fixed_port());
@@ -434,8 +435,13 @@ mod tests {
 
     #[test]
     fn addresses_of_enrolled_devices_are_frozen() {
-        let urls =
-            |name: &str| Some(Urls { people: format!("https://{name}"), devices: format!("https://{name}:8443") });
+        let urls = |name: &str| {
+            Some(Urls {
+                people: format!("https://{name}"),
+                devices: format!("https://{name}:8443"),
+                trust: format!("https://{name}"),
+            })
+        };
         assert_eq!(Some(choose(urls("old"), urls("new"), true)), urls("old"));
         assert_eq!(Some(choose(urls("old"), urls("new"), false)), urls("new"));
         assert_eq!(Some(choose(urls("old"), None, false)), urls("old"));

@@ -1,17 +1,18 @@
 //! `cordon serve`: the server until it is told to stop. One line on stdout says when it is ready; everything else is the log on stderr.
 
 use super::args::{Global, ServeArgs};
-use super::config::{Config, Listen};
+use super::config::{self, Config, Listen};
 use super::failure::Failure;
 use super::log;
 use crate::base::time::SystemClock;
 use crate::pki::SystemRandom;
-use crate::server::{Options, Server};
+use crate::server::{Options, Server, TlsSource};
 use crate::service::founding::Place;
 use crate::service::school;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Runs the server.
@@ -43,6 +44,21 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
     options.listen_proxied = address(&config.listen.proxied);
     options.people_url = config.public.people_url.clone();
     options.devices_url = config.public.devices_url.clone();
+    options.trust_url = config.public.trust_url.clone();
+    options.aliases = config.aliases.clone();
+    options.listen_http = address(&config.listen.http);
+    options.publicly_trusted = config.tls.publicly_trusted;
+    options.tls = match &config.tls.source {
+        config::TlsSource::OwnCa => TlsSource::OwnCa,
+        config::TlsSource::Files { certificate, key } => {
+            TlsSource::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+        config::TlsSource::Acme { directory, ca_file, contact } => {
+            let read = |path: &PathBuf| std::fs::read(path).map_err(|e| Failure::file("read", path, &e));
+            let ca_pem = ca_file.as_ref().map(read).transpose()?;
+            TlsSource::Acme { directory: directory.clone(), ca_pem, contact: contact.clone() }
+        }
+    };
     options.trusted_proxies = config.trusted.clone();
     if let Some(url) = &config.apple.apns_url {
         options.apns_url = url.clone();

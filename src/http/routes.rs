@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, crl, device, scep};
+use super::{api, crl, device, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -36,6 +36,7 @@ enum Room {
     Device,
     Scep,
     Crl,
+    Trust,
     Api,
     Health,
     Start,
@@ -56,6 +57,7 @@ fn room(door: Door, path: &str) -> Room {
         SCEP if people && door != Door::Control => Room::Scep,
         "/crl" if people && door != Door::Control => Room::Crl,
         path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
+        trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
         path if people && path.starts_with("/api/") => Room::Api,
@@ -82,6 +84,7 @@ impl Handler for Front {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
             Room::Crl => crl::handle(&self.cx, &request),
+            Room::Trust => trust::handle(&self.cx, &request),
             Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
@@ -107,6 +110,10 @@ mod tests {
             (Door::People, "/api/v1/devices", Room::Api),
             (Door::Proxied, COMMAND, Room::Device),
             (Door::Proxied, SCEP, Room::Scep),
+            (Door::People, "/MDMServiceConfig", Room::Trust),
+            (Door::Proxied, "/trust.mobileconfig", Room::Trust),
+            (Door::People, "/mdmserviceconfig", Room::None),
+            (Door::Devices, "/anchors.json", Room::None),
             (Door::Control, "/api/v1/devices", Room::Api),
             (Door::Control, COMMAND, Room::None),
             (Door::Control, "/healthz", Room::Health),

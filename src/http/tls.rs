@@ -3,14 +3,14 @@
 //! Called by `listen` and by whoever renews the server certificate. Deliberately not here: judging a client certificate; TLS proves
 //! possession of its key, and chain, dates, revocation and binding belong to `http::device`.
 
-use crate::service::ports::{TlsIdentity, TlsListeners};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, ServerConfig};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerConfig};
+use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -52,6 +52,50 @@ pub fn server_config(
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
+}
+
+/// The people's configuration while a certificate authority checks a name by TLS-ALPN-01 (RFC 8737): who asks for `acme-tls/1` gets
+/// `answer`, everybody else what is always served.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn alpn_config(
+    chain_der: Vec<Vec<u8>>,
+    key_pkcs8: &[u8],
+    answer_chain: &[Vec<u8>],
+    answer_key: &[u8],
+) -> Result<Arc<ServerConfig>, Error> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let certified = |chain: Vec<Vec<u8>>, key: &[u8]| -> Result<Arc<CertifiedKey>, Error> {
+        let chain = chain.into_iter().map(CertificateDer::from).collect();
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()));
+        // Not from_der: it would refuse the answer's critical extension, which is what the check is about.
+        Ok(Arc::new(CertifiedKey::new(chain, provider.key_provider.load_private_key(key)?)))
+    };
+    let resolver =
+        Checked { usual: certified(chain_der, key_pkcs8)?, answer: certified(answer_chain.to_vec(), answer_key)? };
+    let mut config = builder(Arc::clone(&provider))?.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), ACME_PROTOCOL.to_vec()];
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Arc::new(config))
+}
+
+/// The protocol that nobody but a certificate authority's check speaks.
+const ACME_PROTOCOL: &[u8] = b"acme-tls/1";
+
+#[derive(Debug)]
+struct Checked {
+    usual: Arc<CertifiedKey>,
+    answer: Arc<CertifiedKey>,
+}
+
+impl ResolvesServerCert for Checked {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let mut offered = hello.alpn().into_iter().flatten();
+        let checks = offered.next() == Some(ACME_PROTOCOL) && offered.next().is_none();
+        Some(Arc::clone(if checks { &self.answer } else { &self.usual }))
+    }
 }
 
 fn builder(provider: Arc<CryptoProvider>) -> Result<rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier>, Error> {
@@ -126,24 +170,6 @@ impl ClientCertVerifier for PossessionOnly {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_schemes()
-    }
-}
-
-/// The TLS listeners of a server: one certificate for people and devices.
-pub struct Doors {
-    pub people: Arc<TlsHolder>,
-    pub devices: Arc<TlsHolder>,
-}
-
-impl TlsListeners for Doors {
-    fn replace(&self, identity: &TlsIdentity) -> Result<(), String> {
-        let config = |auth| {
-            server_config(identity.chain_der.clone(), identity.key_pkcs8.expose(), auth).map_err(|e| e.to_string())
-        };
-        let (people, devices) = (config(ClientAuth::None)?, config(ClientAuth::Optional)?);
-        self.people.replace(people);
-        self.devices.replace(devices);
-        Ok(())
     }
 }
 

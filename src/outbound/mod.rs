@@ -3,6 +3,8 @@
 //!
 //! No redirect is followed and no proxy is used: a request goes where the owner said, or nowhere.
 
+pub mod acme;
+
 use crate::base::limits::{MAX_WEBHOOK_ANSWER, WEBHOOK_TIMEOUT};
 use crate::service::ports::{Post, PostResult, PostsDone, SenderFull, WebhookSender};
 use rustls::pki_types::CertificateDer;
@@ -142,11 +144,11 @@ fn agent(roots: RootCerts) -> Agent {
 fn extra_roots(pem: &[u8]) -> Result<RootCerts, String> {
     let mut roots = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|e| format!("the extra CA file for webhooks is not PEM: {e}"))?;
+        let certificate = certificate.map_err(|e| format!("the file of extra authorities is not PEM: {e}"))?;
         roots.push(Certificate::from_der(&certificate).to_owned());
     }
     if roots.is_empty() {
-        return Err(String::from("the extra CA file for webhooks holds no certificate"));
+        return Err(String::from("the file of extra authorities holds no certificate"));
     }
     Ok(RootCerts::new_with_certs(&roots))
 }

@@ -133,6 +133,22 @@ pub fn create(key: &PrivateKey, subject: &[(&str, &str)], challenge: Option<&str
     templates::sign(&info, &algorithm, key).expect("a key signs with its preferred digest")
 }
 
+/// Makes a request for a TLS server's certificate, as ACME wants it: no subject, the names as extension.
+///
+/// # Panics
+/// As [`create`].
+pub fn create_for_names(key: &PrivateKey, names: &[String]) -> Vec<u8> {
+    let extensions = asn1::sequence(&[&templates::alternative_names(names)]);
+    let info = asn1::sequence(&[
+        &asn1::integer(&[0]),
+        &name::build(&[]),
+        &key.spki_der(),
+        &asn1::element(context(0), &[&cms::attribute(&oids::EXTENSION_REQUEST, &extensions)]),
+    ]);
+    let algorithm = key.signature_algorithm(key.preferred_digest());
+    templates::sign(&info, &algorithm, key).expect("a key signs with its preferred digest")
+}
+
 /// The characters of PrintableString (X.680 §41.4).
 fn is_printable(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&b)

@@ -34,6 +34,7 @@ oids! {
     MESSAGE_DIGEST "1.2.840.113549.1.9.4"
     SIGNING_TIME "1.2.840.113549.1.9.5"
     CHALLENGE_PASSWORD "1.2.840.113549.1.9.7"
+    EXTENSION_REQUEST "1.2.840.113549.1.9.14"
     // Content ciphers
     DES_CBC "1.3.14.3.2.7"
     DES_EDE3_CBC "1.2.840.113549.3.7"
@@ -60,6 +61,7 @@ oids! {
     CRL_DISTRIBUTION_POINTS "2.5.29.31"
     AUTHORITY_KEY_ID "2.5.29.35"
     EXTENDED_KEY_USAGE "2.5.29.37"
+    ACME_IDENTIFIER "1.3.6.1.5.5.7.1.31"
 }
 
 /// The digest that an algorithm identifier of a digest names.

@@ -98,6 +98,18 @@ pub fn issue_tls_server(
     days: i64,
     random: &dyn Random,
 ) -> Result<Certificate, IssueError> {
+    let mut extensions = leaf_extensions(spki_der, Some(&SERVER_AUTH))?;
+    extensions.push(alternative_names(names));
+    let subject = subject(names.first().map_or("", String::as_str), "");
+    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
+        &Issuer::of(authority),
+        now,
+        random,
+    )
+}
+
+/// The extension with DNS names and IP addresses.
+pub(super) fn alternative_names(names: &[String]) -> Vec<u8> {
     let alternatives: Vec<Vec<u8>> = names
         .iter()
         .map(|name| match name.parse::<IpAddr>() {
@@ -107,14 +119,28 @@ pub fn issue_tls_server(
         })
         .collect();
     let alternatives = asn1::sequence(&alternatives.iter().map(Vec::as_slice).collect::<Vec<_>>());
-    let mut extensions = leaf_extensions(spki_der, Some(&SERVER_AUTH))?;
-    extensions.push(extension(&oids::SUBJECT_ALT_NAME, Critical::No, &alternatives));
-    let subject = subject(names.first().map_or("", String::as_str), "");
-    Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
-        &Issuer::of(authority),
-        now,
-        random,
-    )
+    extension(&oids::SUBJECT_ALT_NAME, Critical::No, &alternatives)
+}
+
+/// The self-signed certificate that answers TLS-ALPN-01 for `name` (RFC 8737 §3), with a key of its own.
+///
+/// # Errors
+/// [`IssueError`], only without memory or randomness.
+pub fn new_alpn_answer(
+    name: &str,
+    key_authorization: &str,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<Authority, IssueError> {
+    let key = PrivateKey::generate_ec_p256()?;
+    let (subject, spki) = (subject(name, ""), key.spki_der());
+    let mut extensions = leaf_extensions(&spki, Some(&SERVER_AUTH))?;
+    extensions.push(alternative_names(&[name.to_owned()]));
+    extensions.push(extension(&oids::ACME_IDENTIFIER, Critical::Yes, &super::jws::acme_identifier(key_authorization)));
+    let issuer = Issuer { name: &subject, key_id: key_id(&spki), key: &key, not_after: None };
+    let certificate =
+        Draft { subject: &subject, spki: &spki, not_after: now.plus(DAY), extensions }.sign(&issuer, now, random)?;
+    Ok(Authority { certificate, key })
 }
 
 /// A device identity: TLS client, and recipient of encrypted profiles if the key is RSA. `common_name` is ours (an enrolment id),

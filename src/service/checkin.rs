@@ -51,6 +51,7 @@ pub(super) fn distrust_text(distrust: Distrust) -> &'static str {
         Distrust::Expired => "the client certificate has expired",
         Distrust::NotYet => "the client certificate is not valid yet",
         Distrust::Revoked => "the client certificate is revoked",
+        Distrust::Unused => "the profile with this identity was not installed in time",
     }
 }
 

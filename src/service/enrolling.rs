@@ -168,6 +168,7 @@ pub fn prepare(cx: &Context, actor: &Actor, wish: &Wish) -> Result<Prepared, Err
         signer: None,
         certificates: Vec::new(),
         ends_at: None,
+        enroll_by: None,
         created_by: actor.name(),
     };
     finish(cx, record, None, cx.now().plus(wish.life), wish.encrypt_to.as_ref())
@@ -199,6 +200,7 @@ pub fn prepare_renewal(cx: &Context, actor: &Actor, old: i64, enrollment: i64, w
         sign_message: wish.sign_message.unwrap_or(held.sign_message),
         certificates: Vec::new(),
         ends_at: None,
+        enroll_by: None,
         signer: None,
         created_by: actor.name(),
         ..held
@@ -240,6 +242,7 @@ fn finish(
     record.certificates = inside.iter().map(|one| one.fingerprint()).collect();
     record.ends_at = inside.into_iter().chain(signer).map(Certificate::not_after).min();
     record.signer = signer.map(Certificate::fingerprint);
+    record.enroll_by = (record.identity == IdentityMethod::Pkcs12).then_some(expires_at);
     let bytes = Secret::new(if record.signed { sign(cx, &plain, now) } else { plain });
     Ok(Prepared { bytes, expires_at, record, rights, permission, enrollment })
 }

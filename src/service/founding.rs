@@ -2,8 +2,7 @@
 //!
 //! The machine key is on disk before the database's first commit, so that no crash can leave a database that nothing opens.
 
-use super::ports::TlsIdentity;
-use super::{Authorities, Context, Error, PushWork, Seen, Urls, recovery};
+use super::{Authorities, Bell, Context, Error, Seen, Urls, recovery};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, Timestamp};
@@ -119,12 +118,13 @@ fn assemble(
         urls: RwLock::new(Urls::default()),
         seen: Mutex::new(Seen::default()),
         highest_time: AtomicI64::new(highest),
-        push_work: PushWork::default(),
+        push_work: Bell::default(),
+        certificate_work: Bell::default(),
+        acme_answers: super::acme::HttpAnswers::default(),
         password_cost: Cost::PASSWORD,
         guesses: super::login::Guesses::default(),
         refusals: super::auditing::Refusals::default(),
         hooks,
-        tls: RwLock::new(None),
     })
 }
 
@@ -323,6 +323,13 @@ pub(super) const SIGNER_DAYS: i64 = 3650;
 /// How long a TLS certificate of our own CA is valid. Apple refuses more than 825 days even from private roots.
 const TLS_DAYS: i64 = 397;
 
+/// What the listeners prove themselves with.
+pub struct TlsIdentity {
+    /// Leaf first, without the root.
+    pub chain_der: Vec<Vec<u8>>,
+    pub key_pkcs8: Secret<Vec<u8>>,
+}
+
 /// The chain and key that the listeners serve for `names`; issued anew when the names or the authority changed, or a third of its
 /// life is left.
 ///
@@ -332,7 +339,6 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
     let now = cx.now();
     let authorities = cx.authorities();
     let issuing = &authorities.issuing;
-    let chain = |leaf: &Certificate| vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
     if cx.store.read(|db| db.find_setting(TLS_NAMES))? == Some(json!(names))
         && let Some(row) = cx.store.read(|db| db.find_authority(Purpose::Tls))?
     {
@@ -341,7 +347,8 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
         let ours = leaf.issued_by(&issuing.certificate);
         if ours && (leaf.not_after().since(now) > life / 3 || cx.clock_is_behind().is_some()) {
             let key = cx.open(&key_place(Purpose::Tls, &leaf.fingerprint()), &row.sealed_key)?;
-            return Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: key });
+            let chain_der = vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
+            return Ok(TlsIdentity { chain_der, key_pkcs8: key });
         }
     }
     issue_tls_identity(cx, names)
@@ -354,14 +361,13 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
 pub(super) fn issue_tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error> {
     let (now, authorities) = (cx.now(), cx.authorities());
     let issuing = &authorities.issuing;
-    let names_now = json!(names);
     let key = PrivateKey::generate_ec_p256().map_err(Error::internal)?;
     let leaf = templates::issue_tls_server(issuing, names, &key.spki_der(), now, TLS_DAYS, &*cx.random)
         .map_err(Error::internal)?;
     let authority = Authority { certificate: leaf.clone(), key };
     cx.store.write(|tx| {
         put_authority(tx, &cx.keyring(), &*cx.random, Purpose::Tls, &authority, Standing::Current, now)?;
-        tx.put_setting(TLS_NAMES, &names_now)
+        tx.put_setting(TLS_NAMES, &json!(names))
     })?;
     let chain_der = vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
     Ok(TlsIdentity { chain_der, key_pkcs8: authority.key.to_pkcs8_der() })

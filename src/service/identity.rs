@@ -50,6 +50,9 @@ pub enum Distrust {
     NotYet,
     #[error("the client certificate is revoked")]
     Revoked,
+    /// It came in a PKCS#12 container that no device used in time.
+    #[error("the profile with this identity was not installed in time")]
+    Unused,
 }
 
 /// As [`recognise`], for those who have no use for anything but a good one.
@@ -85,9 +88,7 @@ pub fn recognise(
         return Ok(Err(Distrust::Foreign));
     };
     // Root, issuing CA and TLS certificates are in the register too, but only identities were issued by a profile.
-    if certificate.issued_profile.is_none() {
-        return Ok(Err(Distrust::Foreign));
-    }
+    let Some(profile) = certificate.issued_profile else { return Ok(Err(Distrust::Foreign)) };
     if certificate.revoked_at.is_some() && certificate.revoked_for_good {
         return Ok(Err(Distrust::Revoked));
     }
@@ -103,6 +104,12 @@ pub fn recognise(
         if certificate.not_before > now {
             return Ok(Err(Distrust::NotYet));
         }
+    }
+    if bindings.is_empty()
+        && let Some(until) = db.find_issued_profile(profile)?.and_then(|given| given.enroll_by)
+        && until < now
+    {
+        return Ok(Err(Distrust::Unused));
     }
     Ok(Ok(Identity { certificate, bindings, worth }))
 }

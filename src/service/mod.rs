@@ -1,6 +1,7 @@
 //! The work: one verb per function, each taking the [`Context`] and who asks. A verb opens one transaction, decides purely
 //! (`protocol`), writes, and leaves its effects in the outbox. Called by `http`, `cli` and `jobs`; knows no status codes and no SQL.
 
+pub mod acme;
 pub mod actor;
 mod answers;
 pub mod auditing;
@@ -18,6 +19,7 @@ pub mod ports;
 pub mod push_certificates;
 pub mod pushing;
 pub mod school;
+pub mod serving;
 pub mod tokens;
 pub mod trust;
 
@@ -87,6 +89,8 @@ impl Authorities {
 pub struct Urls {
     pub people: String,
     pub devices: String,
+    /// Where the trust profile is fetched.
+    pub trust: String,
 }
 
 /// Everything a verb needs. One per open database.
@@ -102,14 +106,16 @@ pub struct Context {
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
     highest_time: AtomicI64,
-    push_work: PushWork,
+    push_work: Bell,
+    /// Rung when the listeners' certificate should be looked at now.
+    certificate_work: Bell,
+    /// What a certificate authority that checks our names is told over plain HTTP.
+    pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
-    /// Where certificates of our own authority are served, if they are.
-    tls: RwLock<Option<replacing::Served>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -119,11 +125,20 @@ struct Seen {
     tokens: HashMap<String, Timestamp>,
 }
 
-/// A bell for the pusher thread: rung after a commit that owes pushes.
+/// A bell for a thread: the pusher's is rung after a commit that owes pushes.
 #[derive(Default)]
-struct PushWork {
+struct Bell {
     rung: Mutex<bool>,
     bell: Condvar,
+}
+
+impl Bell {
+    fn wait(&self, at_most: std::time::Duration) {
+        let rung = self.rung.lock().unwrap_or_else(|p| p.into_inner());
+        let (mut rung, _) =
+            self.bell.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(|p| p.into_inner());
+        *rung = false;
+    }
 }
 
 impl Context {
@@ -228,9 +243,17 @@ impl Context {
 
     /// Waits until [`Context::ring_pusher`] or for `at_most`.
     pub fn wait_for_push_work(&self, at_most: std::time::Duration) {
-        let rung = self.push_work.rung.lock().unwrap_or_else(|p| p.into_inner());
-        let (mut rung, _) =
-            self.push_work.bell.wait_timeout_while(rung, at_most, |rung| !*rung).unwrap_or_else(|p| p.into_inner());
-        *rung = false;
+        self.push_work.wait(at_most);
+    }
+
+    /// The listeners' certificate may have to change: the school's authority was replaced, say. Called after the commit.
+    pub fn ring_certificates(&self) {
+        *self.certificate_work.rung.lock().unwrap_or_else(|p| p.into_inner()) = true;
+        self.certificate_work.bell.notify_all();
+    }
+
+    /// Waits until [`Context::ring_certificates`] or for `at_most`.
+    pub fn wait_for_certificates(&self, at_most: std::time::Duration) {
+        self.certificate_work.wait(at_most);
     }
 }

@@ -5,6 +5,8 @@
 
 use crate::base::push::{PushTarget, Topic};
 use crate::base::secret::Secret;
+use crate::pki::keys::PrivateKey;
+pub use crate::service::founding::TlsIdentity;
 
 /// One push, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,23 +65,71 @@ pub trait PushSender: Send + Sync {
     fn remove_credential(&self, topic: &Topic);
 }
 
-// ---- TLS
+// ---- the listeners' certificate
 
-/// What the listeners prove themselves with.
-#[derive(Clone)]
-pub struct TlsIdentity {
-    /// Leaf first, without the root.
-    pub chain_der: Vec<Vec<u8>>,
-    pub key_pkcs8: Secret<Vec<u8>>,
-}
-
-/// The listeners' certificate, replaced without a restart.
-pub trait TlsListeners: Send + Sync {
-    /// New connections get this one; open ones keep theirs.
+/// The listeners, as far as their certificate goes.
+pub trait Doors: Send + Sync {
+    /// New connections get this certificate; open ones keep theirs.
     ///
     /// # Errors
-    /// In words, when key and certificate do not fit; then the old one stays.
-    fn replace(&self, identity: &TlsIdentity) -> Result<(), String>;
+    /// In words, when it cannot be served; then everything stays as it was.
+    fn serve(&self, identity: &TlsIdentity) -> Result<(), String>;
+    /// The people's listener answers TLS-ALPN-01 with this certificate until it is taken back with `None`.
+    ///
+    /// # Errors
+    /// As for [`Doors::serve`].
+    fn answer_alpn(&self, answer: Option<&TlsIdentity>) -> Result<(), String>;
+}
+
+/// What is asked of a certificate authority by ACME (RFC 8555).
+pub struct AcmeOrder {
+    pub directory: String,
+    /// EC on P-256.
+    pub account_key: PrivateKey,
+    /// `mailto:` and so on.
+    pub contact: Option<String>,
+    pub names: Vec<String>,
+    /// PKCS#10 as DER.
+    pub request: Vec<u8>,
+    pub challenge: AcmeChallenge,
+}
+
+/// How the authority sees that a name is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// Over plain HTTP on port 80.
+    Http01,
+    /// In a TLS handshake on port 443.
+    TlsAlpn01,
+}
+
+impl AcmeChallenge {
+    /// As ACME spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}
+
+/// Where answers to challenges are put up for the authority to see.
+pub trait AcmeAnswers {
+    /// # Errors
+    /// In words.
+    fn put_up(&self, name: &str, token: &str, key_authorization: &str) -> Result<(), String>;
+    fn take_down(&self, token: &str);
+    /// The server stops: the order is given up.
+    fn is_stopping(&self) -> bool;
+}
+
+/// A certificate authority that is spoken to over the network.
+pub trait AcmeAuthority: Send + Sync {
+    /// The whole conversation; takes seconds to minutes. The chain as PEM, leaf first.
+    ///
+    /// # Errors
+    /// In words for an administrator, with what the authority said.
+    fn obtain(&self, order: &AcmeOrder, answers: &dyn AcmeAnswers) -> Result<String, String>;
 }
 
 // ---- webhooks

@@ -2,21 +2,18 @@
 //! it do the listeners use it. Issuing authority, profile signer and TLS certificate stand below a root that devices trust already, so they
 //! are simply replaced.
 //!
-//! Called by `jobs`, `server` and the API. Not here: sending the profiles (`renewing`), and certificates from elsewhere (`trust`).
+//! Called by `jobs` and the API. Not here: sending the profiles (`renewing`), and swapping the listeners' certificate (`serving`).
 
 use super::actor::{Actor, Permission};
-use super::ports::{TlsIdentity, TlsListeners};
 use super::trust::{self, Trust};
-use super::{Context, Error, auditing, founding, renewing, school};
+use super::{Context, Error, auditing, founding, renewing, school, serving};
 use crate::base::texts::Text;
 use crate::base::time::{DAY, Timestamp};
-use crate::pki::digest::sha256;
 use crate::pki::keys::PrivateKey;
 use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
 use crate::store::{DueRow, Purpose, Standing, Tx};
 use serde_json::json;
-use std::sync::{Arc, Mutex};
 
 /// A root is replaced by itself this long before it ends: every device is renewed once a year, and some sleep for another.
 const ROOT_MARGIN: i64 = 2 * 365 * DAY;
@@ -28,14 +25,6 @@ const SIGNER_MARGIN: i64 = 180 * DAY;
 const NAMED: usize = 20;
 /// Setting: `true` while a replacement that nobody asked for is under way; it is finished by itself.
 const BY_ITSELF: &str = "ca.replacing_by_itself";
-
-/// Where certificates of our own authority are served.
-pub(super) struct Served {
-    names: Vec<String>,
-    listeners: Arc<dyn TlsListeners>,
-    /// SHA-256 of the leaf that is served now.
-    leaf: Mutex<[u8; 32]>,
-}
 
 /// What a profile made today would hold.
 pub(super) struct Fresh {
@@ -160,7 +149,9 @@ pub fn finish(cx: &Context, actor: &Actor) -> Result<(), Error> {
         record(tx, actor, "ca.replaced", root, now)
     })?;
     founding::reload_authorities(cx)?;
-    refresh_tls(cx)
+    // The listeners take a certificate of the new authority at once.
+    cx.ring_certificates();
+    Ok(())
 }
 
 /// Gives a replacement up. Devices that hold the new root already keep it until their next renewal; it is never used.
@@ -200,7 +191,9 @@ pub fn replace_issuing(cx: &Context, actor: &Actor) -> Result<(), Error> {
         record(tx, actor, "ca.replace-issuing", &issuing.certificate, now)
     })?;
     founding::reload_authorities(cx)?;
-    refresh_tls(cx)
+    // The listeners take a certificate of the new authority at once.
+    cx.ring_certificates();
+    Ok(())
 }
 
 /// A new signer for profiles. Devices take profiles by command whoever signed them.
@@ -234,16 +227,6 @@ fn record(tx: &Tx<'_>, actor: &Actor, verb: &str, new: &Certificate, now: Timest
 
 // ---- TLS
 
-/// The listeners serve this certificate of our own authority, and take later ones through `listeners`.
-pub fn serve(cx: &Context, names: Vec<String>, now: &TlsIdentity, listeners: Arc<dyn TlsListeners>) {
-    let leaf = Mutex::new(leaf(now));
-    *cx.tls.write().unwrap_or_else(|p| p.into_inner()) = Some(Served { names, listeners, leaf });
-}
-
-fn leaf(identity: &TlsIdentity) -> [u8; 32] {
-    identity.chain_der.first().map(|der| sha256(der)).unwrap_or_default()
-}
-
 /// A new TLS certificate now, swapped in without a restart.
 ///
 /// # Errors
@@ -251,50 +234,28 @@ fn leaf(identity: &TlsIdentity) -> [u8; 32] {
 pub fn renew_tls(cx: &Context, actor: &Actor) -> Result<Certificate, Error> {
     actor.require(Permission::Administer)?;
     require_clock(cx)?;
-    let names = served_names(cx)?.ok_or_else(|| Error::conflict(Text::TlsNotOurs))?;
+    let names = own_names(cx)?.ok_or_else(|| Error::conflict(Text::TlsNotOurs))?;
     let identity = founding::issue_tls_identity(cx, &names)?;
-    put(cx, &identity)?;
     let der = identity.chain_der.first().ok_or_else(|| Error::internal("an empty chain"))?;
     let certificate = Certificate::parse(der).map_err(Error::internal)?;
     cx.store.write(|tx| record(tx, actor, "tls.renew", &certificate, cx.now()))?;
+    cx.ring_certificates();
     Ok(certificate)
 }
 
-/// The names on the certificate: as served, or on the file alone as they were served last.
-fn served_names(cx: &Context) -> Result<Option<Vec<String>>, Error> {
-    if let Some(served) = &*cx.tls.read().unwrap_or_else(|p| p.into_inner()) {
-        return Ok(Some(served.names.clone()));
-    }
-    if trust::current(cx)? != Trust::own(cx) {
+/// The names on the certificate that is served, if it is one of our own authority.
+fn own_names(cx: &Context) -> Result<Option<Vec<String>>, Error> {
+    let source = serving::find(cx)?.served.get("source").cloned().unwrap_or_default();
+    if !source.is_null() && source != "own-ca" {
         return Ok(None);
     }
     let names = cx.store.read(|db| db.find_setting(founding::TLS_NAMES))?;
     Ok(names.and_then(|names| serde_json::from_value(names).ok()))
 }
 
-/// Issues what is due and swaps it in.
-pub(super) fn refresh_tls(cx: &Context) -> Result<(), Error> {
-    let names = cx.tls.read().unwrap_or_else(|p| p.into_inner()).as_ref().map(|served| served.names.clone());
-    match names {
-        Some(names) => put(cx, &founding::tls_identity(cx, &names)?),
-        None => Ok(()),
-    }
-}
-
-fn put(cx: &Context, identity: &TlsIdentity) -> Result<(), Error> {
-    if let Some(served) = &*cx.tls.read().unwrap_or_else(|p| p.into_inner()) {
-        let mut last = served.leaf.lock().unwrap_or_else(|p| p.into_inner());
-        if *last != leaf(identity) {
-            served.listeners.replace(identity).map_err(Error::internal)?;
-            *last = leaf(identity);
-        }
-    }
-    Ok(())
-}
-
 // ---- by itself
 
-/// Replaces what comes to its end: TLS certificate, signer and issuing authority at once, a root through its devices.
+/// Replaces what comes to its end: signer and issuing authority at once, a root through its devices. The TLS certificate is `serving`'s.
 ///
 /// # Errors
 /// Faults of the store. Nothing happens while the clock is behind.
@@ -315,5 +276,5 @@ pub fn keep_fresh(cx: &Context) -> Result<(), Error> {
     } else if cx.store.read(|db| db.find_setting(BY_ITSELF))? == Some(json!(true)) && strandable(cx)?.1.is_empty() {
         finish(cx, &actor)?;
     }
-    refresh_tls(cx)
+    Ok(())
 }

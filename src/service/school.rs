@@ -9,6 +9,7 @@ use serde_json::json;
 /// Settings that hold the public addresses once they are in use.
 const PEOPLE_URL: &str = "public.people_url";
 const DEVICES_URL: &str = "public.devices_url";
+const TRUST_URL: &str = "public.trust_url";
 
 /// What people decided at set-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,6 +114,7 @@ pub fn settle_urls(cx: &Context, wanted: Urls) -> Result<Urls, Error> {
     }
     cx.store.write(|tx| {
         tx.put_setting(PEOPLE_URL, &json!(wanted.people))?;
+        tx.put_setting(TRUST_URL, &json!(wanted.trust))?;
         tx.put_setting(DEVICES_URL, &json!(wanted.devices))
     })?;
     cx.set_urls(wanted.clone());

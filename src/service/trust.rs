@@ -4,14 +4,22 @@
 //! Whoever puts a TLS certificate in force settles this with it, in the database, so that a profile that is made while no server
 //! runs carries the same. Not here: the certificate itself (`founding`).
 
-use super::{Context, Error};
+use super::{Context, Error, school};
 use crate::pki::x509::Certificate;
+use crate::protocol::profile::{Anchor, trust_profile};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 /// Setting: what [`settle`] wrote.
 const TRUST: &str = "tls_trust";
+
+/// Below the address of people.
+pub const ANCHORS_PATH: &str = "/anchors.json";
+/// Below `public.trust_url`.
+pub const PROFILE_PATH: &str = "/trust.mobileconfig";
+/// Below the address of people: where Automated Device Enrolment begins.
+pub const ADE_PATH: &str = "/enroll/ade";
 
 /// What the served TLS chain needs at a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +73,44 @@ pub fn settle(cx: &Context, trust: Option<&Trust>) -> Result<(), Error> {
         cx.store.write(|tx| tx.put_setting(TRUST, &value))?;
     }
     Ok(())
+}
+
+/// What `/MDMServiceConfig` says, in Apple's order: the two `dep_` keys together or not at all, and a trust profile only where there is
+/// one to fetch.
+pub fn service_config(cx: &Context) -> Result<Vec<(&'static str, String)>, Error> {
+    let (urls, trust) = (cx.urls(), current(cx)?);
+    let known = trust.publicly_trusted || !trust.anchors.is_empty();
+    let mut pairs = Vec::new();
+    if known {
+        pairs.push(("dep_enrollment_url", format!("{}{ADE_PATH}", urls.people)));
+        pairs.push(("dep_anchor_certs_url", format!("{}{ANCHORS_PATH}", urls.people)));
+    }
+    if !trust.anchors.is_empty() {
+        pairs.push(("trust_profile_url", format!("{}{PROFILE_PATH}", urls.trust)));
+    }
+    Ok(pairs)
+}
+
+/// `anchor_certs` of a profile for Automated Device Enrolment: base64 of DER. Empty when publicly trusted; `None` when the root of the
+/// served chain is not known, so that nobody takes that for "none needed".
+pub fn anchors_base64(cx: &Context) -> Result<Option<Vec<String>>, Error> {
+    let trust = current(cx)?;
+    let anchors: Vec<String> = trust.anchors.iter().map(|one| STANDARD.encode(one.der())).collect();
+    Ok((trust.publicly_trusted || !anchors.is_empty()).then_some(anchors))
+}
+
+/// The profile with the roots alone; `None` when none is needed.
+pub fn profile(cx: &Context) -> Result<Option<Vec<u8>>, Error> {
+    let (trust, organization) = (current(cx)?, school::organization(cx)?);
+    let name = |one: &Certificate| one.subject_common_name().unwrap_or_else(|| one.subject());
+    let anchors = trust.anchors.iter().map(|one| Anchor {
+        name: format!("{organization}: {}", name(one)),
+        der: one.der(),
+        fingerprint: one.fingerprint(),
+    });
+    let identifier = school::payload_identifier(cx)?;
+    let identifier = format!("{}.trust", identifier.trim_end_matches(".mdm"));
+    Ok(trust_profile(&identifier, &organization, &anchors.collect::<Vec<_>>()))
 }
 
 fn read(value: &Value) -> Option<Trust> {

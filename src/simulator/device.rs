@@ -25,6 +25,8 @@ pub struct World {
     pub random: Arc<dyn Random>,
     pub network: Arc<Network>,
     pub keys: KeyPool,
+    /// Roots (DER) that devices are sold with.
+    pub public_roots: Vec<Vec<u8>>,
     /// Waits; tests may only count.
     pub pause: Box<dyn Fn(Duration) + Send + Sync>,
 }
@@ -35,6 +37,7 @@ impl World {
         Self {
             clock: Arc::new(crate::base::time::SystemClock),
             keys: KeyPool::default(),
+            public_roots: Vec::new(),
             random: Arc::new(pki::SystemRandom),
             network: Arc::new(network),
             pause: Box::new(std::thread::sleep),
@@ -88,7 +91,7 @@ impl Device {
     /// [`DeviceError::Saved`] when the JSON is not a state, or its profile or keys are broken.
     pub fn restore(world: Arc<World>, json: &[u8]) -> Result<Self, DeviceError> {
         let state: State = serde_json::from_slice(json).map_err(|e| DeviceError::Saved(e.to_string()))?;
-        let managed = state.held.as_ref().map(Managed::from_held).transpose()?.map(Arc::new);
+        let managed = state.held.as_ref().map(|held| Managed::from_held(&world, held)).transpose()?.map(Arc::new);
         Ok(Self { world, state, managed })
     }
 
@@ -217,19 +220,20 @@ impl Device {
 }
 
 impl Managed {
-    pub(super) fn from_held(held: &Held) -> Result<Self, DeviceError> {
+    pub(super) fn from_held(world: &World, held: &Held) -> Result<Self, DeviceError> {
         let enrolling = profile::read_enrollment(&held.profile.0)?;
         let chain: Vec<Vec<u8>> = held.chain.iter().map(|c| c.0.clone()).collect();
         let identity = ClientIdentity { chain: &chain, key_pkcs8: &held.key_pkcs8.0 };
-        let tls = tls_config(&anchors_of(&enrolling), Some(identity))?;
+        let tls = tls_config(&anchors_of(world, &enrolling), Some(identity))?;
         Ok(Self { enrolling, tls })
     }
 }
 
-/// Only self-issued certificates are anchors; the others help to build chains, and the server sends those itself.
-pub(super) fn anchors_of(enrolling: &Enrolling) -> Vec<Vec<u8>> {
+/// The roots it was sold with and those of its profile. Only self-issued certificates are anchors; the others help to build chains,
+/// and the server sends those itself.
+pub(super) fn anchors_of(world: &World, enrolling: &Enrolling) -> Vec<Vec<u8>> {
     let is_root = |der: &&Vec<u8>| pki::x509::Certificate::parse(der).is_ok_and(|c| c.subject_der() == c.issuer_der());
-    enrolling.certificates.iter().filter(is_root).cloned().collect()
+    world.public_roots.iter().chain(enrolling.certificates.iter().filter(is_root)).cloned().collect()
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::device::{Device, DeviceError, Managed, anchors_of};
 use super::link::Link;
 use super::messages::{self, CHECK_IN};
-use super::profile::{self, Enrolling, Refusal};
+use super::profile::{self, Enrolling, IdentityPayload, Refusal};
 use super::scep;
 use super::spec::{Kind, derive};
 use super::state::{Blob, Channel, Event, Held, Line, Standing};
+use crate::pki::pkcs12;
 
 /// How often a message of an enrolment is sent when the server cannot take it now.
 const ENROLL_ATTEMPTS: u32 = 3;
@@ -31,7 +32,7 @@ impl Device {
             profile::check_replacement(&old.enrolling, &enrolling)?;
         }
         let held = self.obtain_identity(profile, &enrolling)?;
-        let managed = Arc::new(Managed::from_held(&held)?);
+        let managed = Arc::new(Managed::from_held(&self.world, &held)?);
         let mut link = Link::open(&self.world, &managed, &held, &self.state.behaviour)?;
         self.check_in(&mut link, &managed.enrolling)?;
         self.state.held = Some(held);
@@ -42,9 +43,20 @@ impl Device {
     }
 
     fn obtain_identity(&self, profile: &[u8], enrolling: &Enrolling) -> Result<Held, DeviceError> {
-        let anchors = anchors_of(enrolling);
-        let identity = scep::obtain(&self.world, &anchors, enrolling, &self.state.behaviour)?;
-        Ok(Held { profile: Blob(profile.to_vec()), key_pkcs8: identity.key_pkcs8, chain: identity.chain })
+        let profile = Blob(profile.to_vec());
+        match &enrolling.identity {
+            IdentityPayload::Scep(payload) => {
+                let anchors = anchors_of(&self.world, enrolling);
+                let identity = scep::obtain(&self.world, &anchors, payload, &self.state.behaviour)?;
+                Ok(Held { profile, key_pkcs8: identity.key_pkcs8, chain: identity.chain })
+            }
+            IdentityPayload::Pkcs12 { der, password } => {
+                let (key, certificate) = pkcs12::read(der.expose(), password)
+                    .map_err(|e| Refusal::installation(4001, format!("the identity does not open: {e}")))?;
+                let key_pkcs8 = Blob(key.to_pkcs8_der().expose().clone());
+                Ok(Held { profile, key_pkcs8, chain: vec![Blob(certificate.der().to_vec())] })
+            }
+        }
     }
 
     /// Authenticate, then TokenUpdate for the device, then for the person at a Mac; the state changes only when all went through.

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::network::{Url, WireError};
+use crate::base::secret::Secret;
 use crate::pki;
 use crate::plist::{Dict, PlistError, Value, parse_dict};
 
@@ -66,8 +67,29 @@ pub struct Enrolling {
     pub profile: Profile,
     /// Certificates (DER) that become trust anchors or intermediates.
     pub certificates: Vec<Vec<u8>>,
-    pub scep: ScepPayload,
+    pub identity: IdentityPayload,
     pub mdm: MdmPayload,
+}
+
+impl Enrolling {
+    /// The SCEP payload, where that is how the identity comes.
+    pub fn find_scep(&self) -> Option<&ScepPayload> {
+        match &self.identity {
+            IdentityPayload::Scep(scep) => Some(scep),
+            IdentityPayload::Pkcs12 { .. } => None,
+        }
+    }
+}
+
+/// The payload that IdentityCertificateUUID names.
+#[derive(Debug, Clone)]
+pub enum IdentityPayload {
+    Scep(ScepPayload),
+    /// `com.apple.security.pkcs12`.
+    Pkcs12 {
+        der: Secret<Vec<u8>>,
+        password: Secret<String>,
+    },
 }
 
 /// `com.apple.security.scep`, Apple's defaults filled in.
@@ -159,19 +181,12 @@ pub fn read_enrollment(bytes: &[u8]) -> Result<Enrolling, Refusal> {
     let identity = profile.payloads.iter().find(|p| p.uuid == wanted);
     let identity =
         identity.ok_or_else(|| Refusal::mdm(12004, "IdentityCertificateUUID names no payload of this profile"))?;
-    if identity.kind != "com.apple.security.scep" {
-        let text = format!(
-            "the identity is a {} payload; this simulated device gets its identity by SCEP only",
-            identity.kind
-        );
-        return Err(Refusal::mdm(12004, text));
-    }
-    let (scep, mdm) = (read_scep(&identity.dict)?, read_mdm(&mdm.dict)?);
+    let (identity, mdm) = (read_identity(identity)?, read_mdm(&mdm.dict)?);
     let mut certificates = Vec::new();
     for payload in &profile.payloads {
         certificates.extend(read_certificates(payload)?);
     }
-    Ok(Enrolling { certificates, scep, mdm, profile })
+    Ok(Enrolling { certificates, identity, mdm, profile })
 }
 
 /// Whether `new` may take the place of `old` (immutable URLs, topic, user channel; rights may shrink, never grow).
@@ -300,6 +315,21 @@ fn read_rights(rights: Option<i64>) -> Result<u32, Refusal> {
     }
 }
 
+fn read_identity(payload: &Payload) -> Result<IdentityPayload, Refusal> {
+    match payload.kind.as_str() {
+        "com.apple.security.scep" => read_scep(&payload.dict).map(IdentityPayload::Scep),
+        "com.apple.security.pkcs12" => {
+            let der = Secret::new(payload.dict.data("PayloadContent")?.to_vec());
+            let password = Secret::new(filled(&payload.dict, "Password")?);
+            Ok(IdentityPayload::Pkcs12 { der, password })
+        }
+        other => {
+            let text = format!("the identity is a {other} payload, which this simulated device does not know");
+            Err(Refusal::mdm(12004, text))
+        }
+    }
+}
+
 fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
     let dict = outer.dict("PayloadContent")?;
     let bad = |text: String| Refusal { domain: "MCSCEPErrorDomain", code: 22000, text };
@@ -372,8 +402,9 @@ mod tests {
     fn reads_a_good_profile() {
         let read = read_enrollment(&parts().bytes()).unwrap();
         assert_eq!(read.certificates.len(), 1);
-        assert_eq!((read.scep.key_size, read.scep.retries, read.scep.retry_delay_secs), (2048, 3, 10));
-        assert_eq!(read.scep.subject, [[("CN".to_owned(), "device".to_owned())]]);
+        let scep = read.find_scep().unwrap();
+        assert_eq!((scep.key_size, scep.retries, scep.retry_delay_secs), (2048, 3, 10));
+        assert_eq!(scep.subject, [[("CN".to_owned(), "device".to_owned())]]);
         assert!(read.mdm.per_user_connections && !read.mdm.sign_message);
         assert!(read.profile.is_enrollment() && !self::read(&settings_profile("a.b", "U")).unwrap().is_enrollment());
     }

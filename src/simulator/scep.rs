@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::device::{DeviceError, World};
 use super::network::{Url, tls_config};
-use super::profile::{Enrolling, ScepPayload};
+use super::profile::ScepPayload;
 use super::state::{Behaviour, Blob};
 use super::wire::{Answer, Client, Request};
 use crate::base::ids::upper_uuid;
@@ -35,10 +35,9 @@ pub(super) struct Identity {
 pub(super) fn obtain(
     world: &World,
     anchors: &[Vec<u8>],
-    enrolling: &Enrolling,
+    payload: &ScepPayload,
     behaviour: &Behaviour,
 ) -> Result<Identity, DeviceError> {
-    let payload = &enrolling.scep;
     let client = Client::new(Arc::clone(&world.network), tls_config(anchors, None)?);
     let mut talk = Talk { client, payload };
     let post = talk.capabilities()? && !behaviour.scep_by_get;

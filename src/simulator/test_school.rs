@@ -145,7 +145,7 @@ pub fn enrolled_with(kind: Kind, seed: u64, world: &Arc<World>, profile: Vec<u8>
     let mut device = Device::new(Arc::clone(world), Spec::new(kind, seed));
     let chain = vec![Blob(pki().identity.clone()), Blob(pki().issuing.certificate.der().to_vec())];
     let held = Held { profile: Blob(profile), key_pkcs8: Blob(pki().key.to_pkcs8_der().expose().clone()), chain };
-    device.managed = Some(Arc::new(Managed::from_held(&held).unwrap()));
+    device.managed = Some(Arc::new(Managed::from_held(&device.world, &held).unwrap()));
     device.state.held = Some(held);
     device.state.standing = Standing::Enrolled;
     device.state.device = Some(device.state.new_line(Channel::Device));

@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod acme;
 mod attention;
 mod audit;
 mod certificates;
@@ -35,6 +36,7 @@ pub use people::{AdminRow, PasswordHash, SessionRow};
 mod persons;
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 
+pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,

@@ -62,6 +62,8 @@ pub struct IssuedProfile {
     pub certificates: Vec<[u8; 32]>,
     /// When the first certificate ends that the profile itself brings or is signed with. The identity's own end is the register's.
     pub ends_at: Option<Timestamp>,
+    /// Until when a PKCS#12 identity inside may enrol its device.
+    pub enroll_by: Option<Timestamp>,
     pub created_by: String,
 }
 
@@ -131,6 +133,7 @@ fn row_to_issued_profile(row: &Row<'_>) -> rusqlite::Result<IssuedProfile> {
         signer: row.get("signer")?,
         certificates: words("certificates")?.iter().filter_map(hash).collect(),
         ends_at: row.get::<_, Option<i64>>("ends_at")?.map(Timestamp),
+        enroll_by: row.get::<_, Option<i64>>("enroll_by")?.map(Timestamp),
         created_by: row.get("created_by")?,
     })
 }
@@ -138,7 +141,7 @@ fn row_to_issued_profile(row: &Row<'_>) -> rusqlite::Result<IssuedProfile> {
 impl Db<'_> {
     pub fn find_issued_profile(&self, id: i64) -> Result<Option<IssuedProfile>, StoreError> {
         let sql = "SELECT payload_identifier, name, way, person, replaces, server_url, check_in_url, topic, access_rights, per_user,
-                       capabilities, sign_message, identity, signed, signer, certificates, ends_at, created_by
+                       capabilities, sign_message, identity, signed, signer, certificates, ends_at, enroll_by, created_by
                    FROM issued_profile WHERE id = ?1";
         Ok(self.conn.prepare_cached(sql)?.query_row([id], row_to_issued_profile).optional()?)
     }
@@ -159,8 +162,8 @@ impl Tx<'_> {
     pub fn insert_issued_profile(&self, new: &IssuedProfile, now: Timestamp) -> Result<i64, StoreError> {
         let sql = "INSERT INTO issued_profile (payload_identifier, name, way, person, replaces, server_url, check_in_url, topic,
                        access_rights, per_user, capabilities, sign_message, identity, signed, signer, certificates, ends_at,
-                       created_by, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)";
+                       enroll_by, created_by, created_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
         let certificates: Vec<String> = new.certificates.iter().map(hex::encode).collect();
         self.conn.prepare_cached(sql)?.execute(params![
             new.payload_identifier,
@@ -180,6 +183,7 @@ impl Tx<'_> {
             new.signer,
             certificates.join(" "),
             new.ends_at.map(|at| at.0),
+            new.enroll_by.map(|at| at.0),
             new.created_by,
             now.0
         ])?;

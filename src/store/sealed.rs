@@ -27,6 +27,8 @@ const SHELVES: &[Shelf] = &[
         key: "key_hash",
         place: "'push-request/' || lower(hex(key_hash))",
     },
+    Shelf { table: "acme", column: "sealed_account_key", key: "directory", place: "'acme/account/' || directory" },
+    Shelf { table: "acme", column: "sealed_key", key: "directory", place: "'acme/certificate/' || directory" },
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
     Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 fn tokens_and_commands_and_results_show_nowhere_in_clear() {
     let school = School::new();
     let profile = school.profile(&Value::Null);
-    let challenge = read_enrollment(&profile).unwrap().scep.challenge.unwrap();
+    let challenge = read_enrollment(&profile).unwrap().find_scep().unwrap().challenge.clone().unwrap();
     let ipad = school.unpack(Kind::Ipad, 1, Default::default());
     ipad.enroll(&school.stand_in, &profile);
     ipad.set_deaf(true);

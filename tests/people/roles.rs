@@ -51,6 +51,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/enrollments/profile", ENROLL, json!({})),
         ("get", "/enrollment-policy", LOOK, Value::Null),
         ("patch", "/enrollment-policy", OWNER, json!({ "identity": "scep" })),
+        ("get", "/tls", LOOK, Value::Null),
         ("get", "/push-certificates", LOOK, Value::Null),
         ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
         ("post", "/push-certificates/request", OWNER, json!({})),

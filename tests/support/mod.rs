@@ -55,6 +55,10 @@ pub struct Plan {
     pub proxied: String,
     pub trusted_proxies: Vec<std::net::IpAddr>,
     pub clock: Arc<dyn Clock>,
+    /// Roots (DER) that devices are sold with.
+    pub public_roots: Vec<Vec<u8>>,
+    /// The last word on what the server is told.
+    pub tune: Arc<dyn Fn(&mut Options) + Send + Sync>,
 }
 
 impl Default for Plan {
@@ -65,6 +69,8 @@ impl Default for Plan {
             proxied: String::from("off"),
             trusted_proxies: vec![SocketAddr::from(([127, 0, 0, 1], 0)).ip()],
             clock: Arc::new(SystemClock),
+            public_roots: Vec::new(),
+            tune: Arc::new(|_| {}),
         }
     }
 }
@@ -106,7 +112,8 @@ impl School {
         journal::listen();
         let stand_in = Arc::new(StandIn::start_with_clock(Arc::clone(&plan.clock)).unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let world = World { clock: Arc::clone(&plan.clock), ..World::real(Network::default()) };
+        let public_roots = plan.public_roots.clone();
+        let world = World { clock: Arc::clone(&plan.clock), public_roots, ..World::real(Network::default()) };
         let mut school =
             Self { server: None, stand_in, world: Arc::new(world), folder, plan, devices: RefCell::default() };
         school.start();
@@ -144,6 +151,7 @@ impl School {
         options.trusted_proxies.clone_from(&plan.trusted_proxies);
         options.apns_url = self.stand_in.url();
         options.apple_ca_pem = Some(self.stand_in.ca_pem().into_bytes());
+        (plan.tune)(&mut options);
         Server::start(options)
     }
 

@@ -30,7 +30,7 @@ pub struct Applicant {
 impl Applicant {
     /// With the challenge of this profile. An EC key: its kind is the device's choice, and it costs nothing to make.
     pub fn new(school: &School, profile: &[u8], transaction: &str) -> Self {
-        let scep = read_enrollment(profile).unwrap().scep;
+        let scep = read_enrollment(profile).unwrap().find_scep().unwrap().clone();
         let key = PrivateKey::generate_ec_p256().unwrap();
         let csr = csr::create(&key, &[("CN", "by hand")], scep.challenge.as_deref());
         let ca = school.server().context().authorities().issuing.certificate.clone();

@@ -1,4 +1,4 @@
-//! Enrolment profiles and the school's policy for them, as JSON.
+//! Enrolment profiles, the school's policy for them, and the TLS certificate that devices meet, as JSON.
 
 use super::reply::json;
 use super::{Call, Response};
@@ -7,6 +7,7 @@ use crate::service::Error;
 use crate::service::actor::Permission;
 use crate::service::enrolling::{self, Wish};
 use crate::service::enrollment_policy::{self, Change, Policy, notes};
+use crate::service::serving::{self, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,6 +52,19 @@ pub struct Right {
     pub name: &'static str,
     pub words: &'static str,
     pub granted: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Tls {
+    /// `source` (own-ca, files, acme), `subject`, `issuer`, `fingerprint`, `not_before`, `not_after`, `names`.
+    #[schema(value_type = Object)]
+    pub served: serde_json::Value,
+    /// Every device trusts it already; then profiles bring no roots.
+    pub publicly_trusted: bool,
+    /// Subjects of the roots that profiles bring.
+    pub anchors: Vec<String>,
+    /// What is wrong with what should be served instead.
+    pub fault: Option<String>,
 }
 
 fn rights(bits: Option<u32>, names: Option<&Vec<String>>) -> Result<Option<AccessRights>, Error> {
@@ -113,4 +127,10 @@ fn view(policy: Policy) -> EnrollmentPolicy {
         rights: RIGHTS.iter().map(|r| Right { name: r.name, words: r.words, granted: granted(r.bit) }).collect(),
         notes: notes(policy.identity, policy.access_rights),
     }
+}
+
+pub fn show_tls(call: &Call<'_>) -> Result<Response, Error> {
+    call.actor.require(Permission::Look)?;
+    let State { served, publicly_trusted, anchors, fault } = serving::find(call.cx)?;
+    Ok(json(200, &Tls { served, publicly_trusted, anchors, fault }))
 }

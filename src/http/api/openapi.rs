@@ -4,7 +4,7 @@ use super::authorities::{Authorities, Authority, Identity, RenewalBegun, Renewal
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
-use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish};
+use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::people::{
@@ -137,6 +137,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
         .takes("PolicyChange")
         .gives("EnrollmentPolicy"),
+    op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
+        .gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -379,6 +381,7 @@ fn components() -> Value {
     add::<ProfileWish>(&mut all, "ProfileWish");
     add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
     add::<PolicyChange>(&mut all, "PolicyChange");
+    add::<Tls>(&mut all, "Tls");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
     add::<PushRequestMade>(&mut all, "PushRequestMade");

@@ -289,6 +289,7 @@ fn examine(cx: &Context) -> Result<Health, Error> {
         }
     }
     reasons.extend(crate::service::lost::worries(cx)?);
+    reasons.extend(crate::service::serving::find_fault(cx)?);
     let (started, active, gone) = cx.store.read(|db| db.count_enrollments())?;
     let devices = Some(DeviceCounts { started, active, gone });
     Ok(Health { ok: reasons.is_empty(), version: env!("CARGO_PKG_VERSION"), reasons, devices })

@@ -168,7 +168,7 @@ fn validate(profile: &EnrollmentProfile) -> Result<(), ProfileError> {
     }
 }
 
-fn envelope(kind: &str, identifier: &str, display_name: &str, uuid: String) -> Dictionary {
+pub(super) fn envelope(kind: &str, identifier: &str, display_name: &str, uuid: String) -> Dictionary {
     let mut dict = Dictionary::new();
     dict.insert("PayloadType".to_owned(), kind.into());
     dict.insert("PayloadVersion".to_owned(), Value::from(1));
@@ -178,7 +178,7 @@ fn envelope(kind: &str, identifier: &str, display_name: &str, uuid: String) -> D
     dict
 }
 
-fn certificate(kind: &str, identifier: &str, name: &str, der: &[u8], uuid: String) -> Value {
+pub(super) fn certificate(kind: &str, identifier: &str, name: &str, der: &[u8], uuid: String) -> Value {
     let mut dict = envelope(kind, identifier, name, uuid);
     dict.insert("PayloadContent".to_owned(), Value::Data(der.to_vec()));
     Value::Dictionary(dict)

@@ -5,10 +5,12 @@
 mod enrollment;
 mod read;
 mod rights;
+mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
+pub use trust::{Anchor, trust_profile};
 
 use crate::plist::PlistError;
 
