@@ -17,4 +17,5 @@ mod custody;
 mod directory;
 mod people;
 mod trust;
+mod users;
 mod webhooks;

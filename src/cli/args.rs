@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
+use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,10 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Configuration profiles, and who should have them
+    Profile(profile::Args),
+    /// How long a login may wait, who is managed on a Shared iPad
+    LoginPolicy(login_policy::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
     /// The people of the school, who use devices

@@ -14,6 +14,7 @@ pub mod push;
 pub mod queue;
 pub mod report;
 pub mod sender;
+pub mod series;
 pub mod status;
 
 /// At most `max` bytes of `text`, cut at a character: for words that are shown to people and decide nothing.

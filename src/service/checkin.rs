@@ -2,7 +2,7 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer, Worth};
-use super::{Context, Error, attention, custody, leaving, renewing, revoking};
+use super::{Context, Error, attention, custody, leaving, reconciling, renewing, revoking};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -96,6 +96,24 @@ pub(super) fn unenroll(device: Option<&DeviceRow>) -> Outcome {
     let product = device.and_then(|d| d.product_name.as_deref());
     let version = device.and_then(|d| d.os_version.as_deref());
     Outcome::Unenroll { prefer_403: knows_unrecognized_device(product, version) }
+}
+
+/// Whether a user's request says something new about the person: names, or who is on the screen.
+pub(super) fn tells_news(channel: &EnrollmentRow, from: &Sender) -> bool {
+    let other = |said: &Option<String>, kept: &Option<String>| said.is_some() && said != kept;
+    channel.parent.is_some()
+        && (other(&from.names.short, &channel.user_short_name)
+            || other(&from.names.long, &channel.user_long_name)
+            || from.not_on_console != channel.not_on_console)
+}
+
+/// Any request of a user may bring new names; they are for people, and decide nothing.
+pub(super) fn note_user(tx: &Tx<'_>, channel: &EnrollmentRow, from: &Sender) -> Result<(), Error> {
+    if tells_news(channel, from) {
+        tx.update_user_names(channel.id, from.names.short.as_deref(), from.names.long.as_deref())?;
+        tx.put_not_on_console(channel.id, from.not_on_console)?;
+    }
+    Ok(())
 }
 
 /// Makes a user's channel under its device.
@@ -195,6 +213,9 @@ impl Visit<'_, '_> {
         for effect in &step.effects {
             self.apply(*effect, &mut rows, device_channel.as_ref())?;
         }
+        if let Some(channel) = channel.as_ref().filter(|_| !matches!(step.outcome, Decision::Refuse(_))) {
+            note_user(self.tx, channel, from)?;
+        }
         self.tell(&rows, &step.outcome)?;
         self.announce(&rows, &step.outcome, step.effects.contains(&Effect::MarkActive { first: true }))?;
         if let Some(channel) = rows.channel {
@@ -240,6 +261,8 @@ impl Visit<'_, '_> {
             Effect::DisablePush => {}
             Effect::ClearQueue => {
                 tx.clear_queue(device_channel, now)?;
+                tx.forget_channel_profiles(device_channel)?;
+                tx.forget_series(device_channel)?;
             }
             Effect::KeepQueue => {
                 let generation = before.map_or(1, |b| b.generation + 1);
@@ -293,6 +316,7 @@ impl Visit<'_, '_> {
                     && let Some(row) = tx.find_enrollment_by_row(channel)?
                 {
                     custody::ask_bypass_code(self.cx, tx, &row, now)?;
+                    reconciling::reconcile(self.cx, tx, &row, reconciling::Call::Push, now)?;
                 }
                 if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?

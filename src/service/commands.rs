@@ -3,15 +3,16 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, answers, auditing, custody, devices};
+use super::{Context, Error, answers, auditing, channels, custody, devices};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
-use crate::plist::Dictionary;
+use crate::plist::{Dictionary, Value};
 use crate::protocol::catalogue::{self, Certainty, Finding, Problem};
 use crate::protocol::command;
 use crate::protocol::lifecycle::State;
+use crate::protocol::profile::read_settings;
 use crate::protocol::queue::DeliveryState;
 use crate::store::{
     CommandFilter, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx,
@@ -84,6 +85,8 @@ pub(super) struct Told {
     pub expires_at: Option<Timestamp>,
     pub possession: Option<String>,
     pub reason: Option<String>,
+    /// The device is talking to us and takes it along: nobody needs to call it.
+    pub on_the_line: bool,
 }
 
 /// Queues a command and owes the push.
@@ -125,6 +128,9 @@ fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Sta
     let channel = devices::channel(cx, &found, wish.user.as_deref())?;
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
+    }
+    if !wish.unchecked {
+        channels::check(cx, &found, &channel, &wish.request_type)?;
     }
     cx.require_space()?;
     let ready = ready(cx, wish.uuid.clone(), &wish.request_type, keys)?;
@@ -197,7 +203,8 @@ pub(super) fn enqueue(
     }
     let new = NewCommand { uuid, request_type, sealed_plist: &ready.sealed_plist, created_by: &by };
     tx.insert_command(&new, now)?;
-    tx.insert_delivery(uuid, channel.id, channel.generation, 0, told.not_before, told.expires_at)?;
+    let priority = priority(channel, request_type, &ready.keys);
+    tx.insert_delivery(uuid, channel.id, channel.generation, priority, told.not_before, told.expires_at)?;
     custody::keep_carried(cx, tx, device, uuid, request_type, &ready.keys, now)?;
     let mut story = json!({ "RequestType": request_type, "by": by });
     let mut detail = json!({ "command": uuid, "RequestType": request_type, "user": told.user });
@@ -209,11 +216,21 @@ pub(super) fn enqueue(
     }
     tx.tell(device.id, Some(channel.id), Some(uuid), "queued", Some(&story.to_string()), now)?;
     auditing::record(tx, actor, "command.send", Some(&device.public_id), Some(detail), now)?;
-    if channel.target.is_some() {
+    if channel.target.is_some() && !told.on_the_line {
         tx.owe_push(channel.id, told.not_before.unwrap_or(now).max(now), now)?;
     }
     let told = || events::command(uuid, request_type, "Queued", channel.user_short_name.as_deref());
     events::record(cx, tx, Kind::CommandQueued, Some(device.id), now, told)
+}
+
+/// Passcode policies go first on a user channel: Setup Assistant reads them before it lets somebody choose a password, and everything
+/// else it puts off.
+fn priority(channel: &EnrollmentRow, request_type: &str, keys: &Dictionary) -> i64 {
+    let Some(payload) = keys.get("Payload").and_then(Value::as_data).filter(|_| channel.parent.is_some()) else {
+        return 0;
+    };
+    let is_policy = request_type == "InstallProfile" && read_settings(payload).is_ok_and(|p| p.has_passcode_policy());
+    i64::from(is_policy)
 }
 
 /// By Apple's schema: the first thing that is wrong, in words.

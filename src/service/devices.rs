@@ -55,12 +55,18 @@ pub(super) fn channel(cx: &Context, device: &DeviceRow, user: Option<&str>) -> R
         Some(user) => channels
             .into_iter()
             .filter(|c| c.channel == ChannelKind::User)
-            .find(|c| c.user_id.as_deref() == Some(user) || c.user_short_name.as_deref() == Some(user))
+            .filter(|c| {
+                let is = |name: &Option<String>| name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(user));
+                is(&c.user_id) || is(&c.user_short_name)
+            })
+            // An account made anew has the same short name and another id: the one that can be reached is meant.
+            .max_by_key(|c| (c.state == crate::protocol::lifecycle::State::Active, c.id))
             .ok_or_else(|| Error::not_found(Text::NoSuchUser { user: user.to_owned(), device: shown() })),
     }
 }
 
-/// Devices after `after` in order of arrival. `search` matches the beginning of serial, name, model or id.
+/// Devices after `after` in order of arrival. `search` matches the beginning of serial, name, model or id, and
+/// of its users' names.
 pub fn list(
     cx: &Context,
     actor: &Actor,

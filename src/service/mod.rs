@@ -31,16 +31,22 @@ pub mod restoring;
 pub mod totp;
 
 pub mod attention;
+pub mod channels;
 pub mod device_policy;
 pub mod leaving;
+pub mod library;
+pub mod login_policy;
+pub(crate) mod reconciling;
 pub mod renewing;
 pub mod replacing;
 pub mod revoking;
+pub mod series;
 pub mod users;
 
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod faults;
 pub mod lost;
 pub mod purging;
 pub mod revealing;

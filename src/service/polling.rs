@@ -8,7 +8,7 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, devices, leaving, lost, renewing, unlocking};
+use super::{Context, Error, checkin, devices, leaving, lost, reconciling, renewing, series, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
@@ -16,7 +16,7 @@ use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, Tx};
+use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, SeriesRow, Tx};
 use serde_json::json;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
@@ -31,7 +31,7 @@ struct Caller {
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
     effects: Vec<Effect>,
-    /// Asked of idle polls only.
+    /// Something is to be handed out or written. Asked of idle polls only.
     waiting: bool,
 }
 
@@ -249,7 +249,9 @@ fn look(
         // Its renewal may not be queued yet.
         Some(_) if step.outcome == Decision::ServeRenewal => true,
         // Any other report goes to the writer, which looks for itself.
-        Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
+        Some(channel) if report.status == Status::Idle => {
+            db.has_waiting(channel.id)? || checkin::tells_news(channel, from) || series::concerns(db, report, channel)?
+        }
         _ => false,
     };
     Ok(Ok(Caller { identity, channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
@@ -276,15 +278,20 @@ fn serve(
         }
         _ => return Err(Error::internal("a served poll without a channel")),
     };
+    checkin::note_user(tx, channel, &report.from)?;
     let finished = match &report.command_uuid {
         Some(uuid) => settle(cx, tx, report, uuid, &caller.identity, channel, sealed, delivery, now)?,
         None => false,
     };
-    let only = match caller.decision {
-        Decision::ServeRenewal => Some(renewing::urgent(cx, tx, channel, now)?),
-        _ => None,
+    if caller.decision == Decision::ServeRenewal {
+        let only = renewing::urgent(cx, tx, channel, now)?;
+        let (next, left) = hand_out(cx, tx, report, channel, finished, Some(&only), now)?;
+        return Ok(Answered { outcome: None, next, left });
+    }
+    let (next, left) = match series::take_part(cx, tx, report, channel, now)? {
+        Some(open) => hand_out_in_series(cx, tx, report, channel, &open, finished, now)?,
+        None => hand_out(cx, tx, report, channel, finished, None, now)?,
     };
-    let (next, left) = hand_out(cx, tx, report, channel, finished, only.as_ref(), now)?;
     Ok(Answered { outcome: None, next, left })
 }
 
@@ -376,6 +383,7 @@ fn follow(
     lost::settled(tx, report, delivery, channel)?;
     renewing::settled(cx, tx, report, delivery, identity, channel, now)?;
     leaving::settled(tx, report, delivery, channel, now)?;
+    reconciling::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?
@@ -458,19 +466,70 @@ fn hand_out(
             unlocking::stop(cx, tx, channel.device, &row, &format!("the device {why}"), now)?;
             continue;
         }
-        tx.mark_sent(row.seq, now)?;
-        tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
-        // Should it vanish with this command, nothing else would ever call it again.
-        let again = now.plus(push::next_push(1));
-        if finished {
-            tx.restart_repush(channel.id, again)?
-        } else {
-            tx.ensure_repush(channel.id, again)?
-        }
-        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
-        let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
-        return Ok((Some((row.command, plist)), false));
+        return Ok((give(cx, tx, channel, row, sealed_plist, finished, now)?, false));
     };
+    Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
+}
+
+/// The next command while a person waits; the empty answer lets them in.
+fn hand_out_in_series(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    open: &SeriesRow,
+    finished: bool,
+    now: Timestamp,
+) -> Result<(HandedOut, bool), Error> {
+    match series::next(tx, channel, open, now)? {
+        series::Next::Command(row) => {
+            let sealed_plist = tx.find_command(&row.command)?.and_then(|command| command.sealed_plist);
+            Ok((give(cx, tx, channel, *row, sealed_plist, finished, now)?, false))
+        }
+        series::Next::End { hurried: true } => {
+            tx.owe_push(channel.id, now, now)?;
+            Ok((None, true))
+        }
+        series::Next::End { hurried: false } => {
+            let waiting = tx.find_next_delivery(channel.id, now)?.and_then(|(row, _)| as_waiting(&row));
+            Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
+        }
+    }
+}
+
+/// Marks a command as handed out, and gives its bytes.
+fn give(
+    cx: &Context,
+    tx: &Tx<'_>,
+    channel: &EnrollmentRow,
+    row: DeliveryRow,
+    sealed_plist: Option<Vec<u8>>,
+    finished: bool,
+    now: Timestamp,
+) -> Result<HandedOut, Error> {
+    tx.mark_sent(row.seq, now)?;
+    tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
+    // Should it vanish with this command, nothing else would ever call it again.
+    let again = now.plus(push::next_push(1));
+    if finished {
+        tx.restart_repush(channel.id, again)?
+    } else {
+        tx.ensure_repush(channel.id, again)?
+    }
+    events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
+    let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
+    Ok(Some((row.command, plist)))
+}
+
+/// Plans the next call for what stays waiting. Says whether somebody must be called soon.
+fn call_again(
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    waiting: Option<Waiting>,
+    finished: bool,
+    now: Timestamp,
+) -> Result<bool, Error> {
     if finished {
         tx.clear_repush(channel.id)?;
     }
@@ -481,7 +540,7 @@ fn hand_out(
         // It means to come back by itself; a restarted device may have forgotten that.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
     }
-    Ok((None, left))
+    Ok(left)
 }
 
 fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {

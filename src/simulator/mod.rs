@@ -5,6 +5,7 @@
 //!
 //! Written from the protocol's text, not from the server's code, so that the two check each other.
 
+pub mod agents;
 mod answers;
 pub mod apns;
 pub mod classroom;
@@ -20,6 +21,7 @@ pub mod network;
 pub mod profile;
 mod scep;
 mod session;
+mod sharing;
 pub mod spec;
 pub mod state;
 #[cfg(test)]

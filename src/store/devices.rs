@@ -167,11 +167,13 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model or a channel's id by prefix.
+    /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model, a channel's id or a
+    /// user's names by prefix.
     pub fn list_devices(&self, after: i64, search: Option<&str>, limit: usize) -> Result<Vec<DeviceRow>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
-                 OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND e.enrollment_id LIKE ?2))
+                 OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND (e.enrollment_id LIKE ?2
+                     OR e.user_short_name LIKE ?2 OR e.user_long_name LIKE ?2 OR e.user_id LIKE ?2)))
              ORDER BY d.id LIMIT ?3"
         );
         let pattern = search.map(|s| format!("{}%", s.replace(['%', '_'], "")));

@@ -32,6 +32,7 @@ const SHELVES: &[Shelf] = &[
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
     Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },
+    Shelf { table: "webhook", column: "sealed_old", key: "id", place: "'webhook/' || id" },
     Shelf {
         table: "secret",
         column: "sealed_value",
@@ -39,6 +40,12 @@ const SHELVES: &[Shelf] = &[
         place: "'secret/' || device || '/' || kind || '/' || generation",
     },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
+    Shelf {
+        table: "profile_version",
+        column: "sealed_body",
+        key: "id",
+        place: "'profile/' || profile || '/' || version",
+    },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];
 

@@ -21,6 +21,9 @@ mod retention;
 
 mod users;
 
+mod channels;
+mod profiles;
+
 use super::message::{Door, Request, Response};
 use super::query;
 use crate::base::texts::Text;
@@ -193,6 +196,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["admins"]) => people::list(call),
         (&Method::POST, ["admins"]) => people::create(call),
         (&Method::PATCH, ["admins", name]) => people::change(call, name),
+        (&Method::POST, ["admins", name, "unlock"]) => people::unlock(call, name),
+        (&Method::GET, ["admins", name, "sessions"]) => people::sessions(call, name),
+        (&Method::DELETE, ["admins", name, "sessions"]) => people::end_sessions(call, name, None),
+        (&Method::DELETE, ["admins", name, "sessions", id]) => people::end_sessions(call, name, Some(id)),
         (&Method::POST, ["admins", name, "totp"]) => people::enrol_totp(call, name),
         (&Method::POST, ["admins", name, "totp", "confirm"]) => people::confirm_totp(call, name),
         (&Method::DELETE, ["admins", name, "totp"]) => people::remove_totp(call, name),
@@ -203,6 +210,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["webhooks", id]) => webhooks::show(call, id),
         (&Method::PATCH, ["webhooks", id]) => webhooks::change(call, id),
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
+        (&Method::POST, ["webhooks", id, "secret"]) => webhooks::rotate(call, id),
+        (&Method::POST, ["webhooks", id, "deliveries", delivery, "redeliver"]) => {
+            webhooks::redeliver(call, id, delivery)
+        }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         (&Method::GET, ["retention"]) => retention::show(call),
@@ -212,6 +223,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
+        (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
+        (&Method::GET, ["login-policy"]) => channels::show_policy(call),
+        (&Method::POST, ["login-policy"]) => channels::set_policy(call),
+        (&Method::GET, ["profiles"]) => profiles::list(call),
+        (&Method::POST, ["profiles"]) => profiles::add(call),
+        (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
+        (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
         (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
         (&Method::POST, ["secret-rule"]) => custody::set_rule(call),
