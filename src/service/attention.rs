@@ -107,7 +107,7 @@ pub(super) fn taken_back(tx: &Tx<'_>, enrollment: i64, now: Timestamp) -> Result
 /// # Errors
 /// `Denied`.
 pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<View>, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| {
         let mut views = Vec::new();
         for row in db.list_attention()? {
@@ -146,7 +146,7 @@ fn words(kind: &str, device: &str) -> String {
 /// `Conflict` for one that did not leave, or that is blocked.
 pub fn take_back(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
     actor.require(Permission::Enroll)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     if channel.state != State::Gone {
         return Err(Error::conflict(Text::DidNotLeave { device: device.to_owned() }));
@@ -169,7 +169,7 @@ pub fn take_back(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error>
 /// `Conflict` when nothing of this device is set aside.
 pub fn release_quarantine(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
     actor.require(Permission::Enroll)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     let now = cx.now();
     cx.store.write(|tx| {
@@ -197,7 +197,7 @@ pub fn release_quarantine(cx: &Context, actor: &Actor, device: &str) -> Result<(
 /// `Conflict` when it showed none, or one that belongs to another device or was revoked by hand.
 pub fn rebind(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
     actor.require(Permission::Enroll)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     let now = cx.now();
     cx.store.write(|tx| {

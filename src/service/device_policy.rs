@@ -72,7 +72,7 @@ pub(super) fn find(db: &Db<'_>) -> Result<Policy, Error> {
 /// # Errors
 /// `Denied`.
 pub fn show(cx: &Context, actor: &Actor) -> Result<Policy, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(find)
 }
 

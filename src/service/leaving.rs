@@ -42,7 +42,7 @@ pub(super) fn is_welcome_back(db: &Db<'_>, channel: &EnrollmentRow) -> Result<bo
 /// `Conflict` for a device that is not enrolled.
 pub fn remove(cx: &Context, actor: &Actor, device: &str) -> Result<CommandView, Error> {
     actor.require(Permission::Destroy)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     let not_enrolled = || Error::conflict(Text::NotEnrolled { device: device.to_owned() });
     let issued = channel.issued_profile.filter(|_| channel.state != State::Gone).ok_or_else(not_enrolled)?;
@@ -95,7 +95,7 @@ pub(super) fn settled(
 /// `Conflict` for a device that is gone already.
 pub fn release(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
     actor.require(Permission::Destroy)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     if channel.state == State::Gone && channel.dismissed_at.is_some() {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
@@ -130,7 +130,7 @@ pub fn unblock(cx: &Context, actor: &Actor, device: &str) -> Result<(), Error> {
 
 fn set_blocked(cx: &Context, actor: &Actor, device: &str, blocked: bool) -> Result<(), Error> {
     actor.require(Permission::Destroy)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     let now = cx.now();
     cx.store.write(|tx| {

@@ -168,7 +168,7 @@ fn begin_for(cx: &Context, actor: &Actor, row: &DueRow, cause: Cause) -> Result<
 /// `Conflict` for a device that is not enrolled, or that granted no right to install profiles.
 pub fn renew(cx: &Context, actor: &Actor, device: &str) -> Result<String, Error> {
     actor.require(Permission::Enroll)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, None)?;
     if channel.state != State::Active || channel.blocked_at.is_some() {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));

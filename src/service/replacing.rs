@@ -81,7 +81,7 @@ fn name(cx: &Context, row: &DueRow) -> Result<String, Error> {
 /// # Errors
 /// `Denied`.
 pub fn status(cx: &Context, actor: &Actor) -> Result<Status, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     let mut authorities = Vec::new();
     for (purpose, row) in cx.store.read(|db| db.list_authorities())? {
         if row.standing != Standing::Former {

@@ -33,8 +33,8 @@ pub fn list(
     device: Option<&str>,
     filter: IdentityFilter,
 ) -> Result<Vec<IdentityRow>, Error> {
-    actor.require(Permission::Look)?;
-    let device = device.map(|device| devices::find(cx, device)).transpose()?.map(|row| row.id);
+    actor.require(Permission::LookAround)?;
+    let device = device.map(|device| devices::find(cx, actor, device)).transpose()?.map(|row| row.id);
     cx.store.read(|db| Ok(db.list_identities(&IdentityFilter { device, ..filter })?))
 }
 

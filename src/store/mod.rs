@@ -29,6 +29,7 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+mod groups;
 pub use attention::{AttentionRow, NewAttention};
 pub use renewals::{DueRow, NewRenewal, RenewalRow, RenewalState};
 pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
@@ -36,7 +37,10 @@ pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
 mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
+mod standings;
+pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
+pub use standings::StandingRow;
 
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
