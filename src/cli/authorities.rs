@@ -178,7 +178,13 @@ fn list(api: &dyn Api, args: &ListArgs, voice: &mut Voice<'_>) -> Result<(), Fai
                 Some(why) => format!("{why}, {}", told_field(&item["revoked_at"], now)),
                 None => String::from("-"),
             };
-            table.row([cell(item, "serial"), cell(item, "device_id"), cell(item, "binding"), cell(item, "not_after"), revoked]);
+            table.row([
+                cell(item, "serial"),
+                cell(item, "device_id"),
+                cell(item, "binding"),
+                cell(item, "not_after"),
+                revoked,
+            ]);
         }
         table.render()
     })?;
@@ -211,7 +217,9 @@ mod tests {
         let status = json!({"items": [{"purpose": "root", "standing": "next", "subject": "CN=R", "not_after": "2046-11-18T11:57:00Z"}],
             "replacing": true, "devices": 3, "missing": ["C1"]});
         let fake = Fake::new(move |_| (200, status.clone()));
-        let args = CaArgs { verb: CaVerb::Replace(ReplaceArgs { finish: false, cancel: false, issuing: false, signer: false }) };
+        let args = CaArgs {
+            verb: CaVerb::Replace(ReplaceArgs { finish: false, cancel: false, issuing: false, signer: false }),
+        };
         let (done, out, _) = heard(false, |voice| ca(&fake, &args, voice));
         assert_eq!(done, Ok(()));
         assert!(out.contains("1 of 3 enrolled device(s) lack the new root: C1"), "{out}");

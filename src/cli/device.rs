@@ -2,11 +2,11 @@
 
 use super::command;
 use super::failure::Failure;
-use super::{leaving, missing};
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
+use super::{leaving, missing};
 use crate::base::time::Timestamp;
 use clap::Subcommand;
 use serde_json::{Value, json};

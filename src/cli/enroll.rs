@@ -113,7 +113,9 @@ fn renew(api: &dyn Api, args: &RenewArgs, voice: &mut Voice<'_>) -> Result<(), F
     };
     let path = format!("/api/v1/devices/{}/renew", super::reach::escape(device));
     let begun = api.json(&Call::post_json(path, &json!({})))?;
-    voice.show(&begun, || format!("The renewal of {device} is queued as {}.", begun["command_uuid"].as_str().unwrap_or("?")))
+    voice.show(&begun, || {
+        format!("The renewal of {device} is queued as {}.", begun["command_uuid"].as_str().unwrap_or("?"))
+    })
 }
 
 const POLICY: &str = "/api/v1/enrollment-policy";

@@ -143,7 +143,11 @@ fn consent(yes: bool, what: &str, voice: &mut Voice<'_>) -> Result<(), Failure> 
     if !voice.can_ask {
         return Err(Failure::usage(format!("{what} Say --yes if that is meant.")));
     }
-    if voice.confirm(&format!("{what} Go on?")) { Ok(()) } else { Err(Failure::new("not-sent", "Nothing was changed.")) }
+    if voice.confirm(&format!("{what} Go on?")) {
+        Ok(())
+    } else {
+        Err(Failure::new("not-sent", "Nothing was changed."))
+    }
 }
 
 pub fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -156,13 +160,7 @@ pub fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result
     Ok(())
 }
 
-fn tell(
-    api: &dyn Api,
-    device: &str,
-    verb: &str,
-    words: &str,
-    voice: &mut Voice<'_>,
-) -> Result<(), Failure> {
+fn tell(api: &dyn Api, device: &str, verb: &str, words: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let shown = api.json(&Call::post_json(path(device, verb), &json!({})))?;
     voice.show(&shown, || format!("{device} {words}"))
 }

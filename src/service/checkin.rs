@@ -236,7 +236,10 @@ impl Visit<'_, '_> {
     fn admitted(&self, step: Step, device_channel: Option<&EnrollmentRow>) -> Result<Step, Error> {
         let from = &self.checkin.from;
         let (Some(device_channel), true) = (device_channel, from.is_user()) else { return Ok(step) };
-        if matches!(step.outcome, Decision::Refuse(_) | Decision::RefuseStranger(_) | Decision::Unenroll | Decision::AuthenticateUser) {
+        if matches!(
+            step.outcome,
+            Decision::Refuse(_) | Decision::RefuseStranger(_) | Decision::Unenroll | Decision::AuthenticateUser
+        ) {
             return Ok(step);
         }
         let admission = network_users::admit(self.tx, from, device_channel.id)?;

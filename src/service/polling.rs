@@ -8,9 +8,7 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{
-    Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, unlocking,
-};
+use super::{Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
