@@ -49,6 +49,8 @@ enum Verb {
     Attention(leaving::AttentionArgs),
     /// What happens to devices that come and go
     Policy(leaving::PolicyArgs),
+    /// What the police need of a stolen device, on one page
+    TheftSheet(missing::TheftSheetArgs),
     /// Let a lost device play a sound
     PlaySound(missing::SoundArgs),
 }
@@ -122,6 +124,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Attention(_) => leaving::attention(api, voice),
         Verb::Policy(args) => leaving::policy(api, args, voice),
         Verb::PlaySound(args) => missing::play_sound(api, args, voice),
+        Verb::TheftSheet(args) => missing::theft_sheet(api, args, voice),
     }
 }
 
