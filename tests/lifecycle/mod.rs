@@ -90,10 +90,6 @@ pub fn token_update(udid: &str) -> Vec<u8> {
     check_in("TokenUpdate", udid, &[("Topic", text(TOPIC)), ("PushMagic", text("restored")), ("Token", token)])
 }
 
-pub fn authenticate(udid: &str, serial: &str) -> Vec<u8> {
-    check_in("Authenticate", udid, &[("Topic", text(TOPIC)), ("SerialNumber", text(serial))])
-}
-
 /// The serial number of the identity that a device holds now, in hex.
 pub fn identity_serial(device: &Handle) -> String {
     cordon::pki::x509::Certificate::parse(&device.identity().chain[0]).unwrap().serial_hex()
