@@ -6,7 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, commands, directories, events, expiring, faults, purging, rotating, webhooks,
+    Context, Error, auditing, commands, directories, events, expiring, faults, purging, renewing, replacing, rotating,
+    webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +20,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
+/// Rounds of the upkeep thread between two rounds of renewals: a minute.
+const RENEWALS: u32 = 12;
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
 /// Rounds between two looks for what is no longer needed: ten minutes.
@@ -125,6 +128,10 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
+            log_fault(cx, "authorities", replacing::keep_fresh(cx));
+        }
+        if round.is_multiple_of(RENEWALS) {
+            log_fault(cx, "renewals", renewing::run(cx).map(drop));
         }
         round = round.wrapping_add(1);
     }
