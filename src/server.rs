@@ -18,6 +18,7 @@ use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
 use crate::service::ports::{AcmeChallenge, Doors, PushSender};
+use crate::service::push_signing::{MDMCERT_URL, SigningService};
 use crate::service::serving::{Demands, Keeper, Source};
 use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -72,6 +73,10 @@ pub struct Options {
     pub apple_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
+    /// Whether the proxy in front of the proxied listener hands client certificates on.
+    pub proxy_forwards_certificate: bool,
+    /// Base address of the service that signs push certificate requests.
+    pub mdmcert_url: String,
     pub timeouts: Timeouts,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -97,6 +102,8 @@ impl Options {
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
             webhook_ca_pem: None,
+            proxy_forwards_certificate: false,
+            mdmcert_url: String::from(MDMCERT_URL),
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -140,8 +147,10 @@ impl Server {
         push_certificates::load(&cx, &*sender)?;
 
         let port_sender: Arc<dyn PushSender> = Arc::clone(&sender) as Arc<dyn PushSender>;
-        let front: Arc<dyn Handler> =
-            Arc::new(Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender))));
+        let outbound = Arc::new(Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?);
+        let signing = SigningService { sender: Arc::clone(&outbound) as _, url: options.mdmcert_url.clone() };
+        let front = Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender)));
+        let front: Arc<dyn Handler> = Arc::new(front.with_signing(signing));
         let runtime = Runtime::start(&Sizes::default()).map_err(Error::internal)?;
         let mut listeners = Vec::new();
         let plain: Arc<dyn Handler> = Arc::new(Plain::new(Arc::clone(&cx)));
@@ -178,12 +187,12 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
+        school::settle_signing(&cx, proxied.is_some() && !options.proxy_forwards_certificate)?;
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;
         pushing::call_everyone_waiting(&cx)?;
-        let outbound = Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?;
-        let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound), keeper).map_err(Error::internal)?;
+        let jobs = Jobs::start(Arc::clone(&cx), port_sender, outbound, keeper).map_err(Error::internal)?;
         Ok(Server {
             cx,
             listeners,

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 26] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -21,6 +21,8 @@ const KEYS: [&str; 24] = [
     "listen.metrics",
     "listen.http",
     "proxy.trusted",
+    "proxy.forwards_certificate",
+    "mdmcert.url",
     "tls.mode",
     "tls.cert_file",
     "tls.key_file",
@@ -62,6 +64,10 @@ pub struct Config {
     pub machine_key: Option<PathBuf>,
     /// Roots in PEM that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_file: Option<PathBuf>,
+    /// The proxy in front of `listen.proxied` hands client certificates on; where it does not, devices sign their messages.
+    pub proxy_forwards_certificate: bool,
+    /// `None`: mdmcert.download.
+    pub mdmcert_url: Option<String>,
 }
 
 /// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
@@ -146,6 +152,10 @@ pub struct Apple {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| String::from("this is true or false"))
 }
 
 impl Config {
@@ -305,6 +315,8 @@ impl Settings {
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,
             webhook_ca_file: self.read("webhooks.ca_file", path)?,
+            proxy_forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
+            mdmcert_url: self.read("mdmcert.url", url)?,
         })
     }
 
@@ -336,7 +348,6 @@ impl Settings {
             },
             Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca, files or acme")),
         };
-        let flag = |text: &str| text.parse().map_err(|_| String::from("this is true or false"));
         Ok(Tls { source, publicly_trusted: self.read("tls.publicly_trusted", flag)? })
     }
 

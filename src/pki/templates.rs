@@ -206,6 +206,20 @@ pub(super) fn issue_self_signed(
     )
 }
 
+/// A self-signed RSA certificate with its key, for somebody to encrypt one message to.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn new_mail_recipient(
+    now: Timestamp,
+    days: i64,
+    random: &dyn Random,
+) -> Result<(Certificate, PrivateKey), IssueError> {
+    let key = PrivateKey::generate_rsa(2048)?;
+    let certificate = issue_self_signed(&key, "Cordon signing request", now, days, random)?;
+    Ok((certificate, key))
+}
+
 /// A certificate revocation list (RFC 5280 §5) as DER: serial numbers as [`Certificate::serial`] gives them, with the instant of
 /// revocation. `number` must grow with every list.
 ///

@@ -162,7 +162,7 @@ pub fn prepare(cx: &Context, actor: &Actor, wish: &Wish) -> Result<Prepared, Err
         access_rights: wish.access_rights.unwrap_or(policy.access_rights).bits(),
         per_user: wish.per_user,
         capabilities: capabilities.names().into_iter().map(str::to_owned).collect(),
-        sign_message: wish.sign_message.unwrap_or(false),
+        sign_message: wish.sign_message.map_or_else(|| school::signs_messages(cx), Ok)?,
         identity: wish.identity.unwrap_or(policy.identity),
         signed: wish.signed,
         signer: None,

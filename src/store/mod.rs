@@ -40,7 +40,7 @@ pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
-pub use push::{NewPushCertificate, PushCertificateRow};
+pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
