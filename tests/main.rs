@@ -16,5 +16,6 @@ mod tidy;
 mod custody;
 mod directory;
 mod people;
+mod push_certificates;
 mod trust;
 mod webhooks;
