@@ -398,9 +398,20 @@ CREATE TABLE admin_session (
     hash          BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
     created_at    INTEGER NOT NULL,
     last_used_at  INTEGER NOT NULL,
-    expires_at    INTEGER NOT NULL
+    expires_at    INTEGER NOT NULL,
+    -- Where the login came from.
+    origin        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX admin_session_of_admin ON admin_session (admin);
+
+-- Wrong passwords, by name and by address, so that a restart forgives nobody. Written every few seconds from memory, the worst
+-- thousand at most: a guess costs no write of its own.
+CREATE TABLE login_try (
+    key            TEXT PRIMARY KEY,
+    wrong          INTEGER NOT NULL,
+    last           INTEGER NOT NULL,
+    blocked_until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What is told to other programs. Written in the transaction of what it tells, and only when a webhook wants it.
 -- `payload` is the JSON that is sent, without secrets.
@@ -423,10 +434,14 @@ CREATE TABLE webhook (
     kinds          TEXT NOT NULL,
     enabled        INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     created_by     TEXT NOT NULL,
-    created_at     INTEGER NOT NULL
+    created_at     INTEGER NOT NULL,
+    -- The secret before a rotation signs too until then, so that the receiver can change over in peace.
+    sealed_old     BLOB,
+    old_until      INTEGER,
+    CHECK ((sealed_old IS NULL) = (old_until IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- One event for one webhook: the work to do and, afterwards, the log of it.
+-- One event for one webhook: the work to do and, afterwards, the log of it. Told again by hand, it is another row.
 CREATE TABLE webhook_delivery (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,
     webhook       TEXT NOT NULL REFERENCES webhook (id),
@@ -438,11 +453,11 @@ CREATE TABLE webhook_delivery (
     last_answer   TEXT,
     delivered_at  INTEGER,
     given_up_at   INTEGER,
-    UNIQUE (event, webhook),
     CHECK (delivered_at IS NULL OR given_up_at IS NULL)
 ) STRICT;
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook, seq);
+CREATE INDEX webhook_delivery_event ON webhook_delivery (event, webhook);
 -- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once.
 CREATE TABLE secret_request (
     id           TEXT PRIMARY KEY,
@@ -460,6 +475,87 @@ CREATE TABLE secret_request (
     CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHERE used_at IS NULL;
+
+-- ---- Profiles that the school hands out: what there is, who should have it, and what stands on each channel.
+
+-- A configuration profile. Its PayloadIdentifier is its name on devices: the next version replaces the one before there.
+-- Removed ones stay, because devices may still have to be told.
+CREATE TABLE profile (
+    id           INTEGER PRIMARY KEY,
+    public_id    TEXT NOT NULL UNIQUE,
+    identifier   TEXT NOT NULL UNIQUE,
+    name         TEXT NOT NULL,
+    version      INTEGER NOT NULL CHECK (version >= 1),
+    created_by   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    removed_at   INTEGER
+) STRICT;
+
+-- One upload. `sealed_body` is what devices get, signed: profiles carry Wi-Fi and mail passwords. `signer` is the fingerprint of our
+-- certificate that signed it; NULL when it came signed by somebody else.
+CREATE TABLE profile_version (
+    id             INTEGER PRIMARY KEY,
+    profile        INTEGER NOT NULL REFERENCES profile (id),
+    version        INTEGER NOT NULL CHECK (version >= 1),
+    sealed_body    BLOB NOT NULL,
+    body_hash      BLOB NOT NULL CHECK (length(body_hash) = 32),
+    bytes          INTEGER NOT NULL,
+    signer         BLOB,
+    payload_types  TEXT NOT NULL,
+    created_by     TEXT NOT NULL,
+    created_at     INTEGER NOT NULL,
+    UNIQUE (profile, version)
+) STRICT;
+
+-- Who should have a profile: a device itself, everyone who logs in on a device, a user wherever they log in (`subject` is their
+-- UserID or short name), or a group of users (`subject` is its name).
+CREATE TABLE assignment (
+    id          INTEGER PRIMARY KEY,
+    profile     INTEGER NOT NULL REFERENCES profile (id),
+    target      TEXT NOT NULL CHECK (target IN ('device', 'everyone-on', 'user', 'group')),
+    device      INTEGER REFERENCES device (id),
+    subject     TEXT COLLATE NOCASE,
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    CHECK ((target IN ('device', 'everyone-on')) = (device IS NOT NULL)),
+    CHECK ((target IN ('user', 'group')) = (subject IS NOT NULL))
+) STRICT;
+CREATE UNIQUE INDEX assignment_once ON assignment (profile, target, coalesce(device, 0), coalesce(subject, ''));
+CREATE INDEX assignment_of_device ON assignment (device) WHERE device IS NOT NULL;
+CREATE INDEX assignment_of_subject ON assignment (subject) WHERE subject IS NOT NULL;
+
+-- What management did with a profile on one channel: the version that the device acknowledged, and the last command about it.
+-- Emptied when the device enrols anew, which takes the profiles off it.
+CREATE TABLE channel_profile (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    profile     INTEGER NOT NULL REFERENCES profile (id),
+    installed   INTEGER,
+    command     TEXT NOT NULL,
+    doing       TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
+    version     INTEGER NOT NULL,
+    failed_at   INTEGER,
+    PRIMARY KEY (enrollment, profile)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX channel_profile_command ON channel_profile (command);
+
+-- ---- Logins that wait: a user channel whose person is held up until everything has gone out (NeedSyncResponse), or whose account
+-- does not exist yet (UserConfiguration). One row per user channel: the series under way, or the last one.
+CREATE TABLE series (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    kind        TEXT NOT NULL CHECK (kind IN ('login', 'setup')),
+    open        INTEGER NOT NULL CHECK (open IN (0, 1)),
+    since       INTEGER NOT NULL,
+    handed_out  INTEGER NOT NULL DEFAULT 0,
+    ended_at    INTEGER,
+    CHECK ((ended_at IS NULL) = (open = 1))
+) STRICT;
+
+-- What has gone out in the series under way: each command once. Emptied when it ends.
+CREATE TABLE series_step (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    delivery    INTEGER NOT NULL REFERENCES delivery (seq),
+    PRIMARY KEY (enrollment, delivery)
+) STRICT, WITHOUT ROWID;
 
 -- ---- People of the school, their groups, and who of them is managed on which Mac.
 
@@ -500,9 +596,90 @@ CREATE INDEX person_guid_of ON person_guid (person);
 -- What answers a digest challenge: MD5 of name, realm and password (HA1 of RFC 2617), never the password. As good as the
 -- password to whoever knows it, so it is sealed.
 CREATE TABLE person_digest (
+    id          INTEGER PRIMARY KEY,
     person      INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     realm       TEXT NOT NULL,
     sealed_ha1  BLOB NOT NULL,
     made_at     INTEGER NOT NULL,
-    PRIMARY KEY (person, realm)
+    UNIQUE (person, realm)
+) STRICT;
+
+-- The directory that people come from, at most one. Attributes is JSON: which attribute is what.
+CREATE TABLE directory (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
+    url              TEXT NOT NULL,
+    base_dn          TEXT NOT NULL,
+    filter           TEXT NOT NULL,
+    attributes       TEXT NOT NULL,
+    -- Who asks; NULL asks as nobody.
+    bind_dn          TEXT,
+    sealed_password  BLOB,
+    -- Authorities that the directory's certificate may come from, instead of the public ones.
+    ca_pem           TEXT,
+    changed_at       INTEGER NOT NULL,
+    last_sync_at     INTEGER,
+    last_sync        TEXT,
+    CHECK ((bind_dn IS NULL) = (sealed_password IS NULL))
+) STRICT;
+
+-- Groups of devices and of people; a class is both. A smart group has a filter instead of devices.
+CREATE TABLE school_group (
+    id          INTEGER PRIMARY KEY,
+    public_id   TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind        TEXT NOT NULL CHECK (kind IN ('devices', 'people', 'class', 'smart')),
+    filter      TEXT,
+    -- How network users are dealt with who are in it, or on a device in it; NULL leaves it to the school.
+    login_mode  TEXT CHECK (login_mode IN ('known', 'digest', 'refuse')),
+    source      TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    CHECK ((kind = 'smart') = (filter IS NOT NULL))
+) STRICT;
+
+CREATE TABLE group_device (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    device   INTEGER NOT NULL REFERENCES device (id),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", device)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX group_device_of ON group_device (device);
+
+-- `part`: a pupil (or plain member), or a teacher of a class. The admin of the same name as a teacher teaches it too.
+CREATE TABLE group_person (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    person   INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    part     TEXT NOT NULL CHECK (part IN ('member', 'teacher')),
+    source   TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", person)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_person_of ON group_person (person);
+
+-- Admins who teach a class without being people of the school.
+CREATE TABLE group_admin (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    admin    INTEGER NOT NULL REFERENCES admin (id),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", admin)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_admin_of ON group_admin (admin);
+
+-- By what right a user's channel of a Mac is there. Keyed by the channel's id, because a network user logs in before the channel
+-- exists. A new enrolment of the device forgets the local users and the tokens, but not who is a network user.
+CREATE TABLE user_standing (
+    channel           TEXT PRIMARY KEY,
+    device_channel    INTEGER NOT NULL REFERENCES enrollment (id),
+    standing          TEXT NOT NULL CHECK (standing IN ('installer', 'further', 'outside', 'managed')),
+    person            INTEGER REFERENCES person (id) ON DELETE SET NULL,
+    -- SHA-256 of the AuthToken that every request must bring; NULL for one who is managed without.
+    token_hash        BLOB CHECK (length(token_hash) = 32),
+    -- SHA-256 of the one challenge that may be answered, once and soon.
+    nonce_hash        BLOB CHECK (length(nonce_hash) = 32),
+    nonce_expires_at  INTEGER,
+    since             INTEGER NOT NULL,
+    CHECK (token_hash IS NULL OR standing = 'managed'),
+    CHECK ((nonce_hash IS NULL) = (nonce_expires_at IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_standing_of ON user_standing (device_channel);
+CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;

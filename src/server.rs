@@ -20,7 +20,7 @@ use crate::service::founding::{self, Place};
 use crate::service::ports::{AcmeChallenge, Doors, PushSender};
 use crate::service::push_signing::{MDMCERT_URL, SigningService};
 use crate::service::serving::{Demands, Keeper, Source};
-use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,13 +68,13 @@ pub struct Options {
     /// Where the trust profile is fetched, without its file name; the people's address by default.
     pub trust_url: Option<String>,
     pub trusted_proxies: Vec<IpAddr>,
+    /// The proxy hands on the certificate that a device showed it; otherwise devices that come through it sign their messages.
+    pub proxy_forwards_certificate: bool,
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
-    /// Whether the proxy in front of the proxied listener hands client certificates on.
-    pub proxy_forwards_certificate: bool,
     /// Base address of the service that signs push certificate requests.
     pub mdmcert_url: String,
     pub timeouts: Timeouts,
@@ -98,11 +98,11 @@ impl Options {
             people_url: None,
             devices_url: None,
             trust_url: None,
+            proxy_forwards_certificate: false,
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
             webhook_ca_pem: None,
-            proxy_forwards_certificate: false,
             mdmcert_url: String::from(MDMCERT_URL),
             timeouts: Timeouts::default(),
             clock,
@@ -187,7 +187,10 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
-        school::settle_signing(&cx, proxied.is_some() && !options.proxy_forwards_certificate)?;
+        // Costs some 2 KB with every message, so only where devices do not come straight to their own door.
+        let direct = devices.is_some_and(|door| cx.urls().devices.ends_with(&format!(":{}", door.port())));
+        let signing = proxied.is_some() && !direct && !options.proxy_forwards_certificate;
+        trust::settle_signing(&cx, signing)?;
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;

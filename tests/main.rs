@@ -18,4 +18,5 @@ mod directory;
 mod people;
 mod push_certificates;
 mod trust;
+mod users;
 mod webhooks;

@@ -57,6 +57,11 @@ pub enum Text {
     NotRestorable { path: String, why: String },
     SchoolThere { path: String },
     NoSuchAdmin { name: String },
+    NoSuchSession { id: String },
+    DiskNearlyFull { megabytes: u64 },
+    PushesFail { since: String },
+    FaultOver,
+    NoSuchDelivery { id: String },
     AdminExists { name: String },
     LastOwner { name: String },
     WeakPassword { why: &'static str },
@@ -86,9 +91,22 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    BadProfile { why: String },
+    NoSuchProfile { profile: String },
+    NotAssigned { profile: String, to: String },
+    SeveralAccounts { accounts: usize },
+    EncryptedProfile,
+    UserNotSeen { user: String },
+    NobodyManagedThere,
+    WrongChannel { request_type: String, channel: &'static str, system: &'static str, hint: &'static str },
     NoSuchPerson { name: String },
     PersonExists { name: String },
     GuidTaken { guid: String },
+    NameAndGuidDiffer { name: String },
+    NoSuchGroup { name: String },
+    GroupExists { name: String },
+    NotInThisGroup { name: String, kind: String },
+    UserNotManaged { user: String, device: String },
 }
 
 impl Text {
@@ -146,6 +164,11 @@ impl Text {
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
+            Text::NoSuchSession { .. } => "no-such-session",
+            Text::DiskNearlyFull { .. } => "disk-nearly-full",
+            Text::PushesFail { .. } => "pushes-fail",
+            Text::FaultOver => "fault-over",
+            Text::NoSuchDelivery { .. } => "no-such-delivery",
             Text::AdminExists { .. } => "admin-exists",
             Text::LastOwner { .. } => "last-owner",
             Text::WeakPassword { .. } => "weak-password",
@@ -175,9 +198,22 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::BadProfile { .. } => "bad-profile",
+            Text::NoSuchProfile { .. } => "no-such-profile",
+            Text::NotAssigned { .. } => "not-assigned",
+            Text::SeveralAccounts { .. } => "several-accounts",
+            Text::EncryptedProfile => "encrypted-profile",
+            Text::UserNotSeen { .. } => "user-not-seen",
+            Text::NobodyManagedThere => "nobody-managed-there",
+            Text::WrongChannel { .. } => "wrong-channel",
             Text::NoSuchPerson { .. } => "no-such-person",
             Text::PersonExists { .. } => "person-exists",
             Text::GuidTaken { .. } => "guid-taken",
+            Text::NameAndGuidDiffer { .. } => "name-and-guid-differ",
+            Text::NoSuchGroup { .. } => "no-such-group",
+            Text::GroupExists { .. } => "group-exists",
+            Text::NotInThisGroup { .. } => "not-in-this-group",
+            Text::UserNotManaged { .. } => "user-not-managed",
         }
     }
 
@@ -361,14 +397,65 @@ impl Text {
                 f,
                 "The passcode of {device} is not cleared: it {why}. Once it is really back, run `cordon device found {device}` and try again."
             ),
+            Text::DiskNearlyFull { megabytes } => {
+                write!(f, "Only {megabytes} MB are free where the database lies. Make room: below 64 MB new work is refused.")
+            }
+            Text::PushesFail { since } => write!(
+                f,
+                "Nothing has reached Apple's push service since {since}, so devices do not hear of their commands. Check the network and the \
+                 firewall: api.push.apple.com, port 443 or 2197."
+            ),
+            Text::FaultOver => f.write_str("This is over."),
+            Text::NoSuchSession { id } => write!(f, "There is no open session {id} of this person. `cordon admin sessions NAME` shows them."),
+            Text::NoSuchDelivery { id } => {
+                write!(f, "This webhook was never told {id}, or that was too long ago. `cordon webhook log` shows what it was told.")
+            }
             Text::NotLost { device } => {
                 write!(f, "{device} is not marked lost and not in Lost Mode. `cordon device lost {device}` marks it.")
             }
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::BadProfile { why } => write!(f, "That is not a profile that can be handed out: {why}."),
+            Text::NoSuchProfile { profile } => write!(f, "No profile is known as “{profile}”. `cordon profile list` shows those that are."),
+            Text::NotAssigned { profile, to } => write!(f, "“{profile}” is not assigned to {to}. `cordon profile show` lists to whom it is."),
+            Text::SeveralAccounts { accounts } => write!(
+                f,
+                "This profile sets up {accounts} accounts. Make a profile for each: then one can be changed, or get a new certificate, without the others."
+            ),
+            Text::EncryptedProfile => f.write_str(
+                "This profile is encrypted, so what is in it cannot be checked here, and only the device that it was made for can read it.",
+            ),
+            Text::UserNotSeen { user } => write!(
+                f,
+                "Nobody called “{user}” has logged in yet; the profile waits for them. On a Mac only the user who installed the enrolment profile and \
+                 network users whom this school knows are ever managed: other local users get device profiles only."
+            ),
+            Text::NobodyManagedThere => f.write_str(
+                "No managed user has logged in on this device yet; the profile waits for them. Local users of a Mac who did not install the enrolment \
+                 profile are never managed: they get device profiles only.",
+            ),
+            Text::WrongChannel { request_type, channel, system, hint } => {
+                write!(f, "{system} does not take {request_type} on {channel}. {hint}")
+            }
             Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
             Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::NameAndGuidDiffer { name } => write!(
+                f,
+                "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
+            ),
+            Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),
+            Text::GroupExists { name } => write!(f, "There is a group “{name}” already. Choose another name, or change that one."),
+            Text::NotInThisGroup { name, kind } => write!(
+                f,
+                "“{name}” is a group of the kind “{kind}” and cannot have that. Devices go into groups of devices and classes, people into \
+                 groups of people and classes, teachers into classes; a smart group fills itself."
+            ),
+            Text::UserNotManaged { user, device } => write!(
+                f,
+                "“{user}” is no managed user of {device}. On a Mac these are the local user who installed the enrolment profile, and network \
+                 users once they have logged in; every other local user has device profiles only. `cordon device show {device}` lists them."
+            ),
             Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }

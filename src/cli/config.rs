@@ -55,6 +55,8 @@ pub struct Config {
     pub listen: Listeners,
     /// Addresses whose forwarded client certificates are believed.
     pub trusted: Vec<IpAddr>,
+    /// The proxy hands on the certificates of devices.
+    pub forwards_certificate: bool,
     pub tls: Tls,
     pub apple: Apple,
     pub log: LogFormat,
@@ -64,8 +66,6 @@ pub struct Config {
     pub machine_key: Option<PathBuf>,
     /// Roots in PEM that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_file: Option<PathBuf>,
-    /// The proxy in front of `listen.proxied` hands client certificates on; where it does not, devices sign their messages.
-    pub proxy_forwards_certificate: bool,
     /// `None`: mdmcert.download.
     pub mdmcert_url: Option<String>,
 }
@@ -152,10 +152,6 @@ pub struct Apple {
 pub enum LogFormat {
     Text,
     Json,
-}
-
-fn flag(text: &str) -> Result<bool, String> {
-    text.parse().map_err(|_| String::from("this is true or false"))
 }
 
 impl Config {
@@ -309,13 +305,13 @@ impl Settings {
                 http: listen("listen.http", "off")?,
             },
             trusted: self.trusted()?,
+            forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
             tls,
             apple: Apple { apns_url: self.read("apple.apns_url", url)?, ca_file: self.read("apple.ca_file", path)? },
             log,
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,
             webhook_ca_file: self.read("webhooks.ca_file", path)?,
-            proxy_forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
             mdmcert_url: self.read("mdmcert.url", url)?,
         })
     }
@@ -368,6 +364,10 @@ fn texts(value: &toml::Value) -> Option<Vec<String>> {
         toml::Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| String::from("this is true or false"))
 }
 
 fn listen(text: &str) -> Result<Listen, String> {

@@ -60,7 +60,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
         }
     };
     options.trusted_proxies = config.trusted.clone();
-    options.proxy_forwards_certificate = config.proxy_forwards_certificate;
+    options.proxy_forwards_certificate = config.forwards_certificate;
     if let Some(url) = &config.mdmcert_url {
         options.mdmcert_url = url.clone();
     }

@@ -7,13 +7,16 @@ pub mod catalogue;
 pub mod checkin;
 pub mod command;
 pub mod digest;
+pub mod filter;
 pub mod inbound;
 pub mod lifecycle;
+pub mod network_user;
 pub mod profile;
 pub mod push;
 pub mod queue;
 pub mod report;
 pub mod sender;
+pub mod series;
 pub mod status;
 
 /// At most `max` bytes of `text`, cut at a character: for words that are shown to people and decide nothing.

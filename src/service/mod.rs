@@ -31,11 +31,20 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod channels;
+pub mod groups;
+pub mod library;
+pub mod login_policy;
+pub mod network_users;
+pub(crate) mod reconciling;
+pub mod roster;
+pub mod series;
 pub mod users;
 
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod faults;
 pub mod lost;
 pub mod purging;
 pub mod revealing;

@@ -7,15 +7,16 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, devices, lost, unlocking};
+use super::{Context, Error, checkin, devices, lost, network_users, reconciling, series, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::network_user::Admission;
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, Tx};
+use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, SeriesRow, Tx};
 use serde_json::json;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
@@ -29,7 +30,7 @@ struct Caller {
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
     effects: Vec<Effect>,
-    /// Asked of idle polls only.
+    /// Something is to be handed out or written. Asked of idle polls only.
     waiting: bool,
 }
 
@@ -187,7 +188,7 @@ fn judge(cx: &Context, db: &Db<'_>, peer: &Peer, report: &Report, now: Timestamp
             let device = caller.device_channel.as_ref().map(|d| db.find_device(d.device)).transpose()?.flatten();
             return Ok(Judged::Answer(unenroll(device.as_ref())));
         }
-        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser => {
+        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser | Decision::AuthenticateUser => {
             return Ok(Judged::Answer(Outcome::Empty));
         }
     }
@@ -218,10 +219,19 @@ fn look(
     let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
     let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
     let known = device_channel.as_ref().map(known);
-    let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+    let mut step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+    if let (Decision::Serve, Some(device_channel), true) = (step.outcome, &device_channel, from.is_user()) {
+        match network_users::admit(db, from, device_channel.id)? {
+            Admission::Refuse(why) => return Ok(Err(why)),
+            Admission::Record => step.outcome = Decision::Accept,
+            Admission::Serve | Admission::Install | Admission::Meet => {}
+        }
+    }
     let waiting = match &channel {
         // Any other report goes to the writer, which looks for itself.
-        Some(channel) if report.status == Status::Idle => db.has_waiting(channel.id)?,
+        Some(channel) if report.status == Status::Idle => {
+            db.has_waiting(channel.id)? || checkin::tells_news(channel, from) || series::concerns(db, report, channel)?
+        }
         _ => false,
     };
     Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
@@ -248,11 +258,15 @@ fn serve(
         }
         _ => return Err(Error::internal("a served poll without a channel")),
     };
+    checkin::note_user(tx, channel, &report.from)?;
     let finished = match &report.command_uuid {
         Some(uuid) => settle(cx, tx, report, uuid, channel, sealed, delivery, now)?,
         None => false,
     };
-    let (next, left) = hand_out(cx, tx, report, channel, finished, now)?;
+    let (next, left) = match series::take_part(cx, tx, report, channel, now)? {
+        Some(open) => hand_out_in_series(cx, tx, report, channel, &open, finished, now)?,
+        None => hand_out(cx, tx, report, channel, finished, now)?,
+    };
     Ok(Answered { outcome: None, next, left })
 }
 
@@ -325,6 +339,7 @@ fn follow(
 ) -> Result<(), Error> {
     custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
     lost::settled(tx, report, delivery, channel)?;
+    reconciling::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?
@@ -398,19 +413,70 @@ fn hand_out(
             unlocking::stop(cx, tx, channel.device, &row, &format!("the device {why}"), now)?;
             continue;
         }
-        tx.mark_sent(row.seq, now)?;
-        tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
-        // Should it vanish with this command, nothing else would ever call it again.
-        let again = now.plus(push::next_push(1));
-        if finished {
-            tx.restart_repush(channel.id, again)?
-        } else {
-            tx.ensure_repush(channel.id, again)?
-        }
-        events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
-        let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
-        return Ok((Some((row.command, plist)), false));
+        return Ok((give(cx, tx, channel, row, sealed_plist, finished, now)?, false));
     };
+    Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
+}
+
+/// The next command while a person waits; the empty answer lets them in.
+fn hand_out_in_series(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    open: &SeriesRow,
+    finished: bool,
+    now: Timestamp,
+) -> Result<(HandedOut, bool), Error> {
+    match series::next(tx, channel, open, now)? {
+        series::Next::Command(row) => {
+            let sealed_plist = tx.find_command(&row.command)?.and_then(|command| command.sealed_plist);
+            Ok((give(cx, tx, channel, *row, sealed_plist, finished, now)?, false))
+        }
+        series::Next::End { hurried: true } => {
+            tx.owe_push(channel.id, now, now)?;
+            Ok((None, true))
+        }
+        series::Next::End { hurried: false } => {
+            let waiting = tx.find_next_delivery(channel.id, now)?.and_then(|(row, _)| as_waiting(&row));
+            Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
+        }
+    }
+}
+
+/// Marks a command as handed out, and gives its bytes.
+fn give(
+    cx: &Context,
+    tx: &Tx<'_>,
+    channel: &EnrollmentRow,
+    row: DeliveryRow,
+    sealed_plist: Option<Vec<u8>>,
+    finished: bool,
+    now: Timestamp,
+) -> Result<HandedOut, Error> {
+    tx.mark_sent(row.seq, now)?;
+    tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
+    // Should it vanish with this command, nothing else would ever call it again.
+    let again = now.plus(push::next_push(1));
+    if finished {
+        tx.restart_repush(channel.id, again)?
+    } else {
+        tx.ensure_repush(channel.id, again)?
+    }
+    events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
+    let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
+    Ok(Some((row.command, plist)))
+}
+
+/// Plans the next call for what stays waiting. Says whether somebody must be called soon.
+fn call_again(
+    tx: &Tx<'_>,
+    report: &Report,
+    channel: &EnrollmentRow,
+    waiting: Option<Waiting>,
+    finished: bool,
+    now: Timestamp,
+) -> Result<bool, Error> {
     if finished {
         tx.clear_repush(channel.id)?;
     }
@@ -421,7 +487,7 @@ fn hand_out(
         // It means to come back by itself; a restarted device may have forgotten that.
         tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
     }
-    Ok((None, left))
+    Ok(left)
 }
 
 fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {

@@ -9,8 +9,6 @@ use serde_json::json;
 /// Settings that hold the public addresses once they are in use.
 const PEOPLE_URL: &str = "public.people_url";
 const DEVICES_URL: &str = "public.devices_url";
-/// Whether new enrolment profiles have devices sign their messages.
-const SIGN_MESSAGES: &str = "enrollment.sign_messages";
 const TRUST_URL: &str = "public.trust_url";
 
 /// What people decided at set-up.
@@ -79,20 +77,6 @@ pub fn settle_hostname(cx: &Context, first: &str) -> Result<String, Error> {
     check_hostname(first)?;
     cx.store.write(|tx| tx.put_setting(HOSTNAME, &json!(first)))?;
     Ok(first.to_owned())
-}
-
-/// Notes whether devices must sign their messages (`SignMessage`): where a proxy takes the client certificate away, nothing else says
-/// who they are. It costs about 2 KB with every message, so it is off everywhere else.
-pub fn settle_signing(cx: &Context, needed: bool) -> Result<(), Error> {
-    if signs_messages(cx)? == needed {
-        return Ok(());
-    }
-    cx.store.write(|tx| Ok(tx.put_setting(SIGN_MESSAGES, &json!(needed))?))
-}
-
-/// Whether enrolment profiles ask for signed messages unless they say otherwise.
-pub fn signs_messages(cx: &Context) -> Result<bool, Error> {
-    Ok(cx.store.read(|db| db.find_setting(SIGN_MESSAGES))?.is_some_and(|value| value == json!(true)))
 }
 
 fn check_hostname(hostname: &str) -> Result<(), Error> {

@@ -5,8 +5,9 @@
 
 use super::facts::{apps, bypass_code, find_fact, location, security_info};
 use super::profile::{self, Enrolling, Profile, Refusal};
+use super::sharing;
 use super::spec::{Kind, derive};
-use super::state::{Blob, Channel, Installed, State};
+use super::state::{Blob, Channel, Installed, State, Wait};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 
 /// A final status with its keys.
@@ -55,7 +56,13 @@ const RULES: &[Rule] = &[
     ("EraseDevice", 8, ALL, false),
     ("RestartDevice", 4, ALL, false),
     ("ShutDownDevice", 4, NO_TV, false),
-    ("DeviceConfigured", 0, ALL, false),
+    ("DeviceConfigured", 0, ALL, false), // and a Mac's user channel while Setup Assistant waits there
+    ("UserConfigured", 0, &[Kind::Ipad, Kind::Iphone], false),
+    ("AccountConfiguration", 0, &[Kind::Mac], false),
+    ("InstallApplication", 4096, ALL, true),
+    ("UserList", 0, &[Kind::Ipad, Kind::Mac], false),
+    ("LogOutUser", 0, &[Kind::Ipad], false),
+    ("DeleteUser", 0, &[Kind::Ipad, Kind::Mac], false),
     ("EnableLostMode", 4, MOBILE, false),
     ("DisableLostMode", 4, MOBILE, false),
     ("DeviceLocation", 4, MOBILE, false),
@@ -70,7 +77,15 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
     if let Err(refusal) = check(state, enrolling.mdm.access_rights, channel, request_type) {
         return Act::Answer(Reply::Error(refusal));
     }
+    if state.behaviour.errors.contains(request_type) {
+        return Act::Answer(Reply::Error(Refusal::mdm(12008, format!("{request_type} failed on this device"))));
+    }
     let done = match request_type {
+        "DeviceConfigured" | "UserConfigured" => Ok(sharing::configured(state, channel)),
+        "AccountConfiguration" => sharing::account_configuration(state).map_err(Trouble::from),
+        "UserList" => Ok(answer("Users", sharing::user_list(state))),
+        "LogOutUser" => sharing::log_out_user(state).map_err(Trouble::from),
+        "DeleteUser" => sharing::delete_user(state, command),
         "DeviceInformation" => device_information(state, enrolling.mdm.access_rights, channel, command),
         "SecurityInfo" => Ok(answer("SecurityInfo", Value::Dictionary(security_info(state)))),
         "ProfileList" => profile_list(state, enrolling, channel),
@@ -99,7 +114,7 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
     }
 }
 
-enum Trouble {
+pub(super) enum Trouble {
     Unreadable(PlistError),
     Refused(Refusal),
 }
@@ -121,7 +136,11 @@ fn check(state: &State, rights: u32, channel: Channel, request_type: &str) -> Re
     let (_, right, kinds, user) = RULES.iter().find(|r| r.0 == request_type).ok_or_else(invalid)?;
     let known = match channel {
         Channel::Device => kinds.contains(&state.spec.kind),
-        Channel::User => *user,
+        Channel::User | Channel::Agent(_) if state.spec.kind == Kind::Mac => {
+            let setting_up = state.find_line(channel).is_some_and(|line| line.wait == Some(Wait::Setup));
+            *user || (request_type == "DeviceConfigured" && setting_up)
+        }
+        Channel::User | Channel::Agent(_) => sharing::is_for_users(request_type),
     };
     if !known {
         return Err(invalid());
@@ -132,7 +151,7 @@ fn check(state: &State, rights: u32, channel: Channel, request_type: &str) -> Re
     Ok(())
 }
 
-fn nothing_to_say() -> Act {
+pub(super) fn nothing_to_say() -> Act {
     Act::Answer(Reply::Acknowledged(Dictionary::new()))
 }
 

@@ -144,9 +144,9 @@ impl Device {
 
     /// A push arrived for one of our tokens. Says which channel should connect now, if any: a sleeping device keeps it for later.
     pub fn pushed(&mut self, token: &[u8], magic: &str) -> Option<Channel> {
-        let lines = [Channel::Device, Channel::User];
-        let channel = lines.into_iter().find(|c| self.state.find_line(*c).is_some_and(|l| l.token.0 == token))?;
-        let asleep = self.state.behaviour.asleep;
+        let channels = self.state.channels();
+        let channel = channels.into_iter().find(|c| self.state.find_line(*c).is_some_and(|l| l.token.0 == token))?;
+        let asleep = self.state.behaviour.asleep || !self.state.is_present(channel);
         let line = self.state.find_line_mut(channel)?;
         if line.magic != magic {
             self.note(channel, Event::PushIgnored);
@@ -165,7 +165,7 @@ impl Device {
     pub fn wake(&mut self) -> Vec<Channel> {
         self.state.behaviour.asleep = false;
         let mut waiting = Vec::new();
-        for channel in [Channel::Device, Channel::User] {
+        for channel in self.state.channels().into_iter().filter(|c| self.state.is_present(*c)).collect::<Vec<_>>() {
             if self.state.find_line_mut(channel).is_some_and(|line| std::mem::take(&mut line.push_waits)) {
                 self.note(channel, Event::Pushed);
                 waiting.push(channel);
@@ -180,7 +180,7 @@ impl Device {
             return None;
         }
         let due = |channel| Some((Timestamp(self.state.find_line(channel)?.due_at?), channel));
-        [Channel::Device, Channel::User].into_iter().filter_map(due).min()
+        self.state.channels().into_iter().filter(|c| self.state.is_present(*c)).filter_map(due).min()
     }
 
     pub fn spec(&self) -> &Spec {

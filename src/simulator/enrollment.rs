@@ -65,6 +65,10 @@ impl Device {
         let body = messages::authenticate(&self.state, mdm);
         self.send_check_in(link, enrolling, Channel::Device, "Authenticate", &body)?;
         self.state.generation += 1;
+        self.state.awaiting.retain(|c| *c != Channel::Device);
+        if self.state.behaviour.awaits_configuration {
+            self.state.awaiting.push(Channel::Device);
+        }
         let line = self.state.new_line(Channel::Device);
         let unlock_token = self.new_unlock_token(mdm.access_rights);
         let body = messages::token_update(&self.state, mdm, Channel::Device, &line, unlock_token.as_ref());
@@ -79,6 +83,11 @@ impl Device {
         self.state.device = Some(carried(line, self.state.device.take()));
         self.state.user = user.map(|line| carried(line, self.state.user.take()));
         self.state.unlock_token = unlock_token;
+        // Other users are asked about again when they next log in.
+        for agent in &mut self.state.agents {
+            agent.line = None;
+            agent.logged_in = false;
+        }
         Ok(())
     }
 

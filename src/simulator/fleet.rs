@@ -93,6 +93,20 @@ impl Fleet {
         self.inner.submit(k, Job::Wake);
     }
 
+    /// Device `k` has new tokens: pushes for them find it from now on.
+    pub fn learn(&self, k: usize) {
+        let device = lock(&self.inner.devices[k]);
+        let mut desk = lock(&self.inner.desk);
+        let lined_up = desk.jobs.contains_key(&k) || desk.running.contains(&k);
+        desk.learn(k, &device);
+        // Pushes that came before the tokens were known are work now.
+        if !lined_up && desk.jobs.contains_key(&k) {
+            desk.ready.push_back(k);
+        }
+        drop(desk);
+        self.inner.changed.notify_all();
+    }
+
     /// A push for whichever device has this token.
     pub fn deliver(&self, token: &[u8], magic: &str) {
         self.inner.deliver(token, magic);
@@ -238,8 +252,9 @@ impl Desk {
 
     /// Remembers the device's tokens and when it wants to connect, and hands it the pushes that came too early.
     fn learn(&mut self, k: usize, device: &Device) {
-        let lines = [&device.state().device, &device.state().user];
-        for token in lines.into_iter().flatten().map(|line| &line.token.0) {
+        let channels = device.state().channels();
+        let lines = channels.into_iter().filter_map(|channel| device.state().find_line(channel));
+        for token in lines.map(|line| &line.token.0) {
             if self.tokens.insert(token.clone(), k).is_none() {
                 let (ours, others) = std::mem::take(&mut self.early_pushes).into_iter().partition(|(t, _)| t == token);
                 self.early_pushes = others;

@@ -8,7 +8,7 @@ use super::link::Link;
 use super::messages;
 use super::profile::Refusal;
 use super::session::Next;
-use super::state::{Blob, Channel, Event, Executed};
+use super::state::{Blob, Channel, Event, Executed, Wait};
 use crate::pki::digest::sha256;
 use crate::plist::{Dict, Dictionary, parse_dict};
 
@@ -33,6 +33,14 @@ impl Device {
         if let Some(done) = self.note_delivery(channel, &uuid, &request_type, bytes) {
             let again = self.state.find_answer(&uuid).cloned();
             return Ok(Next::Send(again.unwrap_or_else(|| messages::bare_result(&self.state, channel, &uuid, &done))));
+        }
+        let setting_up = self.state.find_line(channel).is_some_and(|line| line.wait == Some(Wait::Setup));
+        if setting_up && request_type != "DeviceConfigured" {
+            self.read_policy(channel, body.as_ref().ok());
+            if let Some(known) = self.state.find_executed_mut(&uuid) {
+                known.not_now += 1;
+            }
+            return Ok(Next::Send(messages::not_now(&self.state, channel, &uuid)));
         }
         if self.is_busy_for(&uuid, &request_type) {
             return Ok(Next::Send(messages::not_now(&self.state, channel, &uuid)));

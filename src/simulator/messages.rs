@@ -5,7 +5,7 @@
 use super::answers::Reply;
 use super::profile::{MdmPayload, Refusal};
 use super::spec::Kind;
-use super::state::{Blob, Channel, Line, Outgoing, State};
+use super::state::{Account, Blob, Channel, Line, Outgoing, State, Wait};
 use crate::plist::{Dictionary, Value, to_xml};
 
 /// `Content-Type` of check-in messages.
@@ -47,13 +47,16 @@ pub fn token_update(
     message.insert("Token".to_owned(), Value::Data(line.token.0.clone()));
     match channel {
         Channel::Device => {
-            message.insert("AwaitingConfiguration".to_owned(), Value::Boolean(false));
+            message.insert("AwaitingConfiguration".to_owned(), Value::Boolean(state.awaiting.contains(&channel)));
             if let Some(token) = unlock_token {
                 message.insert("UnlockToken".to_owned(), Value::Data(token.0.clone()));
             }
         }
-        Channel::User => {
+        Channel::User | Channel::Agent(_) if state.spec.kind == Kind::Mac => {
             message.insert("NotOnConsole".to_owned(), Value::Boolean(false));
+        }
+        Channel::User | Channel::Agent(_) => {
+            message.insert("AwaitingConfiguration".to_owned(), Value::Boolean(state.awaiting.contains(&channel)));
         }
     }
     to_xml(&Value::Dictionary(message))
@@ -131,14 +134,36 @@ fn outgoing(
     Outgoing { status: status.to_owned(), command_uuid: command_uuid.map(str::to_owned), body }
 }
 
-/// Every user request also carries the device's id.
+/// Every user request also carries the device's id; a Shared iPad tells its users apart by short name alone.
 fn identify(message: &mut Dictionary, state: &State, channel: Channel) {
     put(message, "UDID", &state.spec.udid);
-    if let (Channel::User, Some(person)) = (channel, &state.spec.person) {
-        put(message, "UserID", &person.guid);
-        put(message, "UserShortName", &person.short_name);
-        put(message, "UserLongName", &person.long_name);
+    let Some(person) = state.person(channel) else { return };
+    let agent = if let Channel::Agent(n) = channel { state.agents.get(n) } else { None };
+    let shared = agent.is_some_and(|a| a.account == Account::SharedIpad);
+    put(message, "UserID", if shared { "FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF" } else { &person.guid });
+    put(message, "UserShortName", &person.short_name);
+    put(message, "UserLongName", &person.long_name);
+    if let Some(token) = agent.and_then(|a| a.auth_token.as_ref()) {
+        put(message, "AuthToken", token);
     }
+    if let Some(wait) = state.find_line(channel).and_then(|line| line.wait) {
+        let key = if wait == Wait::Login { "NeedSyncResponse" } else { "UserConfiguration" };
+        message.insert(key.to_owned(), Value::Boolean(true));
+    }
+}
+
+/// A network user logs in: only the device and the user's GUID are known, and the answer to a challenge the second time.
+pub fn user_authenticate(state: &State, channel: Channel, digest_response: Option<&str>) -> Vec<u8> {
+    let mut message = Dictionary::new();
+    put(&mut message, "MessageType", "UserAuthenticate");
+    put(&mut message, "UDID", &state.spec.udid);
+    if let Some(person) = state.person(channel) {
+        put(&mut message, "UserID", &person.guid);
+    }
+    if let Some(response) = digest_response {
+        put(&mut message, "DigestResponse", response);
+    }
+    to_xml(&Value::Dictionary(message))
 }
 
 fn put(message: &mut Dictionary, key: &str, text: &str) {

@@ -5,6 +5,7 @@
 //!
 //! Written from the protocol's text, not from the server's code, so that the two check each other.
 
+pub mod agents;
 mod answers;
 pub mod apns;
 pub mod classroom;
@@ -17,9 +18,11 @@ pub mod keys;
 mod link;
 mod messages;
 pub mod network;
+pub mod network_user;
 pub mod profile;
 mod scep;
 mod session;
+mod sharing;
 pub mod spec;
 pub mod state;
 #[cfg(test)]

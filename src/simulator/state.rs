@@ -3,13 +3,13 @@
 //!
 //! Called by `device`, `session` and `answers`; has no network and decides nothing about the protocol.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::spec::{Spec, derive, derived_uuid};
+use super::spec::{Person, Spec, derive, derived_uuid};
 use crate::base::time::Timestamp;
 
 /// Log entries that are kept; older ones are dropped, counters and faults stay.
@@ -39,11 +39,43 @@ impl<'de> Deserialize<'de> for Blob {
     }
 }
 
-/// Who speaks: the device itself, or the person logged in on a Mac.
+/// Who speaks: the device itself, the person who installed the profile on a Mac, or a further user by number (`State::agents`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Channel {
     Device,
     User,
+    Agent(usize),
+}
+
+/// What kind of account a further user has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Account {
+    /// A network user of a Mac, who types this password at login.
+    Network { password: String },
+    /// A Managed Apple Account on a Shared iPad.
+    SharedIpad,
+}
+
+/// A further user of the device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    pub person: Person,
+    pub account: Account,
+    pub line: Option<Line>,
+    pub logged_in: bool,
+    /// The server does not want this user: silent until the next login.
+    pub silent: bool,
+    /// From UserAuthenticate.
+    pub auth_token: Option<String>,
+}
+
+/// Why a person waits while a channel talks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wait {
+    /// A login: `NeedSyncResponse`.
+    Login,
+    /// Setup Assistant reads password policy: `UserConfiguration`.
+    Setup,
 }
 
 /// How a device stands with its server.
@@ -93,6 +125,12 @@ pub struct Behaviour {
     pub retry_millis: u64,
     /// Apps it reports; thousands make a large result.
     pub apps: usize,
+    /// Setup Assistant waits for DeviceConfigured after an enrolment.
+    pub awaits_configuration: bool,
+    /// A Shared iPad whose users wait for UserConfigured.
+    pub awaits_user_configuration: bool,
+    /// RequestTypes that end in an error.
+    pub errors: BTreeSet<String>,
 }
 
 impl Default for Behaviour {
@@ -109,6 +147,9 @@ impl Default for Behaviour {
             repoll_millis: 2_000,
             retry_millis: 1_000,
             apps: 12,
+            awaits_configuration: false,
+            awaits_user_configuration: false,
+            errors: BTreeSet::new(),
         }
     }
 }
@@ -140,8 +181,10 @@ pub struct Line {
     pub retries: u32,
     /// When the device connects by itself, ms since 1970.
     pub due_at: Option<i64>,
-    /// A push came while the device was asleep.
+    /// A push came while the device was asleep, or its user away.
     pub push_waits: bool,
+    #[serde(default)]
+    pub wait: Option<Wait>,
 }
 
 /// A profile that management installed.
@@ -217,6 +260,14 @@ pub struct State {
     pub generation: u32,
     pub device: Option<Line>,
     pub user: Option<Line>,
+    #[serde(default)]
+    pub agents: Vec<Agent>,
+    /// Channels where somebody waits for DeviceConfigured or UserConfigured.
+    #[serde(default)]
+    pub awaiting: Vec<Channel>,
+    /// Identifiers of the profiles whose passcode policy Setup Assistant read, in order.
+    #[serde(default)]
+    pub policies_read: Vec<String>,
     pub unlock_token: Option<Blob>,
     pub passcode: bool,
     pub locked: bool,
@@ -244,6 +295,9 @@ impl State {
             generation: 0,
             device: None,
             user: None,
+            agents: Vec::new(),
+            awaiting: Vec::new(),
+            policies_read: Vec::new(),
             unlock_token: None,
             passcode: true,
             locked: false,
@@ -258,10 +312,38 @@ impl State {
         }
     }
 
+    /// Every channel that this device can have, its own first.
+    pub fn channels(&self) -> Vec<Channel> {
+        [Channel::Device, Channel::User].into_iter().chain((0..self.agents.len()).map(Channel::Agent)).collect()
+    }
+
+    /// The person who speaks on a channel.
+    pub fn person(&self, channel: Channel) -> Option<&Person> {
+        match channel {
+            Channel::Device => None,
+            Channel::User => self.spec.person.as_ref(),
+            Channel::Agent(n) => self.agents.get(n).map(|a| &a.person),
+        }
+    }
+
+    /// Several people share this iPad.
+    pub fn is_shared_ipad(&self) -> bool {
+        self.agents.iter().any(|a| a.account == Account::SharedIpad)
+    }
+
+    /// Whether somebody is there to answer a push on this channel.
+    pub fn is_present(&self, channel: Channel) -> bool {
+        match channel {
+            Channel::Agent(n) => self.agents.get(n).is_some_and(|a| a.logged_in && !a.silent),
+            Channel::Device | Channel::User => true,
+        }
+    }
+
     pub fn find_line(&self, channel: Channel) -> Option<&Line> {
         match channel {
             Channel::Device => self.device.as_ref(),
             Channel::User => self.user.as_ref(),
+            Channel::Agent(n) => self.agents.get(n).and_then(|a| a.line.as_ref()),
         }
     }
 
@@ -269,6 +351,7 @@ impl State {
         match channel {
             Channel::Device => self.device.as_mut(),
             Channel::User => self.user.as_mut(),
+            Channel::Agent(n) => self.agents.get_mut(n).and_then(|a| a.line.as_mut()),
         }
     }
 
@@ -282,6 +365,7 @@ impl State {
             retries: 0,
             due_at: None,
             push_waits: false,
+            wait: None,
         }
     }
 
@@ -291,6 +375,12 @@ impl State {
         self.held = None;
         self.device = None;
         self.user = None;
+        for agent in &mut self.agents {
+            agent.line = None;
+            agent.auth_token = None;
+            agent.logged_in = false;
+        }
+        self.awaiting.clear();
         self.unlock_token = None;
         self.profiles.clear();
         self.answers.clear();

@@ -58,6 +58,8 @@ pub struct ResultRow {
 #[derive(Debug, Clone, Default)]
 pub struct CommandFilter {
     pub device: Option<i64>,
+    /// Only of devices with these row ids.
+    pub only: Option<Vec<i64>>,
     pub state: Option<DeliveryState>,
     /// Only those with a smaller sequence: the page before.
     pub before: Option<i64>,
@@ -71,9 +73,9 @@ macro_rules! columns {
          y.not_now_count, y.not_now_since, y.finished_at, c.created_at"
     };
 }
-const COLUMNS: &str = columns!();
+pub(super) const COLUMNS: &str = columns!();
 
-fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
+pub(super) fn row_to_delivery(row: &Row<'_>) -> Result<DeliveryRow, StoreError> {
     read_delivery(&mut Fields::of(row))
 }
 
@@ -96,6 +98,9 @@ fn read_delivery(fields: &mut Fields<'_>) -> Result<DeliveryRow, StoreError> {
     })
 }
 
+/// A delivery with its command's sealed bytes.
+type WithBytes = (DeliveryRow, Option<Vec<u8>>);
+
 impl Db<'_> {
     pub fn find_command(&self, uuid: &str) -> Result<Option<CommandRow>, StoreError> {
         let sql = "SELECT uuid, request_type, sealed_plist, created_by, created_at FROM command WHERE uuid = ?1";
@@ -113,11 +118,7 @@ impl Db<'_> {
 
     /// The waiting delivery that goes first of those due at `now`, with its command's sealed bytes: all that `queue::select` needs.
     /// One that was sent and never answered, else the oldest that was never refused, else the one refused longest ago.
-    pub fn find_next_delivery(
-        &self,
-        enrollment: i64,
-        now: Timestamp,
-    ) -> Result<Option<(DeliveryRow, Option<Vec<u8>>)>, StoreError> {
+    pub fn find_next_delivery(&self, enrollment: i64, now: Timestamp) -> Result<Option<WithBytes>, StoreError> {
         macro_rules! next {
             ($states:literal, $order:literal) => {
                 concat!(
@@ -200,11 +201,13 @@ impl Db<'_> {
             "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
              WHERE (?1 IS NULL OR y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1))
                AND (?2 IS NULL OR y.state = ?2) AND (?3 IS NULL OR y.seq < ?3)
+               AND (?5 IS NULL OR y.enrollment IN (SELECT e.id FROM json_each(?5) o JOIN enrollment e ON e.device = o.value))
              ORDER BY y.seq DESC LIMIT ?4"
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let state = filter.state.map(|s| s.as_str());
-        let mut rows = statement.query(params![filter.device, state, filter.before, filter.limit as i64])?;
+        let only = filter.only.as_ref().map(|ids| serde_json::json!(ids).to_string());
+        let mut rows = statement.query(params![filter.device, state, filter.before, filter.limit as i64, only])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             found.push(row_to_delivery(row)?);
@@ -248,6 +251,29 @@ impl Db<'_> {
              ORDER BY y.seq DESC LIMIT 1"
         );
         Ok(self.deliveries(&sql, params![device, request_type])?.pop())
+    }
+
+    /// The newest delivery of one kind of command that this channel acknowledged.
+    pub fn find_last_acknowledged_on(
+        &self,
+        enrollment: i64,
+        request_type: &str,
+    ) -> Result<Option<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.enrollment = ?1 AND y.state = 'Acknowledged' AND c.request_type = ?2 ORDER BY y.seq DESC LIMIT 1"
+        );
+        Ok(self.deliveries(&sql, params![enrollment, request_type])?.pop())
+    }
+
+    /// Unfinished deliveries of all channels of a device, in the order they go out within each.
+    pub fn list_waiting_of_device(&self, device: i64) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
+             WHERE y.finished_at IS NULL AND y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1)
+             ORDER BY y.enrollment, y.state <> 'Sent', y.priority DESC, y.seq"
+        );
+        self.deliveries(&sql, params![device])
     }
 
     /// Whether a channel was asked this in its present enrolment, whatever became of it.

@@ -36,6 +36,8 @@ pub struct EnrollmentRow {
     pub target: Option<PushTarget>,
     pub token_updates: i64,
     pub awaiting_configuration: bool,
+    /// The user's session is not the one on the screen.
+    pub not_on_console: bool,
     pub blocked_at: Option<Timestamp>,
     pub issued_profile: Option<i64>,
     pub token_updated_at: Option<Timestamp>,
@@ -59,7 +61,7 @@ pub struct NewEnrollment<'a> {
 macro_rules! columns {
     () => {
         "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic, push_token,
-         push_magic, token_updates, awaiting_configuration, blocked_at, issued_profile, token_updated_at, last_seen_at"
+         push_magic, token_updates, awaiting_configuration, not_on_console, blocked_at, issued_profile, token_updated_at, last_seen_at"
     };
 }
 
@@ -80,6 +82,7 @@ fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
         target: built(fields.next()?, fields.next()?, fields.next()?),
         token_updates: fields.next()?,
         awaiting_configuration: fields.next()?,
+        not_on_console: fields.next()?,
         blocked_at: fields.next_at()?,
         issued_profile: fields.next()?,
         token_updated_at: fields.next_at()?,
@@ -199,6 +202,14 @@ impl Tx<'_> {
         let sql = "UPDATE enrollment SET user_short_name = coalesce(?2, user_short_name), user_long_name = coalesce(?3, user_long_name)
                    WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, short, long])?;
+        Ok(())
+    }
+
+    /// Whether the user's session is on the screen, as its last request said.
+    pub fn put_not_on_console(&self, id: i64, not_on_console: bool) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE enrollment SET not_on_console = ?2 WHERE id = ?1")?
+            .execute(params![id, not_on_console])?;
         Ok(())
     }
 

@@ -38,13 +38,27 @@ const SHELVES: &[Shelf] = &[
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
     Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },
+    Shelf { table: "webhook", column: "sealed_old", key: "id", place: "'webhook/' || id" },
     Shelf {
         table: "secret",
         column: "sealed_value",
         key: "id",
         place: "'secret/' || device || '/' || kind || '/' || generation",
     },
+    Shelf {
+        table: "person_digest",
+        column: "sealed_ha1",
+        key: "id",
+        place: "'person/' || person || '/digest/' || realm",
+    },
+    Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
+    Shelf {
+        table: "profile_version",
+        column: "sealed_body",
+        key: "id",
+        place: "'profile/' || profile || '/' || version",
+    },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];
 

@@ -2,11 +2,12 @@
 
 use super::wire::Identity;
 use super::{PATIENCE, Shared, TOPIC};
+use cordon::simulator::agents::Login;
 use cordon::simulator::apns::{Delivered, OnPush, StandIn};
 use cordon::simulator::device::{Device, DeviceError, World};
 use cordon::simulator::fleet::Fleet;
 use cordon::simulator::spec::{Kind, Spec};
-use cordon::simulator::state::{Behaviour, Channel, Executed, Line, Standing};
+use cordon::simulator::state::{Account, Behaviour, Channel, Executed, Line, Standing};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,9 +62,25 @@ impl Handle {
     fn expect_tokens(&self, stand_in: &StandIn) {
         let mut next = self.with(|d| d.state().clone());
         next.generation += 1;
-        for channel in [Channel::Device, Channel::User] {
+        for channel in next.channels() {
             self.register(stand_in, &next.new_line(channel));
         }
+    }
+
+    /// One more person with an account on the device; Apple knows the token that their channel will have.
+    pub fn add_user(&self, stand_in: &StandIn, name: &str, account: Account) -> Channel {
+        let channel = self.with(|d| d.add_user(name, &format!("{name} the User"), account));
+        let line = self.with(|d| d.state().new_line(channel));
+        self.register(stand_in, &line);
+        channel
+    }
+
+    /// Somebody logs in, and the person is let in.
+    #[track_caller]
+    pub fn log_in(&self, channel: Channel) -> Login {
+        let login = self.with(|d| d.log_in(channel)).unwrap();
+        self.fleet.learn(0);
+        login
     }
 
     fn register(&self, stand_in: &StandIn, line: &Line) {

@@ -300,9 +300,13 @@ impl School {
 
     /// What the server keeps of this channel.
     pub fn enrollment(&self, device: &Handle, channel: Channel) -> cordon::store::EnrollmentRow {
-        let id = device.with(|d| match (channel, &d.spec().person) {
-            (Channel::User, Some(person)) => format!("{}:{}", d.spec().udid, person.guid),
-            _ => d.spec().udid.clone(),
+        let id = device.with(|d| {
+            let (state, udid) = (d.state(), &d.spec().udid);
+            match state.person(channel) {
+                None => udid.clone(),
+                Some(person) if state.is_shared_ipad() => format!("{udid}:{}", person.short_name),
+                Some(person) => format!("{udid}:{}", person.guid),
+            }
         });
         let found: Result<_, cordon::store::StoreError> =
             self.server().context().store.read(|db| db.find_enrollment(&id));

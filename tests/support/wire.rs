@@ -87,6 +87,14 @@ pub fn result(status: &str, udid: &str, command_uuid: &str, more: &[(&str, Value
     message(("Status", status), udid, &keys)
 }
 
+/// The bytes of a report of any status, with these keys besides.
+pub fn message_of(status: &str, udid: &str, command_uuid: Option<&str>, more: &[(&str, Value)]) -> Vec<u8> {
+    match command_uuid {
+        Some(uuid) => result(status, udid, uuid, more),
+        None => message(("Status", status), udid, more),
+    }
+}
+
 /// The CommandUUID in a command that was handed out; none in an empty answer.
 pub fn command_uuid(answer: &Answer) -> Option<String> {
     assert_eq!(answer.status, 200);

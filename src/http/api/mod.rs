@@ -17,7 +17,11 @@ mod custody;
 mod keys;
 mod retention;
 
+mod groups;
 mod users;
+
+mod channels;
+mod profiles;
 
 use super::message::{Door, Request, Response};
 use super::query;
@@ -181,6 +185,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["admins"]) => people::list(call),
         (&Method::POST, ["admins"]) => people::create(call),
         (&Method::PATCH, ["admins", name]) => people::change(call, name),
+        (&Method::POST, ["admins", name, "unlock"]) => people::unlock(call, name),
+        (&Method::GET, ["admins", name, "sessions"]) => people::sessions(call, name),
+        (&Method::DELETE, ["admins", name, "sessions"]) => people::end_sessions(call, name, None),
+        (&Method::DELETE, ["admins", name, "sessions", id]) => people::end_sessions(call, name, Some(id)),
         (&Method::POST, ["admins", name, "totp"]) => people::enrol_totp(call, name),
         (&Method::POST, ["admins", name, "totp", "confirm"]) => people::confirm_totp(call, name),
         (&Method::DELETE, ["admins", name, "totp"]) => people::remove_totp(call, name),
@@ -191,6 +199,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["webhooks", id]) => webhooks::show(call, id),
         (&Method::PATCH, ["webhooks", id]) => webhooks::change(call, id),
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
+        (&Method::POST, ["webhooks", id, "secret"]) => webhooks::rotate(call, id),
+        (&Method::POST, ["webhooks", id, "deliveries", delivery, "redeliver"]) => {
+            webhooks::redeliver(call, id, delivery)
+        }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         (&Method::GET, ["retention"]) => retention::show(call),
@@ -200,6 +212,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["key", "machine-key"]) => keys::replace_machine_key(call),
         (&Method::GET, ["devices", device, "secrets"]) => custody::list(call, device),
         (&Method::POST, ["devices", device, "secrets", kind, "reveal"]) => custody::reveal(call, device, kind),
+        (&Method::GET, ["devices", device, "explain"]) => channels::explain(call, device),
+        (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
+        (&Method::GET, ["login-policy"]) => channels::show_policy(call),
+        (&Method::POST, ["login-policy"]) => channels::set_policy(call),
+        (&Method::GET, ["profiles"]) => profiles::list(call),
+        (&Method::POST, ["profiles"]) => profiles::add(call),
+        (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
+        (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
         (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
         (&Method::POST, ["secret-rule"]) => custody::set_rule(call),
@@ -209,6 +231,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
         (&Method::GET, ["users"]) => users::list(call),
         (&Method::POST, ["users"]) => users::create(call),
+        (&Method::POST, ["users", "import"]) => users::import(call),
+        (&Method::GET, ["network-users"]) => users::show_policy(call),
+        (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["groups"]) => groups::list(call),
+        (&Method::POST, ["groups"]) => groups::create(call),
+        (&Method::GET, ["groups", name]) => groups::show(call, name),
+        (&Method::PATCH, ["groups", name]) => groups::change(call, name),
+        (&Method::DELETE, ["groups", name]) => groups::remove(call, name),
+        (&Method::POST, ["groups", name, "members"]) => groups::add_members(call, name),
+        (&Method::POST, ["groups", name, "members", "remove"]) => groups::remove_members(call, name),
         (&Method::GET, ["users", name]) => users::show(call, name),
         (&Method::PATCH, ["users", name]) => users::change(call, name),
         (&Method::DELETE, ["users", name]) => users::erase(call, name),

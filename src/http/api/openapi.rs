@@ -1,20 +1,24 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
-    Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
+    Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
+    SessionsEnded, TotpBegun, TotpCode, UnlockWish,
 };
+use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
-use super::users::{NewPerson, Person, PersonChange};
+use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
-use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
+use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
@@ -141,6 +145,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("AdminChange")
     .gives("Admin"),
+    op("post", "/admins/{name}/unlock", "Forget somebody's wrong passwords, so that they need not wait", "204")
+        .takes("UnlockWish"),
+    op("get", "/admins/{name}/sessions", "Where somebody is logged in: oneself, or as owner anybody", "200")
+        .gives("Page_OpenSession"),
+    op("delete", "/admins/{name}/sessions", "End all sessions but the one that asks", "200").gives("SessionsEnded"),
+    op("delete", "/admins/{name}/sessions/{id}", "End one session", "200").gives("SessionsEnded"),
     op("post", "/admins/{name}/totp", "Begin one's own authenticator app", "201")
         .takes("OwnPassword")
         .gives("TotpBegun"),
@@ -166,6 +176,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("WebhookChange")
         .gives("Webhook"),
     op("delete", "/webhooks/{id}", "Remove a webhook with its log", "204"),
+    op("post", "/webhooks/{id}/secret", "Make a new secret, shown only now; the old one signs too for a while", "200")
+        .takes("SecretRotation")
+        .gives("Webhook"),
+    op(
+        "post",
+        "/webhooks/{id}/deliveries/{delivery}/redeliver",
+        "Tell it something again, under the same id, after what already waits",
+        "202",
+    )
+    .gives("WebhookDelivery"),
     op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202")
         .gives("WebhookDelivery"),
     op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200")
@@ -218,6 +238,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("Reason")
     .gives("Whereabouts"),
+    op("get", "/devices/{id}/explain", "What waits for the device and for each of its users, and why", "200")
+        .gives("Page_ChannelStory"),
+    op("get", "/devices/{id}/profiles", "Profiles of the device and of each of its users: assigned, installed, reported", "200")
+        .gives("Page_ChannelProfiles"),
+    op("get", "/login-policy", "How long a login may be held up, and who is managed on a Shared iPad", "200")
+        .gives("LoginPolicy"),
+    op("post", "/login-policy", "Change that", "200").takes("LoginPolicyWish").gives("LoginPolicy"),
+    op("get", "/profiles", "Configuration profiles, without their content", "200").gives("Page_Profile").paged(),
+    op(
+        "post",
+        "/profiles",
+        "Add a .mobileconfig (the body itself; `name` in the query), or the next version of the one with its PayloadIdentifier",
+        "201",
+    )
+    .gives("Profile"),
+    op("get", "/profiles/{id}", "One profile; `id` is Cordon's id or the PayloadIdentifier", "200").gives("Profile"),
+    op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
+    op("post", "/profiles/{id}/assign", "Assign it to a device, everyone on a device, a user or a group", "200")
+        .takes("AssignmentWish")
+        .gives("Profile"),
+    op("post", "/profiles/{id}/unassign", "Take an assignment back", "200").takes("AssignmentWish").gives("Profile"),
     op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
         .gives("Page_Person")
         .paged(),
@@ -227,6 +268,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("PersonChange")
         .gives("Person"),
     op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
+    op("post", "/users/import", "Add or change many people from CSV; nothing is written while a line is wrong", "200")
+        .takes("PeopleImport")
+        .gives("PeopleImported"),
+    op("get", "/network-users", "How network users of Macs are dealt with", "200").gives("NetworkUsers"),
+    op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
+        .takes("NetworkUsersChange")
+        .gives("NetworkUsers"),
+    op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
+        .gives("Page_Group"),
+    op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),
+    op("get", "/groups/{name}", "One group with what belongs to it, by name or id", "200").gives("Group"),
+    op("patch", "/groups/{name}", "Rename a group, change its filter or its login mode", "200")
+        .takes("GroupChange")
+        .gives("Group"),
+    op("delete", "/groups/{name}", "Remove a group; its devices and people stay", "204"),
+    op("post", "/groups/{name}/members", "Put devices and people into a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
+    op("post", "/groups/{name}/members/remove", "Take devices and people out of a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
 ];
 
 /// The document served at `/api/v1/openapi.json`.
@@ -262,6 +324,10 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
+        "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
+        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
+            query("user", json!({ "type": "string" }))
+        }
         "/audit" | "/audit/export" => {
             for name in ["actor", "verb", "device"] {
                 query(name, json!({ "type": "string" }));
@@ -276,7 +342,6 @@ fn describe(operation: &Operation) -> Value {
             }
         }
         "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
-        "/devices/{id}/push" => query("user", json!({ "type": "string" })),
         "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
             query("state", json!({ "type": "string" }));
             if operation.path == "/commands" {
@@ -348,6 +413,11 @@ fn components() -> Value {
     add::<AdminChange>(&mut all, "AdminChange");
     add::<OwnPassword>(&mut all, "OwnPassword");
     add::<TotpBegun>(&mut all, "TotpBegun");
+    add::<UnlockWish>(&mut all, "UnlockWish");
+    add::<Page<OpenSession>>(&mut all, "Page_OpenSession");
+    add::<OpenSession>(&mut all, "OpenSession");
+    add::<SessionsEnded>(&mut all, "SessionsEnded");
+    add::<SecretRotation>(&mut all, "SecretRotation");
     add::<TotpCode>(&mut all, "TotpCode");
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
@@ -377,11 +447,29 @@ fn components() -> Value {
     add::<Marked>(&mut all, "Marked");
     add::<Reason>(&mut all, "Reason");
     add::<Whereabouts>(&mut all, "Whereabouts");
+    add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
+    add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
+    add::<ChannelStory>(&mut all, "ChannelStory");
+    add::<ChannelProfiles>(&mut all, "ChannelProfiles");
+    add::<LoginPolicy>(&mut all, "LoginPolicy");
+    add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
+    add::<Page<Profile>>(&mut all, "Page_Profile");
+    add::<Profile>(&mut all, "Profile");
+    add::<AssignmentWish>(&mut all, "AssignmentWish");
 
     add::<Page<Person>>(&mut all, "Page_Person");
     add::<Person>(&mut all, "Person");
     add::<NewPerson>(&mut all, "NewPerson");
     add::<PersonChange>(&mut all, "PersonChange");
+    add::<PeopleImport>(&mut all, "PeopleImport");
+    add::<PeopleImported>(&mut all, "PeopleImported");
+    add::<NetworkUsers>(&mut all, "NetworkUsers");
+    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<Page<Group>>(&mut all, "Page_Group");
+    add::<Group>(&mut all, "Group");
+    add::<NewGroup>(&mut all, "NewGroup");
+    add::<GroupChange>(&mut all, "GroupChange");
+    add::<GroupMembers>(&mut all, "GroupMembers");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.

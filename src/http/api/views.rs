@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-fn text(at: Option<Timestamp>) -> Option<String> {
+pub(super) fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|t| t.to_string())
 }
 
@@ -37,6 +37,10 @@ pub struct User {
     pub long_name: Option<String>,
     pub state: &'static str,
     pub last_seen: Option<String>,
+    /// The user's session is not the one on the screen.
+    pub not_on_console: bool,
+    /// A user of a Shared iPad; else of a Mac.
+    pub shared_ipad: bool,
     pub waiting: i64,
     pub push: Push,
 }
@@ -190,6 +194,8 @@ pub fn user(channel: &ChannelView) -> User {
         long_name: channel.row.user_long_name.clone(),
         state: channel.row.state.as_str(),
         last_seen: text(channel.last_seen_at),
+        not_on_console: channel.row.not_on_console,
+        shared_ipad: channel.row.user_id.is_none(),
         waiting: channel.waiting,
         push: push(channel),
     }

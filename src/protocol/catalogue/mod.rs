@@ -37,6 +37,12 @@ impl CommandSpec {
     pub fn platform(&self, platform: Platform) -> Option<&PlatformSpec> {
         self.platforms.iter().find(|spec| spec.platform == platform)
     }
+
+    /// Whether one of these platforms takes it on a device's own channel, or on a user's.
+    pub fn is_taken(&self, platforms: &[Platform], by_user: bool) -> bool {
+        let takes = |spec: &PlatformSpec| if by_user { spec.user_channel } else { spec.device_channel };
+        platforms.iter().any(|platform| self.platform(*platform).is_some_and(takes))
+    }
 }
 
 /// Apple's platforms; Shared iPad is one of its own here because its channels differ.
@@ -250,6 +256,39 @@ mod tests {
         let keys: usize = list().iter().map(|c| count(&c.keys) + count(&c.response_keys)).sum();
         // 892 nodes, one tether key per command more, and the children of two scalars became allowed values.
         assert!((850..=958).contains(&keys), "{keys}");
+    }
+
+    #[test]
+    fn commands_know_their_channels() {
+        use Platform::{IOs, MacOs, SharedIpad};
+        // Command; device channel and user channel of a Mac, of a Shared iPad; device channel of any other iPad.
+        let table = [
+            ("InstallProfile", true, true, true, true, true),
+            ("RemoveProfile", true, true, true, true, true),
+            ("ProfileList", true, true, true, true, true),
+            ("DeviceInformation", true, true, true, true, true),
+            ("Settings", true, true, true, true, true),
+            ("DeviceLock", true, false, true, false, true),
+            ("EraseDevice", true, false, true, false, true),
+            ("AccountConfiguration", true, false, false, false, false),
+            ("DeviceConfigured", true, false, true, false, true),
+            ("UserConfigured", false, false, false, true, true),
+            ("Restrictions", false, false, true, true, true),
+            ("LogOutUser", false, false, true, false, false),
+            ("UserList", true, false, true, false, false),
+        ];
+        for (name, mac, mac_user, shared, shared_user, ipad) in table {
+            let spec = find(name).unwrap();
+            let found = [
+                spec.is_taken(&[MacOs], false),
+                spec.is_taken(&[MacOs], true),
+                spec.is_taken(&[SharedIpad], false),
+                spec.is_taken(&[SharedIpad], true),
+                spec.is_taken(&[IOs], false),
+            ];
+            assert_eq!(found, [mac, mac_user, shared, shared_user, ipad], "{name}");
+            assert!(!spec.is_taken(&[IOs], true), "{name}: an iPad that is not shared has no user channel");
+        }
     }
 
     #[test]

@@ -5,11 +5,13 @@
 mod enrollment;
 mod read;
 mod rights;
+mod settings;
 mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
+pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
 pub use trust::{Anchor, trust_profile};
 
 use crate::plist::PlistError;

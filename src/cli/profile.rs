@@ -1,0 +1,247 @@
+//! `cordon profile`: configuration profiles of the school, and to whom they are assigned.
+
+use super::failure::Failure;
+use super::moment::told_field;
+use super::reach::{Api, Call, escape};
+use super::table::{Facts, Table, cell, field};
+use super::voice::Voice;
+use crate::base::time::Timestamp;
+use clap::Subcommand;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Add a profile, or the next version of one
+    Add(AddArgs),
+    /// All profiles
+    List(ListArgs),
+    /// One profile: what is in it, who should have it, who has it
+    Show(ShowArgs),
+    /// Give it to a device, to everyone on a device, to a user or a group
+    Assign(AssignArgs),
+    /// Take such an assignment back
+    Unassign(AssignArgs),
+    /// Remove it, from every device that has it too
+    Remove(RemoveArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile add wifi.mobileconfig
+  cordon profile add mail.mobileconfig --name 'School mail'
+
+A file with the PayloadIdentifier of a profile that is there becomes its next version, and goes to everybody who has the one before.")]
+struct AddArgs {
+    /// A .mobileconfig, signed or not
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What people call it [default: its PayloadDisplayName]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile list
+  cordon profile list --json")]
+struct ListArgs {}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile show pr-4k7qx2mn
+  cordon profile show school.wifi --json")]
+struct ShowArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile assign school.wifi --device C02XK1ZZJGH5
+  cordon profile assign school.dock --everyone-on C02XK1ZZJGH5
+  cordon profile assign school.mail --user ada
+  cordon profile assign school.mail --group 'class 7b'
+  cordon profile unassign school.mail --user ada
+
+A user is known by UserID or short name, on whatever device they log in. Whoever can be reached gets it at once,
+the others when they log in.")]
+struct AssignArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+    #[command(flatten)]
+    whom: Whom,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Whom {
+    /// The device itself
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Everybody who logs in on this device
+    #[arg(long, value_name = "DEVICE")]
+    everyone_on: Option<String>,
+    /// A user on whatever device
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// A group of users
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile remove school.wifi")]
+struct RemoveArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+}
+
+pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    match &args.verb {
+        Verb::Add(args) => add(api, args, voice),
+        Verb::List(_) => list(api, voice),
+        Verb::Show(args) => show(api, args, voice),
+        Verb::Assign(args) => assign(api, args, "assign", voice),
+        Verb::Unassign(args) => assign(api, args, "unassign", voice),
+        Verb::Remove(args) => remove(api, args, voice),
+    }
+}
+
+fn path(profile: &str) -> String {
+    format!("/api/v1/profiles/{}", escape(profile))
+}
+
+fn add(api: &dyn Api, args: &AddArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let bytes = std::fs::read(&args.file).map_err(|error| Failure::file("read", &args.file, &error))?;
+    let call = Call::post("/api/v1/profiles", "application/x-apple-aspen-config", bytes);
+    let made = api.json(&call.with("name", args.name.as_ref()))?;
+    voice.show(&made, || field(&made, "id"))?;
+    let (name, version) = (field(&made, "name"), cell(&made, "version"));
+    voice.advise(&format!(
+        "“{name}” is there in version {version}. Give it to somebody: cordon profile assign {} --user USER",
+        field(&made, "identifier")
+    ));
+    advise(&made, voice);
+    Ok(())
+}
+
+/// What the server found worth knowing.
+fn advise(profile: &Value, voice: &mut Voice<'_>) {
+    for note in profile["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        voice.advise(note);
+    }
+}
+
+fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let (items, next) = api.list(&Call::get("/api/v1/profiles"), None)?;
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        let mut table = Table::new(&["ID", "NAME", "VERSION", "ASSIGNED", "INSTALLED", "WAITING", "IDENTIFIER"]);
+        for item in &items {
+            table.row([
+                cell(item, "id"),
+                cell(item, "name"),
+                cell(item, "version"),
+                item["assignments"].as_array().map_or(0, Vec::len).to_string(),
+                cell(item, "installed"),
+                cell(item, "waiting"),
+                cell(item, "identifier"),
+            ]);
+        }
+        if items.is_empty() { String::new() } else { table.render() }
+    })?;
+    if items.is_empty() {
+        voice.advise("There are no profiles. Add one: cordon profile add FILE.mobileconfig");
+    }
+    Ok(())
+}
+
+fn show(api: &dyn Api, args: &ShowArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let profile = api.json(&Call::get(path(&args.profile)))?;
+    let now = voice.now();
+    voice.show(&profile, || story(&profile, now))
+}
+
+fn story(profile: &Value, now: Timestamp) -> String {
+    let words =
+        |key: &str| -> Vec<&str> { profile[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect() };
+    let mut facts = Facts::default();
+    facts.add("Name", field(profile, "name"));
+    facts.add("Id", field(profile, "id"));
+    facts.add("Identifier", field(profile, "identifier"));
+    facts.add("Payloads", words("payload_types").join(", "));
+    let (at, by) = (told_field(&profile["version_at"], now), cell(profile, "version_by"));
+    facts.add("Version", format!("{}, {at} by {by}", cell(profile, "version")));
+    facts.add("Installed on", format!("{} channel(s)", cell(profile, "installed")));
+    facts.add("On its way to", format!("{} channel(s)", cell(profile, "waiting")));
+    let mut text = facts.render();
+    if let Some(assignments) = profile["assignments"].as_array().filter(|a| !a.is_empty()) {
+        let mut table = Table::new(&["FOR", "WHO", "SINCE", "BY"]);
+        for item in assignments {
+            let who = [field(item, "device"), field(item, "name")].concat();
+            table.row([cell(item, "target"), who, told_field(&item["created_at"], now), cell(item, "created_by")]);
+        }
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    text
+}
+
+fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let Whom { device, everyone_on, user, group } = &args.whom;
+    let wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group });
+    let profile = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish))?;
+    voice.show(&profile, || {
+        let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
+        format!("“{}” {state}; on its way to {} channel(s).", field(&profile, "name"), cell(&profile, "waiting"))
+    })?;
+    advise(&profile, voice);
+    Ok(())
+}
+
+fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    api.bytes(&Call::delete(path(&args.profile)))?;
+    voice.show(&json!({ "removed": args.profile }), || {
+        String::from("It is removed, and leaves every device that has it.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::fake::{Fake, heard};
+    use super::*;
+
+    #[test]
+    fn notes_are_passed_on() {
+        let made = json!({"id": "pr-1", "name": "Mail", "identifier": "a.b", "version": 1, "waiting": 0, "notes": ["Two accounts."]});
+        let fake = Fake::new(move |_| (200, made.clone()));
+        let whom = Whom { device: None, everyone_on: None, user: Some("ada".into()), group: None };
+        let (done, out, err) =
+            heard(false, |voice| assign(&fake, &AssignArgs { profile: "a b".into(), whom }, "assign", voice));
+        assert_eq!(done, Ok(()));
+        assert!(out.contains("is assigned") && err.contains("Two accounts."), "{out} {err}");
+        assert_eq!(fake.last().target, "/api/v1/profiles/a%20b/assign");
+    }
+
+    #[test]
+    fn one_profile_in_words() {
+        let fake = Fake::new(|_| {
+            (
+                200,
+                json!({"id": "pr-1", "name": "Mail", "identifier": "a.b", "version": 2, "installed": 3, "waiting": 1,
+                "payload_types": ["com.apple.mail.managed"], "version_at": "2026-11-18T11:00:00Z", "version_by": "local:root",
+                "assignments": [{"target": "user", "device": null, "name": "ada", "created_at": "2026-11-18T11:00:00Z", "created_by": "local:root"}]}),
+            )
+        });
+        let (_, out, _) = heard(false, |voice| show(&fake, &ShowArgs { profile: "pr-1".into() }, voice));
+        for part in ["Mail", "com.apple.mail.managed", "3 channel(s)", "ada", "user"] {
+            assert!(out.contains(part), "{part} in\n{out}");
+        }
+    }
+}

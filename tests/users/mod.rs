@@ -1,0 +1,5 @@
+//! Users beside devices: Macs with several people, Shared iPads, logins that wait, and Setup Assistant.
+
+mod channels;
+mod logins;
+mod profiles;
