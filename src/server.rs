@@ -77,6 +77,8 @@ pub struct Options {
     pub webhook_ca_pem: Option<Vec<u8>>,
     /// Base address of the service that signs push certificate requests.
     pub mdmcert_url: String,
+    /// Whether a device is asked what it is when it has enrolled.
+    pub asks_at_enrollment: bool,
     pub timeouts: Timeouts,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -104,6 +106,7 @@ impl Options {
             apple_ca_pem: None,
             webhook_ca_pem: None,
             mdmcert_url: String::from(MDMCERT_URL),
+            asks_at_enrollment: true,
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -135,7 +138,9 @@ impl Server {
     /// `Conflict` when the addresses would strand enrolled devices; `Internal` with the plain reason for everything else
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
-        let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        let mut cx = founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?;
+        cx.asks_at_enrollment = options.asks_at_enrollment;
+        let cx = Arc::new(cx);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);
