@@ -307,7 +307,9 @@ CREATE TABLE push_certificate (
     not_after    INTEGER NOT NULL,
     current      INTEGER NOT NULL CHECK (current IN (0, 1)),
     imported_at  INTEGER NOT NULL,
-    paused_why   TEXT
+    paused_why   TEXT,
+    -- The Apple Account at identity.apple.com that it came from: only that account can renew it with the same topic.
+    apple_account TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX push_certificate_current ON push_certificate (current) WHERE current = 1;
 
@@ -329,6 +331,16 @@ CREATE TABLE acme (
     due_at              INTEGER NOT NULL,
     CHECK ((chain_pem IS NULL) = (sealed_key IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- Requests under way at mdmcert.download: what it signs comes back by mail, encrypted to this certificate.
+CREATE TABLE signing_request (
+    id           INTEGER PRIMARY KEY,
+    push_request BLOB NOT NULL REFERENCES push_request (key_hash),
+    certificate  BLOB NOT NULL UNIQUE,
+    sealed_key   BLOB NOT NULL,
+    email        TEXT NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
 
 -- Scripts. The token itself is shown once; its SHA-256 is kept.
 CREATE TABLE api_token (

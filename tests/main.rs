@@ -17,6 +17,7 @@ mod custody;
 mod directory;
 mod lifecycle;
 mod people;
+mod push_certificates;
 mod trust;
 mod users;
 mod webhooks;

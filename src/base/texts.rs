@@ -29,7 +29,12 @@ pub enum Text {
     PushCertificateNoTopic,
     PushCertificateExpired { at: String },
     PushCertificateNotYetValid { at: String },
-    PushTopicChanged { new: String, held: String, devices: i64 },
+    PushTopicChanged { new: String, held: String, devices: i64, account: Option<String> },
+    VendorUnusable { why: String },
+    NoSigningService,
+    SigningServiceUnreached { url: String, why: String },
+    SigningServiceRefused { url: String, why: String },
+    SignedRequestUnreadable { why: String },
     RoleMissing { needed: &'static str },
     LoginNeeded,
     BadRole { role: String },
@@ -145,6 +150,11 @@ impl Text {
             Text::PushCertificateExpired { .. } => "push-certificate-expired",
             Text::PushCertificateNotYetValid { .. } => "push-certificate-not-yet-valid",
             Text::PushTopicChanged { .. } => "push-topic-changed",
+            Text::VendorUnusable { .. } => "vendor-unusable",
+            Text::NoSigningService => "no-signing-service",
+            Text::SigningServiceUnreached { .. } => "signing-service-unreached",
+            Text::SigningServiceRefused { .. } => "signing-service-refused",
+            Text::SignedRequestUnreadable { .. } => "signed-request-unreadable",
             Text::RoleMissing { .. } => "role-missing",
             Text::LoginNeeded => "login-needed",
             Text::BadRole { .. } => "bad-role",
@@ -282,10 +292,28 @@ impl Text {
             ),
             Text::PushCertificateExpired { at } => write!(f, "This push certificate expired at {at}. Renew it on identity.apple.com/pushcert."),
             Text::PushCertificateNotYetValid { at } => write!(f, "This push certificate is valid only from {at}. Check this machine's clock."),
-            Text::PushTopicChanged { new, held, devices } => write!(
+            Text::PushTopicChanged { new, held, devices, account } => write!(
                 f,
                 "This certificate has the topic {new}, but {devices} enrolled channels hold {held}; with it they could never be pushed again. \
-                 Renew the certificate that is there, with the Apple Account that made it. To add this one on purpose use --additional."
+                 Renew the certificate that is there, with the Apple Account that made it{}. To add this one on purpose use --additional.",
+                account.as_ref().map(|account| format!(" ({account})")).unwrap_or_default()
+            ),
+            Text::VendorUnusable { why } => write!(f, "This vendor certificate cannot sign: {why}."),
+            Text::NoSigningService => f.write_str(
+                "A request is sent to mdmcert.download by the running server. Start it with `cordon serve`, or make a plain request \
+                 and have it signed elsewhere.",
+            ),
+            Text::SigningServiceUnreached { url, why } => write!(
+                f,
+                "{url} could not be reached: {why}. Nothing is lost: try again when this machine is online."
+            ),
+            Text::SigningServiceRefused { url, why } => write!(
+                f,
+                "{url} refused the request: {why}. Check that the address is registered there and that the API key is yours."
+            ),
+            Text::SignedRequestUnreadable { why } => write!(
+                f,
+                "This is not a signed request that can be used: {why}. Save the attachment of the mail (its name ends in .b64.p7) and give that file."
             ),
             Text::RoleMissing { needed } => write!(f, "This needs the role “{needed}”. Ask the owner of this Cordon for it."),
             Text::LoginNeeded => f.write_str(

@@ -7,6 +7,7 @@ use crate::base::limits::{
 };
 use crate::service::Context;
 use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,11 +23,19 @@ pub struct Front {
     trusted: Vec<IpAddr>,
     /// Told of imported push certificates; none when no sender runs (the command line on the file).
     sender: Option<Arc<dyn PushSender>>,
+    /// Signs push certificate requests; none when no server runs.
+    signing: Option<SigningService>,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
-        Self { cx, trusted, sender }
+        Self { cx, trusted, sender, signing: None }
+    }
+
+    /// Lets requests for push certificates go out to be signed.
+    pub fn with_signing(mut self, signing: SigningService) -> Self {
+        self.signing = Some(signing);
+        self
     }
 }
 
@@ -85,7 +94,7 @@ impl Handler for Front {
             Room::Scep => scep::handle(&self.cx, &request),
             Room::Crl => crl::handle(&self.cx, &request),
             Room::Trust => trust::handle(&self.cx, &request),
-            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
+            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),

@@ -230,6 +230,20 @@ pub(super) fn issue_self_signed(
     )
 }
 
+/// A self-signed RSA certificate with its key, for somebody to encrypt one message to.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn new_mail_recipient(
+    now: Timestamp,
+    days: i64,
+    random: &dyn Random,
+) -> Result<(Certificate, PrivateKey), IssueError> {
+    let key = PrivateKey::generate_rsa(2048)?;
+    let certificate = issue_self_signed(&key, "Cordon signing request", now, days, random)?;
+    Ok((certificate, key))
+}
+
 /// Why a certificate is revoked, in the numbers of RFC 5280 §5.3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

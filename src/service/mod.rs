@@ -17,6 +17,7 @@ pub mod identity;
 pub mod polling;
 pub mod ports;
 pub mod push_certificates;
+pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;

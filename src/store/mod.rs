@@ -57,7 +57,7 @@ pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
-pub use push::{NewPushCertificate, PushCertificateRow};
+pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};

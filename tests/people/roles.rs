@@ -57,6 +57,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/push-certificates", LOOK, Value::Null),
         ("post", "/push-certificates", OWNER, json!({ "certificate_pem": "x" })),
         ("post", "/push-certificates/request", OWNER, json!({})),
+        ("post", "/push-certificates/request/signed", OWNER, json!({ "attachment": "none" })),
         ("get", "/tokens", OWNER, Value::Null),
         ("post", "/tokens", OWNER, json!({ "name": "t", "role": "auditor" })),
         ("delete", "/tokens/{id}", OWNER, Value::Null),

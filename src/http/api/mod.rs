@@ -32,6 +32,7 @@ use super::query;
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
 use crate::service::{Context, Error, Kind, auditing, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
@@ -43,6 +44,7 @@ struct Call<'a> {
     request: &'a Request,
     actor: Actor,
     sender: Option<&'a dyn PushSender>,
+    signing: Option<&'a SigningService>,
 }
 
 impl Call<'_> {
@@ -88,13 +90,19 @@ fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
 }
 
 /// One API request.
-pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>, trusted: &[IpAddr]) -> Response {
+pub fn handle(
+    cx: &Context,
+    request: &Request,
+    sender: Option<&dyn PushSender>,
+    signing: Option<&SigningService>,
+    trusted: &[IpAddr],
+) -> Response {
     let from = origin::Origin::of(request, trusted);
     let result = if request.method == Method::POST && request.path == "/api/v1/login" {
         people::login(cx, request, &from)
     } else {
         actor(cx, request, &from).and_then(|actor| {
-            let call = Call { cx, request, actor, sender };
+            let call = Call { cx, request, actor, sender, signing };
             dispatch(&call).map_err(|error| note_refusal(&call, error))
         })
     };
@@ -186,6 +194,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
+        (&Method::POST, ["push-certificates", "request", "signed"]) => school::open_signed_push_request(call),
         (&Method::GET, ["tokens"]) => school::list_tokens(call),
         (&Method::POST, ["tokens"]) => school::create_token(call),
         (&Method::DELETE, ["tokens", id]) => school::revoke_token(call, id),

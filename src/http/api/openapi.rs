@@ -151,6 +151,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
         .takes("PushRequest")
         .gives("PushRequestMade"),
+    op("post", "/push-certificates/request/signed", "Open what mdmcert.download mailed: the file to upload at Apple", "200")
+        .takes("PushMailed")
+        .gives("PushRequestMade"),
     op("get", "/tokens", "API tokens, without their texts", "200").gives("Page_Token"),
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
     op("delete", "/tokens/{id}", "Revoke a token", "204"),

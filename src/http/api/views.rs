@@ -197,6 +197,8 @@ pub struct PushCertificate {
     pub imported_at: String,
     /// Why Apple refuses it, if it does.
     pub paused_why: Option<String>,
+    /// Who can renew it with the same topic.
+    pub apple_account: Option<String>,
     pub warnings: Vec<String>,
 }
 
@@ -336,6 +338,7 @@ pub fn push_certificate(row: PushCertificateRow, warnings: Vec<String>) -> PushC
         current: row.current,
         imported_at: row.imported_at.to_string(),
         paused_why: row.paused_why,
+        apple_account: row.apple_account,
         warnings,
     }
 }
