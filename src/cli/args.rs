@@ -5,9 +5,9 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
-use super::{admin, key, recovery_code, restore, retention, secret};
-use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
-use super::{group, user};
+use super::{admin, filevault, key, recovery_code, restore, retention, secret};
+use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
+use super::{directory, group, user};
 use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -97,10 +97,16 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// The school's own root and what stands below it: see it, replace it
+    Ca(authorities::CaArgs),
+    /// Identities of devices: see them, revoke one
+    Cert(authorities::CertArgs),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
     /// Invitations to the enrolment page
     Invitations(invitations::Args),
+    /// The LDAP directory that people come from
+    Directory(directory::Args),
     /// Groups of devices and people, and classes
     Group(group::Args),
     /// Configuration profiles, and who should have them
@@ -111,6 +117,8 @@ Exit code 1 when something needs attention.")]
     Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
+    /// Have Macs escrow their FileVault recovery keys
+    Filevault(filevault::Args),
     /// The key that seals every secret: rotate it
     Key(key::Args),
 }
@@ -288,6 +296,11 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon secret sheet X --reason R --output F",
+            "cordon secret make-activation-lock-code X",
+            "cordon device theft-sheet X --reason R --output F",
+            "cordon filevault escrow X",
+            "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
@@ -305,6 +318,8 @@ mod tests {
             "cordon user add anna --password-file f --guid G --guid H",
             "cordon user erase anna --yes",
             "cordon user import people.csv --dry-run",
+            "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
+            "cordon directory sync --json",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

@@ -17,6 +17,7 @@ pub mod identity;
 pub mod polling;
 pub mod ports;
 pub mod push_certificates;
+pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
@@ -30,12 +31,19 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod attention;
 pub mod channels;
+pub mod device_policy;
+pub mod directories;
 pub mod groups;
+pub mod leaving;
 pub mod library;
 pub mod login_policy;
 pub mod network_users;
 pub(crate) mod reconciling;
+pub mod renewing;
+pub mod replacing;
+pub mod revoking;
 pub mod roster;
 pub mod series;
 pub mod users;
@@ -44,10 +52,12 @@ pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod faults;
+pub mod filevault;
 pub mod lost;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
+pub mod sheets;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -111,6 +121,7 @@ pub struct Context {
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
     purging: purging::Purging,
+    escrow: filevault::Escrow,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
@@ -122,10 +133,14 @@ pub struct Context {
     pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
+    /// Whether a device is asked what it is when it has enrolled; tests of other things want to know every command.
+    pub asks_at_enrollment: bool,
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
     device_authorities: OnceLock<DeviceAuthorities>,
+    /// What asks the school's directory; none where nothing may use the network.
+    directory: RwLock<Option<Arc<dyn ports::Directory>>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -202,6 +217,15 @@ impl Context {
     /// For tests and rehearsals, once, before the first request.
     pub fn trust_stand_ins(&self, authorities: DeviceAuthorities) {
         let _ = self.device_authorities.set(authorities);
+    }
+
+    pub fn directory(&self) -> Option<Arc<dyn ports::Directory>> {
+        self.directory.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_directory(&self, directory: Arc<dyn ports::Directory>) {
+        *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].

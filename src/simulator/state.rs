@@ -9,6 +9,8 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::filevault::FileVault;
+use super::locks::Locks;
 use super::spec::{Person, Spec, derive, derived_uuid};
 use crate::base::time::Timestamp;
 
@@ -123,6 +125,10 @@ pub struct Behaviour {
     pub repoll_millis: u64,
     /// A result that did not get through is sent again after this, then after twice this, and so on up to a minute.
     pub retry_millis: u64,
+    /// Fails to install this many more replacements of its MDM profile, after Authenticate.
+    pub fails_replacement: u32,
+    /// Goes back to its old configuration this many times more, after a TokenUpdate that the server took: its answer was lost.
+    pub forgets_replacement: u32,
     /// Apps it reports; thousands make a large result.
     pub apps: usize,
     /// Setup Assistant waits for DeviceConfigured after an enrolment.
@@ -146,6 +152,8 @@ impl Default for Behaviour {
             scep_by_get: false,
             repoll_millis: 2_000,
             retry_millis: 1_000,
+            fails_replacement: 0,
+            forgets_replacement: 0,
             apps: 12,
             awaits_configuration: false,
             awaits_user_configuration: false,
@@ -273,6 +281,10 @@ pub struct State {
     pub locked: bool,
     #[serde(default)]
     pub lost_mode: bool,
+    #[serde(default)]
+    pub filevault: FileVault,
+    #[serde(default)]
+    pub locks: Locks,
     pub profiles: Vec<Installed>,
     pub executed: Vec<Executed>,
     answers: Vec<(String, Outgoing)>,
@@ -302,6 +314,8 @@ impl State {
             passcode: true,
             locked: false,
             lost_mode: false,
+            filevault: FileVault::default(),
+            locks: Locks::default(),
             profiles: Vec::new(),
             executed: Vec::new(),
             answers: Vec::new(),

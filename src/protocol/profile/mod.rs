@@ -3,6 +3,7 @@
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
 mod enrollment;
+mod escrow;
 mod over_the_air;
 mod read;
 mod rights;
@@ -10,6 +11,7 @@ mod settings;
 mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
 pub use over_the_air::{IdentityProfile, ProfileService, identity_profile, profile_service};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
