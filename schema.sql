@@ -473,7 +473,8 @@ CREATE TABLE webhook_delivery (
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook, seq);
 CREATE INDEX webhook_delivery_event ON webhook_delivery (event, webhook);
--- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once.
+-- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once. The kind ClearPasscode is
+-- a wish to clear a passcode; once used it names the command, which is looked at again before that goes out.
 CREATE TABLE secret_request (
     id           TEXT PRIMARY KEY,
     device       INTEGER NOT NULL REFERENCES device (id),
@@ -485,6 +486,8 @@ CREATE TABLE secret_request (
     approved_by  TEXT,
     approved_at  INTEGER,
     used_at      INTEGER,
+    command      TEXT UNIQUE,
+    CHECK (command IS NULL OR used_at IS NOT NULL),
     CHECK ((approved_by IS NULL) = (approved_at IS NULL)),
     CHECK (approved_by IS NULL OR approved_by <> asked_by),
     CHECK (used_at IS NULL OR approved_at IS NOT NULL)

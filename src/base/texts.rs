@@ -89,6 +89,7 @@ pub enum Text {
     ForeignUnlockToken { device: String },
     PossessionNeeded { least: usize },
     NeverClearLost { device: String, why: &'static str },
+    StillLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
     NoSuchInvitation { id: String },
@@ -225,6 +226,7 @@ impl Text {
             Text::ForeignUnlockToken { .. } => "foreign-unlock-token",
             Text::PossessionNeeded { .. } => "possession-needed",
             Text::NeverClearLost { .. } => "never-clear-lost",
+            Text::StillLost { .. } => "still-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
             Text::NoSuchInvitation { .. } => "no-such-invitation",
@@ -452,7 +454,11 @@ impl Text {
             ),
             Text::NeverClearLost { device, why } => write!(
                 f,
-                "The passcode of {device} is not cleared: it {why}. Once it is really back, run `cordon device found {device}` and try again."
+                "The passcode of {device} is not cleared: it {why}. Once it is really back, run `cordon device found {device} --reason TEXT` and try again."
+            ),
+            Text::StillLost { device, why } => write!(
+                f,
+                "Lost Mode of {device} is not ended behind the mark: it {why}. Once it is really back, run `cordon device found {device} --reason TEXT`, which does both."
             ),
             Text::DiskNearlyFull { megabytes } => {
                 write!(f, "Only {megabytes} MB are free where the database lies. Make room: below 64 MB new work is refused.")

@@ -310,7 +310,7 @@ mod tests {
             "cordon secret two-person on",
             "cordon device lost X --phone 5 --footnote f",
             "cordon device lost X --missing",
-            "cordon device found X --yes",
+            "cordon device found X --reason R --yes",
             "cordon device locate X --reason R --wait",
             "cordon device play-sound X",
             "cordon command send X ClearPasscode --possession P --yes",

@@ -36,11 +36,14 @@ pub struct LostArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  cordon device found C02XK1ZZJGH5
-  cordon device found C02XK1ZZJGH5 --yes")]
+  cordon device found C02XK1ZZJGH5 --reason 'Found in the gym, back at my desk'
+  cordon device found C02XK1ZZJGH5 --reason 'The police brought it back' --yes")]
 pub struct FoundArgs {
     /// Cordon's id, UDID / EnrollmentID, or serial number
     device: String,
+    /// How it came back; at least ten characters, kept in the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
     /// Do not ask back
     #[arg(long, short)]
     yes: bool,
@@ -117,7 +120,7 @@ pub fn found(api: &dyn Api, args: &FoundArgs, voice: &mut Voice<'_>) -> Result<(
     if !args.yes && !voice.confirm(&format!("{what} Is {} really back?", args.device)) {
         return Err(Failure::new("not-sent", "Nothing was changed."));
     }
-    let marked = api.json(&Call::post_json(path(&args.device, "found"), &json!({})))?;
+    let marked = api.json(&Call::post_json(path(&args.device, "found"), &json!({ "reason": args.reason })))?;
     voice.show(&marked, || match marked["command_uuid"].as_str() {
         Some(uuid) => format!("{} is no longer marked. The end of Lost Mode is queued as {uuid}.", args.device),
         None => format!("{} is no longer marked.", args.device),
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn found_needs_a_yes_where_nobody_can_be_asked() {
         let fake = marked();
-        let args = |yes| FoundArgs { device: "C1".into(), yes };
+        let args = |yes| FoundArgs { device: "C1".into(), reason: "back at my desk".into(), yes };
         let (done, ..) = heard(false, |voice| found(&fake, &args(false), voice));
         assert!(done.is_err() && fake.asked.borrow().is_empty());
         let (done, out, _) = heard(false, |voice| found(&fake, &args(true), voice));

@@ -102,9 +102,21 @@ struct ApproveArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon secret two-person on
+  cordon secret two-person on --for clear-passcode
   cordon secret two-person off")]
 struct TwoPersonArgs {
     rule: Rule,
+    /// What takes two people
+    #[arg(long = "for", value_name = "WHAT", value_enum, default_value_t = Subject::Reveal)]
+    subject: Subject,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// Seeing a secret, or printing a sheet
+    Reveal,
+    /// ClearPasscode
+    ClearPasscode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -210,6 +222,11 @@ fn approve(api: &dyn Api, args: &ApproveArgs, voice: &mut Voice<'_>) -> Result<(
         api.json(&Call::post_json(format!("/api/v1/secret-requests/{}/approve", escape(&args.id)), &json!({})))?;
     let words = || {
         let [by, kind, device] = ["asked_by", "kind", "device"].map(|key| plain(&cell(&agreed, key)));
+        if kind == "ClearPasscode" {
+            return format!(
+                "{by} may now clear the passcode of {device}, once, within an hour: the same command again."
+            );
+        }
         format!("{by} may now see the {kind} of {device}, once, within an hour.")
     };
     voice.show(&agreed, words)
@@ -217,13 +234,17 @@ fn approve(api: &dyn Api, args: &ApproveArgs, voice: &mut Voice<'_>) -> Result<(
 
 fn two_person(api: &dyn Api, args: &TwoPersonArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let on = args.rule == Rule::On;
-    let rule = api.json(&Call::post_json("/api/v1/secret-rule", &json!({ "two_person": on })))?;
-    let words = if on {
-        "From now on a second person must agree before a secret is shown."
-    } else {
-        "One person's reason is enough again."
+    let (key, what) = match args.subject {
+        Subject::Reveal => ("two_person", "a secret is shown"),
+        Subject::ClearPasscode => ("clear_passcode", "a passcode is cleared"),
     };
-    voice.show(&rule, || words.to_owned())
+    let rule = api.json(&Call::post_json("/api/v1/secret-rule", &json!({ key: on })))?;
+    let words = if on {
+        format!("From now on a second person must agree before {what}.")
+    } else {
+        format!("One person is enough again before {what}.")
+    };
+    voice.show(&rule, || words)
 }
 
 #[cfg(test)]

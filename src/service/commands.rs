@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
+use super::revealing::{self, Agreement};
 use super::unlocking::{self, Stated};
 use super::{Context, Error, answers, auditing, channels, custody, devices, network_users};
 use crate::base::ids::CommandUuid;
@@ -86,6 +87,8 @@ pub(super) struct Told {
     pub expires_at: Option<Timestamp>,
     pub possession: Option<String>,
     pub reason: Option<String>,
+    /// By which a second person agreed.
+    pub request: Option<String>,
     /// The device is talking to us and takes it along: nobody needs to call it.
     pub on_the_line: bool,
 }
@@ -102,7 +105,7 @@ pub fn send(cx: &Context, actor: &Actor, device: &str, wish: &Wish) -> Result<Co
 ///
 /// # Errors
 /// `Invalid` with the key that is wrong or the statement that is missing; `NotFound`; `Conflict` for a device that cannot be
-/// commanded, or whose passcode must not be cleared.
+/// commanded, or whose passcode must not be cleared, or not before a second person agreed.
 pub fn send_stating(
     cx: &Context,
     actor: &Actor,
@@ -122,7 +125,7 @@ pub fn send_stating(
 fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
     actor.require(needed(&wish.request_type))?;
     let found = devices::find(cx, actor, device)?;
-    let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
+    let (keys, mut told) = unlocking::prepare(cx, &found, wish, stated)?;
     if !wish.unchecked {
         check(&wish.request_type, &keys)?;
     }
@@ -137,17 +140,25 @@ fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Sta
     cx.require_space()?;
     let ready = ready(cx, wish.uuid.clone(), &wish.request_type, keys)?;
     let now = cx.now();
-    cx.store.write(|tx| {
-        if wish.request_type == unlocking::CLEAR_PASSCODE {
-            // Asked again inside the transaction: a device marked lost in between must not slip through.
-            unlocking::allow_clear(tx, found.id)?;
+    let waits = cx.store.write(|tx| {
+        // Asked again inside the transaction: a device marked lost in between must not slip through.
+        unlocking::allow(tx, found.id, &wish.request_type)?;
+        if let Some(why) = told.possession.as_deref().filter(|_| wish.request_type == unlocking::CLEAR_PASSCODE) {
+            match revealing::agree_to_clear(cx, tx, actor, &found, ready.uuid.as_str(), why, now)? {
+                Some(Agreement::Given(id)) => told.request = Some(id),
+                Some(Agreement::Waits(id)) => return Ok(Some(id)),
+                None => {}
+            }
         }
         enqueue(cx, tx, actor, &found, &channel, &ready, &told, now)?;
         if wish.request_type == unlocking::ENABLE_LOST_MODE {
             unlocking::stop_waiting(cx, tx, found.id, "the device is being put into Lost Mode", now)?;
         }
-        Ok::<_, Error>(())
+        Ok::<_, Error>(None)
     })?;
+    if let Some(id) = waits {
+        return Err(Error::conflict(Text::SecondPersonNeeded { id }));
+    }
     cx.ring_pusher();
     cx.ring_teller();
     show(cx, actor, ready.uuid.as_str())
@@ -210,7 +221,7 @@ pub(super) fn enqueue(
     custody::keep_carried(cx, tx, device, uuid, request_type, &ready.keys, now)?;
     let mut story = json!({ "RequestType": request_type, "by": by });
     let mut detail = json!({ "command": uuid, "RequestType": request_type, "user": channel.user_id });
-    for (key, said) in [("possession", &told.possession), ("reason", &told.reason)] {
+    for (key, said) in [("possession", &told.possession), ("reason", &told.reason), ("request", &told.request)] {
         if let Some(said) = said {
             story[key] = json!(said);
             detail[key] = json!(said);

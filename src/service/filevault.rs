@@ -135,7 +135,6 @@ fn open_one(cx: &Context, secret: Captured) -> Captured {
     };
     for authority in keys.iter().rev() {
         if let Ok((plain, _)) = cms::open_envelope(secret.value.expose(), &authority.certificate, &authority.key) {
-            let plain = Secret::new(plain);
             let text = plain.expose().trim_ascii();
             if is_recovery_key(text) {
                 return Captured { kind: KIND, value: Secret::new(text.to_vec()) };

@@ -108,12 +108,20 @@ fn commandable(cx: &Context, device: &DeviceRow) -> Result<Option<EnrollmentRow>
 /// Clears the mark and ends Lost Mode.
 ///
 /// # Errors
-/// `Conflict` for a device that is neither marked nor in Lost Mode.
-pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error> {
+/// `Invalid` without a reason; `Conflict` for a device that is neither marked nor in Lost Mode.
+pub fn found(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Marked, Error> {
+    let said: String = reason.chars().take(unlocking::MOST_WORDS).collect();
+    let take_back = || try_found(cx, actor, device, reason);
+    auditing::noting(cx, actor, "device.found", device, json!({ "reason": said }), take_back)
+}
+
+fn try_found(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Marked, Error> {
     actor.require(Permission::Destroy)?;
+    let reason = unlocking::reason("reason", Some(reason))?;
     let row = devices::find(cx, actor, device)?;
     let channel = commandable(cx, &row)?;
     let ready = commands::ready(cx, None, unlocking::DISABLE_LOST_MODE, Dictionary::new())?;
+    let told = Told { reason: Some(reason.clone()), ..Told::default() };
     let now = cx.now();
     let command = cx.store.write(|tx| {
         let current = tx.find_device(row.id)?.ok_or_else(|| Error::internal("the device just found is not there"))?;
@@ -122,14 +130,14 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
             return Err(Error::conflict(Text::NotLost { device: unlocking::shown(&row) }));
         }
         tx.mark_lost(row.id, Lost::No, "", now)?;
-        let detail = json!({ "by": actor.name(), "was": current.lost.as_str() });
+        let detail = json!({ "by": actor.name(), "was": current.lost.as_str(), "reason": reason });
         tx.tell(row.id, None, None, "found", Some(&detail.to_string()), now)?;
         auditing::record(
             tx,
             actor,
             "device.found",
             Some(&row.public_id),
-            Some(json!({ "was": current.lost.as_str() })),
+            Some(json!({ "was": current.lost.as_str(), "reason": reason })),
             now,
         )?;
         let mut may_be_on = current.lost_mode;
@@ -142,7 +150,7 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
         }
         match &channel {
             Some(channel) if may_be_on => {
-                commands::enqueue(cx, tx, actor, &row, channel, &ready, &Told::default(), now)?;
+                commands::enqueue(cx, tx, actor, &row, channel, &ready, &told, now)?;
                 Ok(Some(ready.uuid.to_string()))
             }
             _ => Ok(None),

@@ -471,11 +471,8 @@ fn hand_out(
         if queue::select(waiting.as_slice(), Some(report.status), now).is_none() {
             break waiting;
         }
-        // The last look before a passcode goes: each round ends one delivery, so this comes to an end.
-        if row.request_type == unlocking::CLEAR_PASSCODE
-            && let Some(why) = unlocking::find_doubt(tx, channel.device)?
-        {
-            unlocking::stop(cx, tx, channel.device, &row, &format!("the device {why}"), now)?;
+        // Each round that withholds ends one delivery, so this comes to an end.
+        if unlocking::withhold(cx, tx, channel.device, &row, now)? {
             continue;
         }
         return Ok((give(cx, tx, channel, row, sealed_plist, finished, now)?, false));
@@ -494,6 +491,9 @@ fn hand_out_in_series(
     now: Timestamp,
 ) -> Result<(HandedOut, bool), Error> {
     match series::next(tx, channel, open, now)? {
+        series::Next::Command(row) if unlocking::withhold(cx, tx, channel.device, &row, now)? => {
+            hand_out_in_series(cx, tx, report, channel, open, finished, now)
+        }
         series::Next::Command(row) => {
             let sealed_plist = tx.find_command(&row.command)?.and_then(|command| command.sealed_plist);
             Ok((give(cx, tx, channel, *row, sealed_plist, finished, now)?, false))

@@ -167,8 +167,8 @@ pub fn open(cx: &Context, actor: &Actor, attachment: &str) -> Result<Signed, Err
         let key = PrivateKey::from_pkcs8_der(cx.open(&mail_place(&row.push_request), &row.sealed_key)?.expose())
             .map_err(Error::internal)?;
         let Ok((plain, _)) = cms::open_envelope(&message, &certificate, &key) else { continue };
-        let Some(csr_pem) = csr_inside(&plain, &row.push_request) else { continue };
-        let upload = String::from_utf8(plain).map_err(|_| unreadable("what is inside is not text"))?;
+        let Some(csr_pem) = csr_inside(plain.expose(), &row.push_request) else { continue };
+        let upload = std::str::from_utf8(plain.expose()).map_err(|_| unreadable("what is inside is not text"))?;
         return Ok(Signed { csr_pem, upload: upload.trim().to_owned(), warnings: Vec::new() });
     }
     Err(unreadable("it does not open with the key of any request that was made here, or holds another request"))

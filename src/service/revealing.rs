@@ -1,5 +1,5 @@
 //! The one way out for secrets in custody: to a person with a reason, recorded before the value leaves; under the two-person rule
-//! only after somebody else agreed, once, within an hour.
+//! only after somebody else agreed, once, within an hour. The same word is asked for before a passcode is cleared, if the school wants.
 
 use super::actor::{Actor, Permission};
 use super::{Context, Error, auditing, custody, devices, filevault, login, unlocking};
@@ -15,6 +15,8 @@ use serde_json::json;
 
 /// Setting: another person must agree before a secret is shown.
 const TWO_PERSON: &str = "custody.two_person";
+/// Setting: another person must agree before a passcode is cleared.
+const TWO_PERSON_CLEAR: &str = "custody.two_person_clear";
 /// A request, and an agreement, are good for so long.
 const REQUEST_LIFE: i64 = HOUR;
 /// Values that people type; the others are bytes, shown as base64, but for a FileVault key that was opened.
@@ -79,7 +81,7 @@ fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
             || Error::not_found(Text::NoSuchSecret { device: unlocking::shown(&found), kind: kind.to_owned() });
         let row = choose(tx.list_secrets(found.id, Some(kind))?, generation).ok_or_else(missing)?;
         let request = match two_person(tx)? {
-            true => match agree(cx, tx, actor, &found, &row, &reason, now)? {
+            true => match agree(cx, tx, actor, &found, (kind, row.generation), &reason, now)? {
                 Agreement::Given(id) => Some(id),
                 Agreement::Waits(id) => return Ok(Err(id)),
             },
@@ -144,22 +146,22 @@ pub(super) enum Agreement {
     Waits(String),
 }
 
-/// Uses an agreed request of this person for this very secret, or leaves one to be agreed to.
+/// Uses an agreed request of this person for this very secret (kind and generation), or leaves one to be agreed to.
 pub(super) fn agree(
     cx: &Context,
     tx: &Tx<'_>,
     actor: &Actor,
     device: &DeviceRow,
-    row: &SecretRow,
+    wanted: (&str, i64),
     reason: &str,
     now: Timestamp,
 ) -> Result<Agreement, Error> {
-    let by = actor.name();
+    let (by, (kind, generation)) = (actor.name(), wanted);
     let own = |request: &SecretRequestRow| {
         request.asked_by == by
             && request.device == device.id
-            && request.kind == row.kind
-            && request.generation == row.generation
+            && request.kind == kind
+            && request.generation == generation
     };
     let open: Vec<SecretRequestRow> =
         tx.list_secret_requests(now.plus(-2 * REQUEST_LIFE))?.into_iter().filter(own).collect();
@@ -173,14 +175,15 @@ pub(super) fn agree(
     let request = SecretRequestRow {
         id: short_code(&cx.random_bytes::<10>()),
         device: device.id,
-        kind: row.kind.clone(),
-        generation: row.generation,
+        kind: kind.to_owned(),
+        generation,
         reason: reason.to_owned(),
         asked_by: by,
         asked_at: now,
         approved_by: None,
         approved_at: None,
         used_at: None,
+        command: None,
     };
     tx.insert_secret_request(&request)?;
     let detail =
@@ -234,19 +237,70 @@ fn try_approve(cx: &Context, actor: &Actor, id: &str, password: Option<&str>) ->
     })
 }
 
-/// Switches the two-person rule. Only an owner may, and it is recorded.
-pub fn set_two_person(cx: &Context, actor: &Actor, on: bool, password: Option<&str>) -> Result<(), Error> {
+/// What takes two people; `None` in a change leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rule {
+    pub reveal: Option<bool>,
+    pub clear_passcode: Option<bool>,
+}
+
+/// Switches the two-person rule, and says how it stands then. Only an owner may, and it is recorded.
+///
+/// # Errors
+/// `Denied` below owner, for scripts, and without a fresh password.
+pub fn set_two_person(cx: &Context, actor: &Actor, change: Rule, password: Option<&str>) -> Result<Rule, Error> {
     require_person(actor, Permission::Administer)?;
     login::verify_fresh(cx, actor, password)?;
     let now = cx.now();
     cx.store.write(|tx| {
-        tx.put_setting(TWO_PERSON, &json!(on))?;
-        auditing::record(tx, actor, "secret.two-person", None, Some(json!({ "on": on })), now)
+        for (setting, on) in [(TWO_PERSON, change.reveal), (TWO_PERSON_CLEAR, change.clear_passcode)] {
+            if let Some(on) = on {
+                tx.put_setting(setting, &json!(on))?;
+                auditing::record(
+                    tx,
+                    actor,
+                    "secret.two-person",
+                    None,
+                    Some(json!({ "rule": setting, "on": on })),
+                    now,
+                )?;
+            }
+        }
+        Ok(Rule { reveal: Some(two_person(tx)?), clear_passcode: Some(is_on(tx, TWO_PERSON_CLEAR)?) })
     })
 }
 
 pub(super) fn two_person(tx: &Tx<'_>) -> Result<bool, Error> {
-    Ok(tx.find_setting(TWO_PERSON)?.is_some_and(|value| value == json!(true)))
+    is_on(tx, TWO_PERSON)
+}
+
+fn is_on(tx: &Tx<'_>, setting: &str) -> Result<bool, Error> {
+    Ok(tx.find_setting(setting)?.is_some_and(|value| value == json!(true)))
+}
+
+/// Where the school wants a second person for ClearPasscode: the word for this command, or the request that waits for it.
+pub(super) fn agree_to_clear(
+    cx: &Context,
+    tx: &Tx<'_>,
+    actor: &Actor,
+    device: &DeviceRow,
+    command: &str,
+    possession: &str,
+    now: Timestamp,
+) -> Result<Option<Agreement>, Error> {
+    if !is_on(tx, TWO_PERSON_CLEAR)? {
+        return Ok(None);
+    }
+    let agreed = agree(cx, tx, actor, device, (unlocking::CLEAR_PASSCODE, 0), possession, now)?;
+    if let Agreement::Given(id) = &agreed {
+        tx.spend_secret_request_on(id, command)?;
+    }
+    Ok(Some(agreed))
+}
+
+/// Whether a queued ClearPasscode may go out: nobody else needs to agree, or somebody did.
+pub(super) fn may_clear(tx: &Tx<'_>, command: &str) -> Result<bool, Error> {
+    Ok(!is_on(tx, TWO_PERSON_CLEAR)? || tx.is_agreed_command(command)?)
 }
 
 #[cfg(test)]

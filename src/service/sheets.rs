@@ -8,7 +8,7 @@ use super::{Context, Error, Kind, auditing, custody, devices, login, unlocking};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
-use crate::store::{DeviceRow, SecretRow};
+use crate::store::DeviceRow;
 use serde_json::json;
 
 /// The request of the two-person rule for a whole sheet.
@@ -58,7 +58,7 @@ pub fn secrets(
             return Err(Error::not_found(Text::NoSuchSecret { device: unlocking::shown(&found), kind }));
         }
         let request = match revealing::two_person(tx)? {
-            true => match revealing::agree(cx, tx, actor, &found, &whole_sheet(now), &reason, now)? {
+            true => match revealing::agree(cx, tx, actor, &found, (SHEET, 0), &reason, now)? {
                 Agreement::Given(id) => Some(id),
                 Agreement::Waits(id) => return Ok(Err(id)),
             },
@@ -74,20 +74,6 @@ pub fn secrets(
     let (rows, not_printed) = agreed.map_err(|id| Error::conflict(Text::SecondPersonNeeded { id }))?;
     let secrets = rows.iter().map(|row| revealing::open(cx, &found, row)).collect::<Result<_, _>>()?;
     Ok(SecretSheet { device: found, secrets, not_printed, reason, by: actor.name(), at: now })
-}
-
-/// What the second person agrees to, in the shape of a secret.
-fn whole_sheet(now: Timestamp) -> SecretRow {
-    SecretRow {
-        kind: String::from(SHEET),
-        generation: 0,
-        sealed_value: None,
-        created_at: now,
-        withdrawn_at: None,
-        command: None,
-        confirmed_at: None,
-        pending: false,
-    }
 }
 
 /// Everything on a theft sheet.

@@ -1,4 +1,4 @@
-//! Commands that open a device or tell where it is, and the care they need whatever door they came through. `commands` asks here
+//! Commands that open a device, empty it or tell where it is, and the care they need whatever door they came through. `commands` asks here
 //! before it queues, `polling` before it hands out, `lost` when a device is marked.
 //!
 //! Apple: ClearPasscode only after verifying that the owner physically holds the device, never for a lost one; it also disables
@@ -6,7 +6,7 @@
 
 use super::commands::{Told, Wish};
 use super::events::{self, Kind};
-use super::{Context, Error, custody};
+use super::{Context, Error, custody, revealing};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -15,6 +15,7 @@ use crate::store::{Db, DeliveryRow, DeviceRow, Lost, Tx};
 use serde_json::json;
 
 pub(super) const CLEAR_PASSCODE: &str = "ClearPasscode";
+pub(super) const ERASE_DEVICE: &str = "EraseDevice";
 pub(super) const ENABLE_LOST_MODE: &str = "EnableLostMode";
 pub(super) const DISABLE_LOST_MODE: &str = "DisableLostMode";
 pub(super) const DEVICE_LOCATION: &str = "DeviceLocation";
@@ -29,7 +30,7 @@ pub(super) const MOST_WORDS: usize = 500;
 pub struct Stated {
     /// ClearPasscode: how it was verified that the owner holds the device.
     pub possession: Option<String>,
-    /// DeviceLocation: why somebody looks.
+    /// DeviceLocation, EraseDevice, DisableLostMode: why.
     pub reason: Option<String>,
 }
 
@@ -57,13 +58,17 @@ pub(super) fn prepare(
     stated: &Stated,
 ) -> Result<(Dictionary, Told), Error> {
     let mut told = Told { not_before: wish.not_before, expires_at: wish.expires_at, ..Told::default() };
+    cx.store.read(|db| allow(db, device.id, &wish.request_type))?;
     match wish.request_type.as_str() {
         CLEAR_PASSCODE => {
-            cx.store.read(|db| allow_clear(db, device.id))?;
             let possession = statement(stated.possession.as_deref());
             told.possession =
                 Some(possession.ok_or_else(|| Error::invalid(Text::PossessionNeeded { least: LEAST_WORDS }))?);
             Ok((with_token(cx, device, &wish.keys)?, told))
+        }
+        ERASE_DEVICE | DISABLE_LOST_MODE => {
+            told.reason = Some(reason("reason", stated.reason.as_deref())?);
+            Ok((wish.keys.clone(), told))
         }
         DEVICE_LOCATION => {
             told.reason = Some(reason("reason", stated.reason.as_deref())?);
@@ -103,12 +108,16 @@ pub(super) fn shown(device: &DeviceRow) -> String {
     device.serial.clone().unwrap_or_else(|| device.public_id.clone())
 }
 
-/// Why the passcode of this device must not be cleared now, as the end of “it …”.
-pub(super) fn find_doubt(db: &Db<'_>, device: i64) -> Result<Option<&'static str>, Error> {
+/// Why this device must not get such a command now, as the end of “it …”.
+pub(super) fn find_doubt(db: &Db<'_>, device: i64, request_type: &str) -> Result<Option<&'static str>, Error> {
+    if request_type != CLEAR_PASSCODE && request_type != DISABLE_LOST_MODE {
+        return Ok(None);
+    }
     let Some(row) = db.find_device(device)? else { return Ok(Some("is not known")) };
     Ok(match row.lost {
         Lost::Lost => Some("is marked lost"),
         Lost::Missing => Some("is marked missing"),
+        Lost::No if request_type == DISABLE_LOST_MODE => None,
         Lost::No if row.lost_mode => Some("is in Lost Mode"),
         Lost::No if !db.list_unfinished(device, ENABLE_LOST_MODE)?.is_empty() => Some("is being put into Lost Mode"),
         Lost::No => None,
@@ -117,10 +126,33 @@ pub(super) fn find_doubt(db: &Db<'_>, device: i64) -> Result<Option<&'static str
 
 /// # Errors
 /// `Conflict` for a device that somebody else may hold.
-pub(super) fn allow_clear(db: &Db<'_>, device: i64) -> Result<(), Error> {
-    let Some(why) = find_doubt(db, device)? else { return Ok(()) };
-    let name = db.find_device(device)?.map(|row| shown(&row)).unwrap_or_default();
-    Err(Error::conflict(Text::NeverClearLost { device: name, why }))
+pub(super) fn allow(db: &Db<'_>, device: i64, request_type: &str) -> Result<(), Error> {
+    let Some(why) = find_doubt(db, device, request_type)? else { return Ok(()) };
+    let device = db.find_device(device)?.map(|row| shown(&row)).unwrap_or_default();
+    Err(Error::conflict(if request_type == CLEAR_PASSCODE {
+        Text::NeverClearLost { device, why }
+    } else {
+        Text::StillLost { device, why }
+    }))
+}
+
+/// The last look before a command goes out: ends the delivery, and says so, when it must not go any more.
+pub(super) fn withhold(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: i64,
+    delivery: &DeliveryRow,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let why = match find_doubt(tx, device, &delivery.request_type)? {
+        Some(why) => format!("the device {why}"),
+        None if delivery.request_type == CLEAR_PASSCODE && !revealing::may_clear(tx, &delivery.command)? => {
+            String::from("by now a second person must agree to it: ask for it anew")
+        }
+        None => return Ok(false),
+    };
+    stop(cx, tx, device, delivery, &why, now)?;
+    Ok(true)
 }
 
 /// What stopping the waiting ClearPasscode commands of a device came to.
@@ -132,7 +164,8 @@ pub struct Stopped {
     pub already_sent: Vec<String>,
 }
 
-/// Takes back every ClearPasscode that waits for a device; those that are out are written into its story.
+/// Takes back every ClearPasscode (and every end of Lost Mode) that waits for a device; a ClearPasscode that is out is written into
+/// its story.
 pub(super) fn stop_waiting(
     cx: &Context,
     tx: &Tx<'_>,
@@ -141,6 +174,12 @@ pub(super) fn stop_waiting(
     now: Timestamp,
 ) -> Result<Stopped, Error> {
     let mut stopped = Stopped::default();
+    for delivery in tx.list_unfinished(device, DISABLE_LOST_MODE)? {
+        // One that is out is not repeated either: see `withhold`.
+        if delivery.state != DeliveryState::Sent {
+            stop(cx, tx, device, &delivery, why, now)?;
+        }
+    }
     for delivery in tx.list_unfinished(device, CLEAR_PASSCODE)? {
         if delivery.state == DeliveryState::Sent {
             let detail = json!({ "RequestType": CLEAR_PASSCODE, "why": why }).to_string();

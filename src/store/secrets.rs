@@ -44,11 +44,14 @@ pub struct SecretRequestRow {
     pub approved_by: Option<String>,
     pub approved_at: Option<Timestamp>,
     pub used_at: Option<Timestamp>,
+    /// The ClearPasscode that it was used for.
+    pub command: Option<String>,
 }
 
 const COLUMNS: &str = "s.kind, s.generation, s.sealed_value, s.created_at, s.withdrawn_at, s.command, s.confirmed_at,
      EXISTS (SELECT 1 FROM delivery y WHERE y.command = s.command AND y.finished_at IS NULL) AS pending";
-const REQUEST: &str = "id, device, kind, generation, reason, asked_by, asked_at, approved_by, approved_at, used_at";
+const REQUEST: &str =
+    "id, device, kind, generation, reason, asked_by, asked_at, approved_by, approved_at, used_at, command";
 
 fn row_to_secret(row: &Row<'_>) -> rusqlite::Result<SecretRow> {
     Ok(SecretRow {
@@ -75,6 +78,7 @@ fn row_to_request(row: &Row<'_>) -> rusqlite::Result<SecretRequestRow> {
         approved_by: row.get("approved_by")?,
         approved_at: row.get::<_, Option<i64>>("approved_at")?.map(Timestamp),
         used_at: row.get::<_, Option<i64>>("used_at")?.map(Timestamp),
+        command: row.get("command")?,
     })
 }
 
@@ -108,6 +112,12 @@ impl Db<'_> {
     pub fn find_secret_request(&self, id: &str) -> Result<Option<SecretRequestRow>, StoreError> {
         let sql = format!("SELECT {REQUEST} FROM secret_request WHERE id = ?1");
         Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_request).optional()?)
+    }
+
+    /// Whether a second person agreed to this very command.
+    pub fn is_agreed_command(&self, command: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM secret_request WHERE command = ?1 AND approved_at IS NOT NULL)";
+        Ok(self.conn.prepare_cached(sql)?.query_row([command], |row| row.get(0))?)
     }
 
     /// Requests asked since then that have not been used, newest first.
@@ -156,6 +166,13 @@ impl Tx<'_> {
     pub fn approve_secret_request(&self, id: &str, by: &str, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE secret_request SET approved_by = ?2, approved_at = ?3 WHERE id = ?1 AND approved_at IS NULL";
         self.conn.prepare_cached(sql)?.execute(params![id, by, now.0])?;
+        Ok(())
+    }
+
+    /// Names the command that a used request was for.
+    pub fn spend_secret_request_on(&self, id: &str, command: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE secret_request SET command = ?2 WHERE id = ?1 AND used_at IS NOT NULL AND command IS NULL";
+        self.conn.prepare_cached(sql)?.execute([id, command])?;
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 fn lost_located_and_found_again() {
     let school = School::new();
     let ipad = school.enroll_deaf(Kind::Ipad, 1);
-    school.of(&ipad, "found", &Value::Null).is_problem(409, "not-lost");
+    school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is_problem(409, "not-lost");
     school.of(&ipad, "locate", &json!({ "reason": REASON })).is_problem(409, "not-lost");
     school.of(&ipad, "lost", &json!({})).is_problem(400, "bad-argument");
     assert_eq!(school.device(&ipad)["lost"], "no");
@@ -64,7 +64,7 @@ fn lost_located_and_found_again() {
         assert!(!holds(open.to_string().as_bytes(), latitude.to_string().as_bytes()), "{open}");
     }
 
-    let found = school.of(&ipad, "found", &Value::Null).is(200);
+    let found = school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is(200);
     assert_eq!((&found["lost"], &found["lost_mode"]), (&json!("no"), &json!(true)));
     ipad.poll(Channel::Device).unwrap();
     assert!(!ipad.with(|d| d.state().lost_mode));
@@ -93,13 +93,13 @@ fn a_device_that_says_it_is_not_in_lost_mode_is_believed() {
     school.of(&ipad, "lost", &json!({ "message": "Please call" })).is(200);
     ipad.poll(Channel::Device).unwrap();
     // Erased and set up again, say: what it acknowledged is no longer so.
-    let erase = school.send(&ipad, "EraseDevice", Value::Null);
+    let erase = school.send(&ipad, "EraseDevice", json!({ "reason": "Stolen, never coming back" }));
     ipad.poll(Channel::Device).unwrap();
     assert_eq!(school.state_of(&erase), "Acknowledged");
     let state = ipad.with(|d| d.state().lost_mode);
     ipad.enroll(&school.stand_in, &school.profile(&Value::Null));
     ipad.set_deaf(true);
-    school.of(&ipad, "found", &Value::Null).is(200);
+    school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is(200);
     ipad.poll(Channel::Device).unwrap();
     assert!(!state, "an erased device is in no Lost Mode");
     assert_eq!(school.device(&ipad)["lost_mode"], false);

@@ -1,9 +1,11 @@
 //! Custody on real sockets: what devices send is kept and shown only with a reason; a passcode is cleared only for the owner who
-//! holds the device; a lost device is not opened.
+//! holds the device, and after a second person's word if the school wants; a lost device is not opened.
 
+mod care;
 mod filevault;
 mod lost;
 mod passcode;
+mod planted;
 mod purge;
 mod revealing;
 mod rotation;

@@ -86,7 +86,7 @@ fn every_refusal_by_every_door() {
     );
 
     // Found before it ever heard of Lost Mode: nothing is to be ended, and with the right words the passcode goes.
-    let found = school.of(&ipad, "found", &Value::Null).is(200);
+    let found = school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is(200);
     assert_eq!((&found["lost"], &found["command_uuid"]), (&json!("no"), &Value::Null));
     raw(&school, &ipad.udid(), said, &[("UnlockToken", Plist::Data(token(&ipad)))]).is(201);
     ipad.poll(Channel::Device).unwrap();
@@ -105,7 +105,7 @@ fn lost_mode_alone_is_enough_to_refuse() {
     assert!(clear().is_problem(409, "never-clear-lost").contains("is being put into Lost Mode"));
     ipad.poll(Channel::Device).unwrap();
     assert!(clear().is_problem(409, "never-clear-lost").contains("is in Lost Mode"));
-    school.of(&ipad, "found", &Value::Null).is(200);
+    school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is(200);
     assert!(clear().is_problem(409, "never-clear-lost").contains("is in Lost Mode"), "until the device says otherwise");
     ipad.poll(Channel::Device).unwrap();
     clear().is(201);
@@ -136,6 +136,6 @@ fn marking_a_device_lost_stops_what_waits_and_tells_of_what_is_out() {
     assert_eq!(school.state_of(&put_off), "Cancelled");
     assert!(school.reasons_of_health().contains(&put_off), "it may still have been carried out");
     caller.report(&wire::result("Acknowledged", &udid, &next, &[]));
-    school.of(&ipad, "found", &Value::Null).is(200);
+    school.of(&ipad, "found", &json!({ "reason": "Back at my desk, seen by me" })).is(200);
     assert!(!school.reasons_of_health().contains(&put_off));
 }

@@ -2,7 +2,7 @@
 
 use super::REASON;
 use crate::support::hidden::assert_hidden;
-use crate::support::{Plan, School};
+use crate::support::{Plan, School, wire};
 use cordon::simulator::spec::Kind;
 use serde_json::{Value, json};
 
@@ -46,7 +46,20 @@ fn the_sealed_sheet_has_the_rules_of_a_reveal_and_no_more_than_people_type() {
     let open = school.get("/secret-requests");
     assert_eq!(open["items"][0]["kind"], "sheet");
     let id = open["items"][0]["id"].as_str().unwrap();
-    assert_ne!(school.as_person("ada", "POST", &format!("/secret-requests/{id}/approve"), &json!({})).status, 200);
+    let approve =
+        |user: &str, id: &str| school.as_person(user, "POST", &format!("/secret-requests/{id}/approve"), &json!({}));
+    approve("ada", id).is_problem(403, "own-secret-request");
+    approve("grace", id).is(200);
+    sheet("emmy", REASON).is_problem(409, "second-person-needed");
+    let printed = sheet("ada", REASON);
+    assert_eq!(printed.status, 200);
+    assert!(printed.text().contains(&code) && printed.text().contains("tin &lt;roof&gt; &amp; may"));
+    assert_eq!(school.audited("secret.sheet")[0]["detail"]["request"], json!(id));
+    sheet("ada", REASON).is_problem(409, "second-person-needed");
+    // The word was for a sheet, and opens nothing else.
+    let one = format!("/devices/{}/secrets/recovery-lock/reveal", mac.udid());
+    school.as_person("ada", "POST", &one, &json!({ "reason": REASON })).is_problem(409, "second-person-needed");
+    assert_eq!(school.audited("secret.sheet").len(), 2);
 }
 
 #[test]
@@ -84,4 +97,27 @@ fn a_new_device_is_asked_what_it_is_and_gives_its_bypass_code() {
     let list = school.get(&format!("/commands?device={}", ipad.udid()));
     let asked: Vec<_> = list["items"].as_array().unwrap().iter().map(|c| c["created_by"].clone()).collect();
     assert_eq!(asked, ["job:custody", "job:custody"]);
+}
+
+#[test]
+fn what_the_server_asks_by_itself_goes_after_what_people_sent() {
+    let school =
+        School::planned(Plan { tune: std::sync::Arc::new(|o| o.asks_at_enrollment = true), ..Plan::default() });
+    let ipad = school.unpack(Kind::Ipad, 1, Default::default());
+    ipad.set_deaf(true);
+    ipad.enroll(&school.stand_in, &school.profile(&Value::Null));
+    // Queued after the server's own question, and handed out before it.
+    let (first, second) =
+        (school.send(&ipad, "ProfileList", Value::Null), school.send(&ipad, "CertificateList", Value::Null));
+    let list = school.get(&format!("/commands?device={}", ipad.udid()));
+    let own = list["items"].as_array().unwrap().iter().find(|c| c["created_by"] == "job:custody").unwrap().clone();
+    assert_eq!((&own["request_type"], &own["state"]), (&json!("DeviceInformation"), &json!("Queued")));
+    let (mut caller, udid) = (school.caller(Some(&ipad.identity())), ipad.udid());
+    let mut order = Vec::new();
+    let mut next = wire::command_uuid(&caller.report(&wire::idle(&udid)));
+    while let Some(uuid) = next.filter(|_| order.len() < 9) {
+        next = wire::command_uuid(&caller.report(&wire::result("Acknowledged", &udid, &uuid, &[])));
+        order.push(uuid);
+    }
+    assert_eq!(order, [first, second, own["command_uuid"].as_str().unwrap().to_owned()]);
 }

@@ -139,7 +139,7 @@ fn without_the_right_token_nothing_is_told() {
 
     let roles = ["owner", "admin", "helpdesk", "teacher", "auditor"];
     let tokens = roles.map(|role| if role == "owner" { owner.clone() } else { school.token(role) });
-    let erase = (r#"{"RequestType":"EraseDevice"}"#, format!("{device}/commands"));
+    let erase = (r#"{"RequestType":"EraseDevice","reason":"sold to the parents"}"#, format!("{device}/commands"));
     let ask = (r#"{"RequestType":"DeviceInformation","Queries":["UDID"]}"#, format!("{device}/commands"));
     // Who may: the rest is told 403.
     let doors: [(&str, &str, &str, &[&str]); 6] = [

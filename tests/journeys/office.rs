@@ -113,7 +113,12 @@ fn each_token_opens_what_its_role_may() {
     let (owner, helpdesk, auditor) = (school.token("owner"), school.token("helpdesk"), school.token("auditor"));
     let path = format!("/api/v1/devices/{}/commands", ipad.udid());
     let send = |token: &str, request_type: &str| {
-        school.https(Some(token), "POST", &path, &json!({ "RequestType": request_type }))
+        school.https(
+            Some(token),
+            "POST",
+            &path,
+            &json!({ "RequestType": request_type, "reason": "asked for by the office" }),
+        )
     };
     let why = send(&auditor, "ProfileList").is_problem(403, "role-missing");
     assert!(why.contains("helpdesk"), "{why}");

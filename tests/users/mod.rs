@@ -2,4 +2,4 @@
 
 mod channels;
 mod logins;
-mod profiles;
+pub mod profiles;

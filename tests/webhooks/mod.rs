@@ -1,6 +1,6 @@
 //! Webhooks, told to the whole server from outside: what happens is told once to each who wants it, signed, in order, and until it is taken.
 
-mod receiver;
+pub mod receiver;
 mod upkeep;
 
 use crate::support::wire::{self, check_in, idle};

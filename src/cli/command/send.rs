@@ -25,6 +25,7 @@ const LOOKS: [Duration; 4] =
   cordon command send C02XK1ZZJGH5 DeviceLock Message='Back to the office' --yes
   cordon command send C02XK1ZZJGH5 RestartDevice --not-before 2h --expires 1d
   cordon command send C02XK1ZZJGH5 ClearPasscode --possession 'Ada Acker, class 7b, stands at my desk with it'
+  cordon command send C02XK1ZZJGH5 EraseDevice --reason 'Sold to the parents, receipt 31'
   cordon command send C02XK1ZZJGH5 --plist command.plist
 
 A repeated KEY makes a list; A.B=VALUE goes inside A; A.0.B=VALUE counts elements; @FILE is read where data belongs.
@@ -56,7 +57,7 @@ pub struct Args {
     /// ClearPasscode: how you made sure that the owner holds the device; kept in the audit
     #[arg(long, value_name = "TEXT")]
     possession: Option<String>,
-    /// DeviceLocation: why; kept in the audit
+    /// EraseDevice, DisableLostMode, DeviceLocation: why; kept in the audit
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Do not ask back
@@ -77,6 +78,12 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         return Err(Failure::usage(
             "say with --possession TEXT how you made sure that the owner holds the device; never clear the passcode of a lost one",
         ));
+    }
+    if matches!(plan.request_type.as_str(), "EraseDevice" | "DisableLostMode") && args.reason.is_none() {
+        return Err(Failure::usage(format!(
+            "say with --reason TEXT why: {} is kept in the audit with it",
+            plan.request_type
+        )));
     }
     consent(&plan, args, voice)?;
     let call = call(&args.device, &plan)
@@ -222,11 +229,19 @@ mod tests {
     #[test]
     fn dangers_need_a_yes_where_nobody_can_be_asked() {
         let fake = queued();
-        let (done, ..) = heard(false, |voice| run(&fake, &said("cordon command send C1 EraseDevice"), voice));
-        assert_eq!(done.unwrap_err().exit_code(), USAGE);
+        for line in [
+            "cordon command send C1 EraseDevice --reason sold-to-parents",
+            "cordon command send C1 EraseDevice --yes",
+            "cordon command send C1 DisableLostMode --yes",
+        ] {
+            let (done, ..) = heard(false, |voice| run(&fake, &said(line), voice));
+            assert_eq!(done.unwrap_err().exit_code(), USAGE, "{line}");
+        }
         assert!(fake.asked.borrow().is_empty());
-        let (done, ..) = heard(false, |voice| run(&fake, &said("cordon command send C1 EraseDevice --yes"), voice));
+        let line = "cordon command send C1 EraseDevice --yes --reason sold-to-parents";
+        let (done, ..) = heard(false, |voice| run(&fake, &said(line), voice));
         assert_eq!((done, fake.asked.borrow().len()), (Ok(()), 1));
+        assert!(fake.last().target.ends_with("reason=sold-to-parents"), "{}", fake.last().target);
     }
 
     #[test]

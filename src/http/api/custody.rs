@@ -5,7 +5,7 @@ use super::views::{self, Page};
 use super::{Call, Response};
 use crate::protocol::profile::CONFIG_TYPE;
 use crate::service::lost::{self, Notice};
-use crate::service::revealing::Asked;
+use crate::service::revealing::{Asked, Rule};
 use crate::service::{Error, custody, filevault, revealing};
 use crate::store::SecretRow;
 use serde::{Deserialize, Serialize};
@@ -66,12 +66,12 @@ pub struct RevealWish {
 }
 
 #[derive(Serialize, ToSchema)]
-pub struct Revealed {
+pub struct Revealed<'a> {
     pub kind: String,
     pub generation: i64,
     pub created_at: String,
     /// Text as typed; base64 for unlock-token, bootstrap-token and filevault-key.
-    pub value: String,
+    pub value: &'a str,
 }
 
 pub fn reveal(call: &Call<'_>, device: &str, kind: &str) -> Result<Response, Error> {
@@ -80,7 +80,7 @@ pub fn reveal(call: &Call<'_>, device: &str, kind: &str) -> Result<Response, Err
     let asked = Asked { kind: kind.to_owned(), generation: body.generation, reason: body.reason, password };
     let shown = revealing::reveal(call.cx, &call.actor, device, &asked)?;
     let (generation, created_at) = (shown.generation, shown.created_at.to_string());
-    Ok(json(200, &Revealed { kind: shown.kind, generation, created_at, value: shown.value.expose().clone() }))
+    Ok(json(200, &Revealed { kind: shown.kind, generation, created_at, value: shown.value.expose() }))
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -126,23 +126,36 @@ pub struct Approval {
 
 pub fn approve(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let body: Approval = call.body()?;
-    Ok(json(200, &request(revealing::approve(call.cx, &call.actor, id, body.password.as_deref())?)))
+    let password = body.password.map(crate::base::secret::Secret::new);
+    let password = password.as_ref().map(|p| p.expose().as_str());
+    Ok(json(200, &request(revealing::approve(call.cx, &call.actor, id, password)?)))
 }
 
-#[derive(Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SecretRule {
+/// What is left out stays as it is.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretRuleChange {
     /// Another person must agree before a secret is shown.
-    pub two_person: bool,
+    pub two_person: Option<bool>,
+    /// Another person must agree before a passcode is cleared.
+    pub clear_passcode: Option<bool>,
     /// One's own, again; from somebody who is logged in by name.
-    #[serde(default, skip_serializing)]
     pub password: Option<String>,
 }
 
+#[derive(Serialize, ToSchema)]
+pub struct SecretRule {
+    pub two_person: bool,
+    pub clear_passcode: bool,
+}
+
 pub fn set_rule(call: &Call<'_>) -> Result<Response, Error> {
-    let body: SecretRule = call.body()?;
-    revealing::set_two_person(call.cx, &call.actor, body.two_person, body.password.as_deref())?;
-    Ok(json(200, &body))
+    let body: SecretRuleChange = call.body()?;
+    let change = Rule { reveal: body.two_person, clear_passcode: body.clear_passcode };
+    let password = body.password.map(crate::base::secret::Secret::new);
+    let now = revealing::set_two_person(call.cx, &call.actor, change, password.as_ref().map(|p| p.expose().as_str()))?;
+    let on = |rule: Option<bool>| rule == Some(true);
+    Ok(json(200, &SecretRule { two_person: on(now.reveal), clear_passcode: on(now.clear_passcode) }))
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -194,7 +207,8 @@ pub fn lost(call: &Call<'_>, device: &str) -> Result<Response, Error> {
 }
 
 pub fn found(call: &Call<'_>, device: &str) -> Result<Response, Error> {
-    Ok(json(200, &marked(lost::found(call.cx, &call.actor, device)?)))
+    let body: Reason = call.body()?;
+    Ok(json(200, &marked(lost::found(call.cx, &call.actor, device, &body.reason)?)))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

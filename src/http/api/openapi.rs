@@ -4,7 +4,8 @@ use super::authorities::{Authorities, Authority, Identity, RenewalBegun, Renewal
 use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::custody::MadeCode;
 use super::custody::{
-    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
+    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, SecretRuleChange,
+    Whereabouts,
 };
 use super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
@@ -289,7 +290,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     .takes("Approval")
     .gives("SecretRequest"),
     op("post", "/secret-rule", "Two-person rule: on or off. Owners only, not for API tokens", "200")
-        .takes("SecretRule")
+        .takes("SecretRuleChange")
         .gives("SecretRule"),
     op(
         "post",
@@ -299,7 +300,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("LostWish")
     .gives("Marked"),
-    op("post", "/devices/{id}/found", "Clear the mark and end Lost Mode", "200").gives("Marked"),
+    op("post", "/devices/{id}/found", "Clear the mark and end Lost Mode; recorded with the reason", "200")
+        .takes("Reason")
+        .gives("Marked"),
     op("post", "/devices/{id}/locate", "Ask a device in Lost Mode where it is; recorded with the reason", "201")
         .takes("Reason")
         .gives("Command"),
@@ -546,6 +549,7 @@ fn components() -> Value {
     add::<Secret>(&mut all, "Secret");
     add::<SecretRequest>(&mut all, "SecretRequest");
     add::<SecretRule>(&mut all, "SecretRule");
+    add::<SecretRuleChange>(&mut all, "SecretRuleChange");
     add::<Approval>(&mut all, "Approval");
     add::<RevealWish>(&mut all, "RevealWish");
     add::<Revealed>(&mut all, "Revealed");
@@ -592,7 +596,7 @@ fn components() -> Value {
             "not_before": { "type": "string", "format": "date-time" },
             "expires_at": { "type": "string", "format": "date-time" },
             "possession": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "ClearPasscode: how it was verified that the owner holds the device" },
-            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "DeviceLocation: why" },
+            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "EraseDevice, DisableLostMode, DeviceLocation: why; kept in the audit" },
         },
         "additionalProperties": true,
     });

@@ -7,6 +7,10 @@ use crate::service::sheets::{self, SecretSheet, TheftSheet};
 use crate::store::{DeviceRow, Lost};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+/// More than the secrets of one device take.
+const SHEET_BYTES: usize = 32 * 1024;
 
 const STYLE: &str = "body{font:11pt/1.4 system-ui,sans-serif;color:#000;background:#fff;max-width:42em;margin:2em auto;padding:0 1em}\
 h1{font-size:16pt}h2{font-size:12pt;margin:1.5em 0 .3em}table{border-collapse:collapse;width:100%}\
@@ -99,18 +103,20 @@ fn facts(device: &DeviceRow) -> [(&'static str, Option<String>); 4] {
 }
 
 fn draw_secrets(sheet: &SecretSheet) -> String {
-    let mut inside = String::from(
+    // Large enough never to be copied while it grows, and wiped: only the answer's own bytes are left.
+    let mut inside = Zeroizing::new(String::with_capacity(SHEET_BYTES));
+    inside.push_str(
         "<p>Put this sheet into an envelope at once, seal and sign it, and lock it away. Whoever reads it can open the device.</p>",
     );
     inside.push_str(&table(&facts(&sheet.device)));
     for secret in &sheet.secrets {
-        inside.push_str(&format!(
+        inside.push_str(&Zeroizing::new(format!(
             "<h2>{}</h2><p class=\"secret\">{}</p><p>Generation {}, kept since {}</p>",
             escape(&secret.kind),
-            escape(secret.value.expose()),
+            *Zeroizing::new(escape(secret.value.expose())),
             secret.generation,
             secret.created_at
-        ));
+        )));
     }
     if !sheet.not_printed.is_empty() {
         let kinds = escape(&sheet.not_printed.join(", "));

@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+use zeroize::Zeroize as _;
 
 /// Request line and headers.
 const MAX_HEAD: u64 = 64 * 1024;
@@ -31,7 +32,11 @@ pub fn serve(handler: &dyn Handler, stream: &UnixStream) -> io::Result<()> {
         tracing::error!("a handler of the control socket panicked");
         Ok(Some(Response::text(500, "internal error\n")))
     })?;
-    response.map_or(Ok(()), |response| answer(stream, &response))
+    let Some(mut response) = response else { return Ok(()) };
+    let answered = answer(stream, &response);
+    // It may be a secret that somebody asked to see.
+    response.body.zeroize();
+    answered
 }
 
 enum Refusal {

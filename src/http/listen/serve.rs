@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
 
 /// Of each body so much is not counted: check-ins must get in while uploads wait for memory.
 const FREE_BODY: usize = 16 * 1024;
@@ -252,7 +253,9 @@ async fn run(conn: &Conn, request: Request, memory: Memory) -> Response {
 }
 
 fn to_hyper(response: Response, last: bool, busy: Busy) -> hyper::Response<Answer> {
-    let mut out = hyper::Response::new(Answer { bytes: Full::new(Bytes::from(response.body)), _busy: busy });
+    // Wiped when it has gone: it may be a command, a profile or a secret that somebody asked to see.
+    let bytes = Bytes::from_owner(Zeroizing::new(response.body));
+    let mut out = hyper::Response::new(Answer { bytes: Full::new(bytes), _busy: busy });
     *out.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in response.headers {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {

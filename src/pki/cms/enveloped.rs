@@ -13,6 +13,7 @@ use aws_lc_rs::cipher::{
     UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
+use zeroize::Zeroizing;
 
 /// Recipients that one message may have.
 const MAX_RECIPIENTS: usize = 16;
@@ -104,7 +105,7 @@ pub fn open_envelope(
     message: &[u8],
     recipient: &Certificate,
     key: &PrivateKey,
-) -> Result<(Vec<u8>, ContentCipher), CmsError> {
+) -> Result<(Secret<Vec<u8>>, ContentCipher), CmsError> {
     let der = ber::to_der(message)?;
     let mut data = unwrap(&der, &oids::ENVELOPED_DATA)?;
     data.expect(INTEGER)?;
@@ -116,7 +117,8 @@ pub fn open_envelope(
     let kind = algorithm.expect(asn1::OID)?;
     let cipher = ALL.into_iter().find(|cipher| kind.is_oid(&cipher.oid())).ok_or(CmsError::Algorithm)?;
     let iv = algorithm.expect(OCTET_STRING)?.value;
-    let mut encrypted = fold(content.any()?)?;
+    // Decrypted in place.
+    let mut encrypted = Zeroizing::new(fold(content.any()?)?);
     let sealed_key = sealed_key(&recipients, recipient)?;
     let key = key.decrypt_pkcs1(sealed_key, cipher.key_length());
     decrypt(cipher, &key, iv, &mut encrypted).map(|plain| (plain, cipher)).ok_or(CmsError::Undecryptable)
@@ -210,14 +212,14 @@ fn encrypt(
     Some((iv.to_vec(), buffer))
 }
 
-fn decrypt(cipher: ContentCipher, key: &Secret<Vec<u8>>, iv: &[u8], buffer: &mut [u8]) -> Option<Vec<u8>> {
+fn decrypt(cipher: ContentCipher, key: &Secret<Vec<u8>>, iv: &[u8], buffer: &mut [u8]) -> Option<Secret<Vec<u8>>> {
     let key = UnboundCipherKey::new(cipher.algorithm(), key.expose()).ok()?;
     let key = PaddedBlockDecryptingKey::cbc_pkcs7(key).ok()?;
     let context = match cipher.block_length() {
         8 => DecryptionContext::Iv64(FixedLength::try_from(iv).ok()?),
         _ => DecryptionContext::Iv128(FixedLength::try_from(iv).ok()?),
     };
-    key.decrypt(buffer, context).ok().map(|plain| plain.to_vec())
+    key.decrypt(buffer, context).ok().map(|plain| Secret::new(plain.to_vec()))
 }
 
 #[cfg(test)]
@@ -236,8 +238,11 @@ mod tests {
         for cipher in ALL {
             for plain in [&b""[..], b"12345678", b"a longer content that fills several blocks of any cipher"] {
                 let message = build(plain, ca, cipher, &SystemRandom).unwrap();
-                assert_eq!(open_envelope(&message, ca, &CA.key).unwrap(), (plain.to_vec(), cipher));
-                assert_eq!(open_envelope(&indefinite(&message, 3), ca, &CA.key).unwrap(), (plain.to_vec(), cipher));
+                assert_eq!(open_envelope(&message, ca, &CA.key).unwrap(), (Secret::new(plain.to_vec()), cipher));
+                assert_eq!(
+                    open_envelope(&indefinite(&message, 3), ca, &CA.key).unwrap(),
+                    (Secret::new(plain.to_vec()), cipher)
+                );
             }
         }
         assert_eq!(envelope(b"", ca, ContentCipher::Des, &SystemRandom), Err(CmsError::Algorithm));
@@ -252,7 +257,7 @@ mod tests {
         let recipient = Certificate::parse_pem(include_str!("../fixtures/envelope-recipient.pem")).unwrap();
         let key = PrivateKey::from_pem(include_str!("../fixtures/envelope-key.pem")).unwrap();
         let (plain, cipher) = open_envelope(&message, &recipient, &key).unwrap();
-        assert_eq!((plain.as_slice(), cipher), (&b"<plist><dict/></plist>"[..], ContentCipher::Aes192Cbc));
+        assert_eq!((plain.expose().as_slice(), cipher), (&b"<plist><dict/></plist>"[..], ContentCipher::Aes192Cbc));
         for cut in 0..message.len() {
             assert!(open_envelope(&message[..cut], &recipient, &key).is_err());
         }
@@ -271,7 +276,7 @@ mod tests {
                 Err(CmsError::Undecryptable) => failures += 1,
                 Err(CmsError::Malformed | CmsError::Algorithm) => {}
                 Err(other) => panic!("{other:?}"),
-                Ok((plain, _)) if plain == [7; 100] => {}
+                Ok((plain, _)) if *plain.expose() == [7; 100] => {}
                 Ok(_) => garbage += 1,
             }
         }
@@ -292,7 +297,7 @@ mod tests {
         let ((ours, content), (theirs, _)) = (infos(&message), infos(&stranger));
         let both = asn1::element(SET, &[&theirs, &ours]);
         let message = wrap(&oids::ENVELOPED_DATA, &asn1::sequence(&[&asn1::integer(&[0]), &both, &content]));
-        assert_eq!(open_envelope(&message, &device, &RSA).unwrap().0, b"x");
+        assert_eq!(open_envelope(&message, &device, &RSA).unwrap().0.expose(), b"x");
         let ec = PrivateKey::generate_ec_p256().unwrap();
         let ec = issue_device_identity(&CA, &ec.spki_der(), "E", "", NOW, 1, &SystemRandom).unwrap();
         assert!(matches!(envelope(b"", &ec, ContentCipher::Aes128Cbc, &SystemRandom), Err(CmsError::Key(_))));

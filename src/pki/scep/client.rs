@@ -91,7 +91,7 @@ pub fn read_reply(
     match text(&signed, &oids::SCEP_PKI_STATUS).as_deref() {
         Some("0") => {
             let (bag, _) = cms::open_envelope(&signed.content, signer, signer_key)?;
-            let leaf = cms::read_certificates(&bag)?.into_iter().next();
+            let leaf = cms::read_certificates(bag.expose())?.into_iter().next();
             leaf.map(Reply::Success).ok_or(ScepError::Cms(CmsError::NoCertificate))
         }
         Some("2") => number(&signed, &oids::SCEP_FAIL_INFO).map(Reply::Failure).ok_or(ScepError::Attributes),

@@ -129,7 +129,7 @@ impl Request {
 fn read_content(message_type: u32, content: &[u8], ca: &Certificate, key: &PrivateKey) -> (Kind, ContentCipher) {
     let plain = match cms::open_envelope(content, ca, key) {
         Ok((plain, cipher)) => {
-            return (read_plain(message_type, &plain).unwrap_or(Kind::Bad(FailInfo::BadMessageCheck)), cipher);
+            return (read_plain(message_type, plain.expose()).unwrap_or(Kind::Bad(FailInfo::BadMessageCheck)), cipher);
         }
         Err(error) => error,
     };
