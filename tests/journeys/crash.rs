@@ -28,13 +28,13 @@ const GENERATIONS: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program, its environment, and the process that runs now.
-struct Program {
+pub struct Program {
     environment: Vec<(&'static str, String)>,
     child: Child,
 }
 
 impl Program {
-    fn start(environment: Vec<(&'static str, String)>) -> Self {
+    pub fn start(environment: Vec<(&'static str, String)>) -> Self {
         let child = spawn(&environment);
         let mut program = Self { environment, child };
         program.await_ready();
@@ -60,17 +60,17 @@ impl Program {
     }
 
     /// SIGKILL, as a power cut for everything but the disk's own cache.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         self.child = spawn(&self.environment);
         self.await_ready();
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success(), "{}", self.last_words());
@@ -100,12 +100,12 @@ fn spawn(environment: &[(&'static str, String)]) -> Child {
 }
 
 /// The teacher at the control socket, who tries again while nobody answers.
-struct Teacher {
-    socket: PathBuf,
+pub struct Teacher {
+    pub socket: PathBuf,
 }
 
 impl Teacher {
-    fn call(&self, method: &str, path: &str, body: &Value) -> Reply {
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Reply {
         let until = Instant::now() + PATIENCE;
         let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
         loop {
@@ -118,7 +118,7 @@ impl Teacher {
     }
 
     /// Under a UUID of our own, so that asking again after a crash cannot make two of one.
-    fn send(&self, udid: &str, uuid: &str, request_type: &str, mut keys: Value) {
+    pub fn send(&self, udid: &str, uuid: &str, request_type: &str, mut keys: Value) {
         keys["RequestType"] = json!(request_type);
         keys["CommandUUID"] = json!(uuid);
         let reply = self.call("POST", &format!("/devices/{udid}/commands"), &keys);
@@ -127,7 +127,7 @@ impl Teacher {
 }
 
 /// Makes every token known that any enrolment of these devices can bring.
-fn register(stand_in: &StandIn, fleet: &Fleet) {
+pub fn register(stand_in: &StandIn, fleet: &Fleet) {
     let receiver = fleet.receiver();
     let on_push: OnPush = Arc::new(move |push| receiver(&push.token, &push.magic));
     for mut state in fleet.map(|d| d.state().clone()) {
@@ -195,7 +195,7 @@ fn see_to_the_end(teacher: &Teacher, fleet: &Fleet) {
 }
 
 /// Every `Acknowledged` that a device got a 200 for. Such a command must never come again.
-fn promised(fleet: &Fleet) -> Vec<String> {
+pub fn promised(fleet: &Fleet) -> Vec<String> {
     let of_device = |device: &mut Device| -> Vec<String> {
         let mut promised = Vec::new();
         for entry in device.log() {
@@ -214,7 +214,7 @@ fn promised(fleet: &Fleet) -> Vec<String> {
     fleet.map(of_device).concat()
 }
 
-fn assert_kept(teacher: &Teacher, promised: &[String]) {
+pub fn assert_kept(teacher: &Teacher, promised: &[String]) {
     for uuid in promised {
         let command = teacher.call("GET", &format!("/commands/{uuid}"), &Value::Null).is(200);
         assert_eq!(command["state"], "Acknowledged", "the device was told 200: {command}");

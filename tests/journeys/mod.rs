@@ -1,7 +1,7 @@
 //! Stories that a school lives through, told to the whole server from outside: sockets, certificates, pushes, the API.
 
 mod commands;
-mod crash;
+pub mod crash;
 mod enrolling;
 mod identity;
 mod load;

@@ -1,8 +1,12 @@
 //! The life of a device after its enrolment: its identity is renewed, the school's root is replaced under it, it comes back from a
 //! backup, it is copied, and it leaves. Everything over real sockets, with a clock that the test moves.
 
+mod ending;
+mod killed;
 mod renewal;
 mod replacing;
+mod restores;
+mod revocation;
 
 use crate::support::device::Handle;
 use crate::support::wire::{check_in, text};
@@ -70,6 +74,14 @@ impl Timed {
     pub fn attention(&self, kind: &str) -> Option<Value> {
         let items = self.school.get("/attention")["items"].clone();
         items.as_array().unwrap().iter().find(|item| item["kind"] == kind).cloned()
+    }
+
+    /// A command goes through, fetched without a push: one that was just called is not called again at once.
+    #[track_caller]
+    pub fn fetches(&self, device: &Handle) {
+        let uuid = self.school.send(device, "ProfileList", Value::Null);
+        device.poll(DEVICE).unwrap();
+        self.school.wait_for(&uuid, "Acknowledged");
     }
 
     /// A command goes through: the device is served, and knows it.
