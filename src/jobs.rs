@@ -5,7 +5,7 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, webhooks};
+use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, webhooks, setting_up};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -111,6 +111,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "flush", cx.flush_seen());
         log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
+        log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
         if round.is_multiple_of(PURGE) {

@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
-use super::{login_policy, profile};
+use super::{login_policy, profile, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -102,6 +102,8 @@ Exit code 1 when something needs attention.")]
     Profile(profile::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
+    /// What a device gets while Setup Assistant waits
+    SetupPlan(setup_plan::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
     /// The people of the school, who use devices

@@ -38,6 +38,7 @@ mod secret;
 
 mod login_policy;
 mod profile;
+mod setup_plan;
 mod user;
 
 use args::{Cli, Global, Verb};
@@ -109,6 +110,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),

@@ -88,6 +88,8 @@ pub enum Speaker {
     User {
         known: bool,
     },
+    /// A user of a Shared iPad whom the school does not manage.
+    Guest,
 }
 
 /// What arrived, with what of it matters here.
@@ -197,7 +199,7 @@ pub fn next(known: Option<&Known>, speaker: Speaker, event: Event, binding: Bind
 }
 
 fn wrong_channel(speaker: Speaker, event: Event) -> Option<&'static str> {
-    let user = matches!(speaker, Speaker::User { .. });
+    let user = speaker != Speaker::Device;
     match event {
         Event::Authenticate if user => Some("Authenticate on a user channel"),
         Event::CheckOut if user => Some("CheckOut on a user channel"),
@@ -236,6 +238,8 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::CheckOut, _) => Step::new(Decision::Accept, [Effect::MarkGone, Effect::DisablePush]),
         _ if known.state == State::Gone => Step::refuse("this device checked out"),
         (Event::TokenUpdate { .. }, Speaker::User { known }) => user_token_update(known),
+        (Event::TokenUpdate { .. }, Speaker::Guest) => Step::new(Decision::DeclineUser, []),
+        (Event::Poll, Speaker::Guest) => Step::new(Decision::Accept, []),
         (Event::UserAuthenticate, _) => Step::new(Decision::DeclineUser, []),
         (Event::SetBootstrapToken { has_token: true }, _) => Step::new(Decision::Accept, [Effect::StoreBootstrapToken]),
         (Event::SetBootstrapToken { has_token: false }, _) => {

@@ -2,14 +2,15 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer};
-use super::{Context, Error, custody, reconciling};
+use super::login_policy::{self, SharedIpadUsers};
+use super::{Context, Error, custody, reconciling, setting_up};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::checkin::{Authenticate, Checkin, Message, TokenUpdate};
 use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker};
-use crate::protocol::sender::{DeviceKey, Sender, UserKey};
+use crate::protocol::sender::{Channel, DeviceKey, Sender, UserKey};
 use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device};
 use crate::store::{BindingState, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
 use serde_json::json;
@@ -100,6 +101,16 @@ pub(super) fn note_user(tx: &Tx<'_>, channel: &EnrollmentRow, from: &Sender) -> 
     Ok(())
 }
 
+/// A user of a Shared iPad whom the school does not manage, by its own decision.
+fn is_guest(tx: &Tx<'_>, from: &Sender) -> Result<bool, Error> {
+    let Channel::User(UserKey::SharedIpad(name)) = &from.channel else { return Ok(false) };
+    if login_policy::shared_ipad_users(tx)? == SharedIpadUsers::Everyone {
+        return Ok(false);
+    }
+    let person = tx.find_person(name.as_str())?;
+    Ok(person.is_none_or(|person| person.disabled_at.is_some()))
+}
+
 /// Makes a user's channel under its device.
 pub(super) fn create_user_channel(
     tx: &Tx<'_>,
@@ -109,7 +120,7 @@ pub(super) fn create_user_channel(
 ) -> Result<i64, Error> {
     let (udid, user_enrollment_id) = device_ids(from);
     let user_id = match &from.channel {
-        crate::protocol::sender::Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => {
+        Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => {
             Some(id.as_str())
         }
         _ => None,
@@ -167,7 +178,13 @@ impl Visit<'_, '_> {
         } else {
             device_channel.clone()
         };
-        let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
+        let speaker = if !from.is_user() {
+            Speaker::Device
+        } else if is_guest(self.tx, from)? {
+            Speaker::Guest
+        } else {
+            Speaker::User { known: channel.is_some() }
+        };
         let fact = binding_fact(&self.identity, device_channel.as_ref().map(|d| d.id));
         let known = device_channel.as_ref().map(known);
         let step = lifecycle::next(known.as_ref(), speaker, event(&self.checkin.message), fact);
@@ -222,6 +239,7 @@ impl Visit<'_, '_> {
                 tx.clear_queue(device_channel, now)?;
                 tx.forget_channel_profiles(device_channel)?;
                 tx.forget_series(device_channel)?;
+                tx.forget_setups(device_channel)?;
             }
             Effect::KeepQueue => {
                 let generation = before.map_or(1, |b| b.generation + 1);
@@ -261,6 +279,7 @@ impl Visit<'_, '_> {
                 {
                     custody::ask_bypass_code(self.cx, tx, &row, now)?;
                     reconciling::reconcile(self.cx, tx, &row, reconciling::Call::Push, now)?;
+                    setting_up::heard(self.cx, tx, &row, now)?;
                 }
                 if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?
@@ -362,6 +381,10 @@ impl Visit<'_, '_> {
         let detail = match outcome {
             Decision::Refuse(why) => Some(json!({ "refused": why, "origin": self.peer.origin }).to_string()),
             Decision::Unenroll => Some(json!({ "unenrolled": true }).to_string()),
+            Decision::DeclineUser => {
+                let user = self.checkin.from.names.short.as_deref();
+                Some(json!({ "user": user, "declined": "the school does not manage this user" }).to_string())
+            }
             _ => None,
         };
         self.tx.tell(device, rows.channel, None, self.checkin.message.message_type(), detail.as_deref(), self.now)?;

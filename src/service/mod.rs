@@ -35,6 +35,7 @@ pub mod library;
 pub mod login_policy;
 pub(crate) mod reconciling;
 pub mod series;
+pub mod setting_up;
 pub mod users;
 
 pub mod custody;

