@@ -5,7 +5,7 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, webhooks, setting_up};
+use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, setting_up, webhooks};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};

@@ -132,7 +132,9 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
         if items.is_empty() { String::new() } else { table.render() }
     })?;
     if items.is_empty() {
-        voice.advise("There are no set-up plans: a device whose Setup Assistant waits gets what is assigned to it, and goes on.");
+        voice.advise(
+            "There are no set-up plans: a device whose Setup Assistant waits gets what is assigned to it, and goes on.",
+        );
     }
     Ok(())
 }

@@ -120,9 +120,7 @@ pub(super) fn create_user_channel(
 ) -> Result<i64, Error> {
     let (udid, user_enrollment_id) = device_ids(from);
     let user_id = match &from.channel {
-        Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => {
-            Some(id.as_str())
-        }
+        Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => Some(id.as_str()),
         _ => None,
     };
     let id = from.enrollment_id();

@@ -58,9 +58,7 @@ fn place(plan: i64) -> String {
 /// `Invalid` for keys that Apple does not know; `NotFound` for a profile or device; `Conflict` when there is one for the same already.
 pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, Error> {
     actor.require(Permission::Enroll)?;
-    let bad = |key: &str, why: &str| {
-        Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() })
-    };
+    let bad = |key: &str, why: &str| Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() });
     let name: String = wish.name.trim().chars().filter(|c| !c.is_control()).take(120).collect();
     if name.is_empty() {
         return Err(bad("name", "is required"));
@@ -76,8 +74,11 @@ pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, 
         return Err(bad("limit_seconds", "must be from 10 to 3600"));
     }
     let mut steps = Vec::new();
-    for (request_type, keys) in
-        wish.account.iter().map(|keys| ("AccountConfiguration", keys)).chain(wish.apps.iter().map(|app| ("InstallApplication", app)))
+    for (request_type, keys) in wish
+        .account
+        .iter()
+        .map(|keys| ("AccountConfiguration", keys))
+        .chain(wish.apps.iter().map(|app| ("InstallApplication", app)))
     {
         // Looked at now, so that a misspelt key is not found out before a class of waiting iPads.
         let read = catalogue::from_json(request_type, keys)
@@ -226,7 +227,11 @@ fn enqueue(
 ) -> Result<String, Error> {
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
     let ready = commands::ready(cx, None, request_type, keys)?;
-    let told = Told { reason: Some(String::from("Setup Assistant waits")), on_the_line: call == Call::OnTheLine, ..Told::default() };
+    let told = Told {
+        reason: Some(String::from("Setup Assistant waits")),
+        on_the_line: call == Call::OnTheLine,
+        ..Told::default()
+    };
     commands::enqueue(cx, tx, &Actor::Job("setup"), &device, channel, &ready, &told, now)?;
     Ok(ready.uuid.as_str().to_owned())
 }
@@ -299,6 +304,8 @@ pub(super) fn in_words(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Option<St
     let plan = run.plan.map(|name| format!(" by the plan “{name}”")).unwrap_or_default();
     Ok(Some(match run.why {
         Some(why) => format!("The set-up of {}{plan} was ended: {why}.", run.since),
-        None => format!("A set-up{plan} is under way since {}; it ends by {} whatever happens.", run.since, run.ends_by),
+        None => {
+            format!("A set-up{plan} is under way since {}; it ends by {} whatever happens.", run.since, run.ends_by)
+        }
     }))
 }

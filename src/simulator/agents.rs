@@ -161,7 +161,6 @@ impl Device {
         Ok((!token.is_empty()).then_some(Some(token)))
     }
 
-
     fn ask_for_user(
         &mut self,
         link: &mut Link,

@@ -35,8 +35,7 @@ pub struct SetupRunRow {
     pub why: Option<String>,
 }
 
-const PLAN: &str =
-    "id, public_id, name, group_name, device, profiles, sealed_commands, commands, limit_seconds, created_by, created_at";
+const PLAN: &str = "id, public_id, name, group_name, device, profiles, sealed_commands, commands, limit_seconds, created_by, created_at";
 const RUN: &str = "enrollment, plan, since, ends_by, released, why";
 
 fn row_to_plan(row: &Row<'_>) -> Result<SetupPlanRow, StoreError> {
@@ -87,7 +86,8 @@ impl Db<'_> {
 
     /// Set-ups whose time is over and that nobody has ended.
     pub fn list_overdue_setups(&self, now: Timestamp) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT enrollment FROM setup_run WHERE released IS NULL AND ends_by <= ?1 ORDER BY ends_by LIMIT 200";
+        let sql =
+            "SELECT enrollment FROM setup_run WHERE released IS NULL AND ends_by <= ?1 ORDER BY ends_by LIMIT 200";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([now.0], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -181,8 +181,9 @@ impl Tx<'_> {
     /// The device enrolled anew: its set-ups are over.
     pub fn forget_setups(&self, device_channel: i64) -> Result<(), StoreError> {
         for table in ["setup_step", "setup_run"] {
-            let sql =
-                format!("DELETE FROM {table} WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)");
+            let sql = format!(
+                "DELETE FROM {table} WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)"
+            );
             self.conn.prepare_cached(&sql)?.execute([device_channel])?;
         }
         Ok(())

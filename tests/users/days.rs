@@ -91,7 +91,8 @@ fn a_shared_ipad_with_four_users() {
     school.wait_until("the call", || (!ipad.pushes(users[0]).is_empty()).then_some(()));
     ipad.log_in(users[1]);
     assert_eq!(school.state_of(&waits), "Queued");
-    let words = school.get(&format!("/devices/{}/explain?user={}", ipad.udid(), names[0]))["items"][0]["commands"].to_string();
+    let words =
+        school.get(&format!("/devices/{}/explain?user={}", ipad.udid(), names[0]))["items"][0]["commands"].to_string();
     assert!(words.contains("waits to be fetched"), "{words}");
     ipad.with(|d| d.log_out(users[1]));
     ipad.log_in(users[0]);
@@ -100,13 +101,15 @@ fn a_shared_ipad_with_four_users() {
     ipad.with(|d| d.reboot()).unwrap();
     let profile = school.profile(&Value::Null);
     ipad.enroll(&school.stand_in, &profile);
-    let states = school.device(&ipad)["users"].as_array().unwrap().iter().map(|u| u["state"].clone()).collect::<Vec<_>>();
+    let states =
+        school.device(&ipad)["users"].as_array().unwrap().iter().map(|u| u["state"].clone()).collect::<Vec<_>>();
     assert_eq!(states, vec![json!("Started"); 4], "each is asked to say anew where to push");
     for user in users {
         assert!(ipad.log_in(user).managed);
         ipad.with(|d| d.log_out(user));
     }
     school.wait_until("all four again", || {
-        (school.get("/profiles/ipad.all")["installed"] == 4 && school.get("/profiles/ipad.cyd")["installed"] == 1).then_some(())
+        (school.get("/profiles/ipad.all")["installed"] == 4 && school.get("/profiles/ipad.cyd")["installed"] == 1)
+            .then_some(())
     });
 }

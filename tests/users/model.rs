@@ -82,7 +82,8 @@ impl Mac {
         let directory = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }.unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_795_000_000)));
         let cx =
-            founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom)).unwrap();
+            founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom))
+                .unwrap();
         let fingerprint = [7; 32];
         let now = clock.now();
         cx.store
@@ -285,7 +286,14 @@ impl Mac {
             }
             83..=86 => {
                 // Somebody else's command: it settles nothing there.
-                let foreign = self.commands.lock().unwrap().iter().rev().find(|(_, k)| k.channel != channel).map(|(u, _)| u.clone());
+                let foreign = self
+                    .commands
+                    .lock()
+                    .unwrap()
+                    .iter()
+                    .rev()
+                    .find(|(_, k)| k.channel != channel)
+                    .map(|(u, _)| u.clone());
                 if let Some(uuid) = foreign {
                     self.say(channel, agent, "Acknowledged", Some(&uuid), false);
                 }

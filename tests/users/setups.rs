@@ -1,6 +1,6 @@
 //! Setup Assistant waits: the plan, what becomes of a step that fails or hangs, and that the device always goes on.
 
-use super::profiles::{add, upload, mobileconfig};
+use super::profiles::{add, mobileconfig, upload};
 use crate::support::{Plan, School};
 use cordon::base::time::{Clock, ManualClock, SystemClock};
 use cordon::simulator::spec::Kind;
@@ -67,7 +67,9 @@ fn nobody_waits_longer_than_the_plan_says() {
     let clock = Arc::new(ManualClock::at(SystemClock.now()));
     let school = School::planned(Plan { clock: clock.clone(), ..Plan::default() });
     upload(&school, &mobileconfig("school.wifi", &["com.apple.wifi.managed"], "1")).is(201);
-    school.api("POST", "/setup-plans", &json!({ "name": "All", "profiles": ["school.wifi"], "limit_seconds": 60 })).is(201);
+    school
+        .api("POST", "/setup-plans", &json!({ "name": "All", "profiles": ["school.wifi"], "limit_seconds": 60 }))
+        .is(201);
     let mut behaviour = waiting();
     behaviour.not_now.insert("InstallProfile".to_owned(), 1_000);
     let mac = school.enroll_with(Kind::Mac, 1, behaviour, &Value::Null);

@@ -11,10 +11,10 @@ use super::people::{
 };
 use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
-use super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
