@@ -36,6 +36,7 @@ mod missing;
 mod retention;
 mod secret;
 
+mod channels;
 mod login_policy;
 mod profile;
 mod setup_plan;
