@@ -386,9 +386,20 @@ CREATE TABLE admin_session (
     hash          BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
     created_at    INTEGER NOT NULL,
     last_used_at  INTEGER NOT NULL,
-    expires_at    INTEGER NOT NULL
+    expires_at    INTEGER NOT NULL,
+    -- Where the login came from.
+    origin        TEXT NOT NULL
 ) STRICT;
 CREATE INDEX admin_session_of_admin ON admin_session (admin);
+
+-- Wrong passwords, by name and by address, so that a restart forgives nobody. Written every few seconds from memory, the worst
+-- thousand at most: a guess costs no write of its own.
+CREATE TABLE login_try (
+    key            TEXT PRIMARY KEY,
+    wrong          INTEGER NOT NULL,
+    last           INTEGER NOT NULL,
+    blocked_until  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- What is told to other programs. Written in the transaction of what it tells, and only when a webhook wants it.
 -- `payload` is the JSON that is sent, without secrets.
@@ -411,10 +422,14 @@ CREATE TABLE webhook (
     kinds          TEXT NOT NULL,
     enabled        INTEGER NOT NULL CHECK (enabled IN (0, 1)),
     created_by     TEXT NOT NULL,
-    created_at     INTEGER NOT NULL
+    created_at     INTEGER NOT NULL,
+    -- The secret before a rotation signs too until then, so that the receiver can change over in peace.
+    sealed_old     BLOB,
+    old_until      INTEGER,
+    CHECK ((sealed_old IS NULL) = (old_until IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- One event for one webhook: the work to do and, afterwards, the log of it.
+-- One event for one webhook: the work to do and, afterwards, the log of it. Told again by hand, it is another row.
 CREATE TABLE webhook_delivery (
     seq           INTEGER PRIMARY KEY AUTOINCREMENT,
     webhook       TEXT NOT NULL REFERENCES webhook (id),
@@ -426,11 +441,11 @@ CREATE TABLE webhook_delivery (
     last_answer   TEXT,
     delivered_at  INTEGER,
     given_up_at   INTEGER,
-    UNIQUE (event, webhook),
     CHECK (delivered_at IS NULL OR given_up_at IS NULL)
 ) STRICT;
 CREATE INDEX webhook_delivery_waiting ON webhook_delivery (webhook, seq) WHERE delivered_at IS NULL AND given_up_at IS NULL;
 CREATE INDEX webhook_delivery_log ON webhook_delivery (webhook, seq);
+CREATE INDEX webhook_delivery_event ON webhook_delivery (event, webhook);
 -- The two-person rule: who asked to see which secret, who agreed, and whether it has been shown. Shown once.
 CREATE TABLE secret_request (
     id           TEXT PRIMARY KEY,

@@ -5,7 +5,9 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, auditing, commands, events, expiring, purging, rotating, setting_up, webhooks};
+use crate::service::{
+    Context, Error, auditing, commands, events, expiring, faults, purging, rotating, setting_up, webhooks,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -110,6 +112,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         std::thread::park_timeout(FLUSH_EVERY);
         log_fault(cx, "flush", cx.flush_seen());
         log_fault(cx, "audit", auditing::flush(cx));
+        log_fault(cx, "faults", faults::watch(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));

@@ -52,6 +52,11 @@ pub enum Text {
     NotRestorable { path: String, why: String },
     SchoolThere { path: String },
     NoSuchAdmin { name: String },
+    NoSuchSession { id: String },
+    DiskNearlyFull { megabytes: u64 },
+    PushesFail { since: String },
+    FaultOver,
+    NoSuchDelivery { id: String },
     AdminExists { name: String },
     LastOwner { name: String },
     WeakPassword { why: &'static str },
@@ -146,6 +151,11 @@ impl Text {
             Text::NotRestorable { .. } => "not-restorable",
             Text::SchoolThere { .. } => "school-there",
             Text::NoSuchAdmin { .. } => "no-such-admin",
+            Text::NoSuchSession { .. } => "no-such-session",
+            Text::DiskNearlyFull { .. } => "disk-nearly-full",
+            Text::PushesFail { .. } => "pushes-fail",
+            Text::FaultOver => "fault-over",
+            Text::NoSuchDelivery { .. } => "no-such-delivery",
             Text::AdminExists { .. } => "admin-exists",
             Text::LastOwner { .. } => "last-owner",
             Text::WeakPassword { .. } => "weak-password",
@@ -353,6 +363,19 @@ impl Text {
                 f,
                 "The passcode of {device} is not cleared: it {why}. Once it is really back, run `cordon device found {device}` and try again."
             ),
+            Text::DiskNearlyFull { megabytes } => {
+                write!(f, "Only {megabytes} MB are free where the database lies. Make room: below 64 MB new work is refused.")
+            }
+            Text::PushesFail { since } => write!(
+                f,
+                "Nothing has reached Apple's push service since {since}, so devices do not hear of their commands. Check the network and the \
+                 firewall: api.push.apple.com, port 443 or 2197."
+            ),
+            Text::FaultOver => f.write_str("This is over."),
+            Text::NoSuchSession { id } => write!(f, "There is no open session {id} of this person. `cordon admin sessions NAME` shows them."),
+            Text::NoSuchDelivery { id } => {
+                write!(f, "This webhook was never told {id}, or that was too long ago. `cordon webhook log` shows what it was told.")
+            }
             Text::NotLost { device } => {
                 write!(f, "{device} is not marked lost and not in Lost Mode. `cordon device lost {device}` marks it.")
             }

@@ -32,6 +32,12 @@ enum Verb {
     Disable(DisableArgs),
     /// Let somebody log in again
     Enable(EnableArgs),
+    /// Forget somebody's wrong passwords, so that they need not wait
+    Unlock(UnlockArgs),
+    /// Where somebody is logged in
+    Sessions(SessionsArgs),
+    /// End somebody's sessions
+    Logout(LogoutArgs),
     /// Put an authenticator app in force, or take it away
     Totp(TotpArgs),
 }
@@ -115,6 +121,35 @@ struct TotpArgs {
     remove: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon admin unlock bob
+  cordon admin unlock bob --addresses    the whole school waits, behind one address")]
+struct UnlockArgs {
+    name: String,
+    /// Forget the wrong tries of all addresses too
+    #[arg(long)]
+    addresses: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon admin sessions bob")]
+struct SessionsArgs {
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon admin logout bob
+  cordon admin logout bob --session 12")]
+struct LogoutArgs {
+    name: String,
+    /// Only this one, from `cordon admin sessions NAME`
+    #[arg(long, value_name = "NUMBER")]
+    session: Option<i64>,
+}
+
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
     match &args.verb {
         Verb::Add(args) => add(api, args, voice),
@@ -143,6 +178,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Enable(args) => {
             change(api, &args.name, &json!({ "disabled": false }), &format!("{} can log in again.", args.name), voice)
         }
+        Verb::Unlock(args) => unlock(api, args, voice),
+        Verb::Sessions(args) => sessions(api, args, voice),
+        Verb::Logout(args) => logout(api, args, voice),
         Verb::Totp(args) => totp(api, args, voice),
     }
 }
@@ -160,13 +198,17 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let mut table = Table::new(&["NAME", "ROLE", "APP", "LAST LOGIN", "STATE"]);
     for item in &items {
         let app = if item["totp"] == true { "yes" } else { "no" };
-        let state = if item["disabled_at"].is_string() { "disabled" } else { "may log in" };
+        let state = match item["locked_until"].as_str() {
+            _ if item["disabled_at"].is_string() => String::from("disabled"),
+            Some(_) => format!("waits ({} wrong tries)", cell(item, "wrong_tries")),
+            None => String::from("may log in"),
+        };
         table.row([
             cell(item, "name"),
             cell(item, "role"),
             app.to_owned(),
             told_field(&item["last_login_at"], now),
-            state.to_owned(),
+            state,
         ]);
     }
     voice.show(&json!({ "items": items, "next_cursor": next }), || {
@@ -176,6 +218,44 @@ fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
         voice.talk("Nobody can log in by name yet. Let somebody: cordon admin add NAME --role owner");
     }
     Ok(())
+}
+
+fn unlock(api: &dyn Api, args: &UnlockArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let target = format!("/api/v1/admins/{}/unlock", escape(&args.name));
+    api.json(&Call::post_json(target, &json!({ "addresses": args.addresses })))?;
+    voice.show(&json!({ "name": args.name, "unlocked": true }), || format!("{} can try again now.", args.name))
+}
+
+fn sessions(api: &dyn Api, args: &SessionsArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let found = api.json(&Call::get(format!("/api/v1/admins/{}/sessions", escape(&args.name))))?;
+    let now = voice.now();
+    let items = found["items"].as_array().cloned().unwrap_or_default();
+    voice.show(&found, || {
+        let mut table = Table::new(&["NUMBER", "FROM", "BEGAN", "LAST USED", "ENDS"]);
+        for item in &items {
+            table.row([
+                cell(item, "id"),
+                cell(item, "origin"),
+                told_field(&item["created_at"], now),
+                told_field(&item["last_used_at"], now),
+                told_field(&item["expires_at"], now),
+            ]);
+        }
+        if items.is_empty() { String::new() } else { table.render() }
+    })?;
+    if items.is_empty() {
+        voice.advise(&format!("{} is not logged in anywhere.", args.name));
+    }
+    Ok(())
+}
+
+fn logout(api: &dyn Api, args: &LogoutArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let mut target = format!("/api/v1/admins/{}/sessions", escape(&args.name));
+    if let Some(session) = args.session {
+        target.push_str(&format!("/{session}"));
+    }
+    let ended = api.json(&Call::delete(target))?;
+    voice.show(&ended, || format!("{} session(s) of {} ended.", cell(&ended, "ended"), args.name))
 }
 
 fn change(api: &dyn Api, name: &str, wish: &Value, words: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {

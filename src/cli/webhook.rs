@@ -30,6 +30,10 @@ enum Verb {
     Show(ShowArgs),
     /// Send it a test event and wait for the answer
     Test(TestArgs),
+    /// Make a new secret; the old one signs too for a while
+    Rotate(RotateArgs),
+    /// Tell it something again
+    Redeliver(RedeliverArgs),
     /// Remove it with its log
     Remove(RemoveArgs),
     /// What it was told, newest first
@@ -44,7 +48,7 @@ enum Verb {
 
 Events: device.authenticated, device.enrolled, device.token_updated, device.checked_out, device.bootstrap_token,
 command.queued, command.sent, command.not_now, command.acknowledged, command.error, command.expired, command.cancelled,
-push.dead, push.topic_paused, certificate.expiring, server.fault. Without --event it is told all of them.")]
+push.dead, push.topic_paused, certificate.expiring, token.expiring, server.fault. Without --event it is told all of them.")]
 struct AddArgs {
     /// What it is for
     name: String,
@@ -100,12 +104,41 @@ struct LogArgs {
     limit: usize,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon webhook rotate wh-4k7qx2mn
+  cordon webhook rotate wh-4k7qx2mn --overlap-hours 0    somebody has seen the old one
+
+Every message is signed with both secrets until the overlap is over; then the old one is forgotten.")]
+struct RotateArgs {
+    /// Its id, from `cordon webhook list`
+    id: String,
+    /// How long the old secret signs too, up to 720
+    #[arg(long, value_name = "HOURS", default_value_t = 24)]
+    overlap_hours: u32,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon webhook log wh-4k7qx2mn
+  cordon webhook redeliver wh-4k7qx2mn ev-w9whyv9zcjcb5kaz
+
+It is sent under the same id, after what already waits.")]
+struct RedeliverArgs {
+    /// Its id, from `cordon webhook list`
+    id: String,
+    /// The event, from `cordon webhook log`
+    event: String,
+}
+
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
     match &args.verb {
         Verb::Add(args) => add(api, args, voice),
         Verb::List(_) => list(api, voice),
         Verb::Show(args) => show(api, args, voice),
         Verb::Test(args) => test(api, args, voice, BETWEEN_LOOKS),
+        Verb::Rotate(args) => rotate(api, args, voice),
+        Verb::Redeliver(args) => redeliver(api, args, voice),
         Verb::Remove(args) => remove(api, args, voice),
         Verb::Log(args) => log(api, args, voice),
     }
@@ -204,6 +237,24 @@ fn test(api: &dyn Api, args: &TestArgs, voice: &mut Voice<'_>, pause: Duration) 
         _ => format!("it still waits behind earlier events; see `cordon webhook log {}`", args.id),
     };
     Err(Failure::new("webhook", words))
+}
+
+fn rotate(api: &dyn Api, args: &RotateArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let wish = json!({ "overlap_hours": args.overlap_hours });
+    let made = api.json(&Call::post_json(format!("{}/secret", path(&args.id)), &wish))?;
+    voice.show(&made, || field(&made, "secret"))?;
+    let until = match made["old_secret_until"].as_str() {
+        Some(until) => format!("The old one signs too until {until}."),
+        None => String::from("The old one is worthless now."),
+    };
+    voice.advise(&format!("This is the new secret of {}; it is not shown again. {until}", args.id));
+    Ok(())
+}
+
+fn redeliver(api: &dyn Api, args: &RedeliverArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let target = format!("{}/deliveries/{}/redeliver", path(&args.id), escape(&args.event));
+    let owed = api.json(&Call::post(target, "application/json", Vec::new()))?;
+    voice.show(&owed, || format!("{} is told again; see `cordon webhook log {}`.", args.event, args.id))
 }
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {

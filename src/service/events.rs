@@ -34,11 +34,12 @@ pub enum Kind {
     PushDead,
     PushTopicPaused,
     CertificateExpiring,
+    TokenExpiring,
     ServerFault,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 17] = [
         Kind::DeviceAuthenticated,
         Kind::DeviceEnrolled,
         Kind::DeviceTokenUpdated,
@@ -54,6 +55,7 @@ impl Kind {
         Kind::PushDead,
         Kind::PushTopicPaused,
         Kind::CertificateExpiring,
+        Kind::TokenExpiring,
         Kind::ServerFault,
     ];
 
@@ -74,6 +76,7 @@ impl Kind {
             Kind::PushDead => "push.dead",
             Kind::PushTopicPaused => "push.topic_paused",
             Kind::CertificateExpiring => "certificate.expiring",
+            Kind::TokenExpiring => "token.expiring",
             Kind::ServerFault => "server.fault",
         }
     }
@@ -93,6 +96,10 @@ pub(super) struct Hooks {
     bell: Arc<Bell>,
     /// When a fault of a job was last told.
     faults: Mutex<HashMap<&'static str, Timestamp>>,
+    /// What [`super::faults`] has found and told.
+    pub(super) conditions: Mutex<HashMap<&'static str, Timestamp>>,
+    /// Since when nothing reaches Apple's push service.
+    pub(super) pushes_fail_since: Mutex<Option<Timestamp>>,
     reloading: Mutex<()>,
 }
 
@@ -103,6 +110,8 @@ impl Hooks {
             wanted: AtomicU32::new(wanted),
             bell: Arc::default(),
             faults: Mutex::default(),
+            conditions: Mutex::default(),
+            pushes_fail_since: Mutex::default(),
             reloading: Mutex::default(),
         })
     }

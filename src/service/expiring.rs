@@ -1,4 +1,4 @@
-//! Certificates that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
+//! Certificates and API tokens that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
 
 use super::events::{self, Kind};
 use super::{Context, Error};
@@ -12,18 +12,40 @@ const STEPS: [i64; 5] = [1, 7, 14, 30, 60];
 /// Setting: the last step told, by certificate.
 const TOLD: &str = "expiry_told";
 
-/// A certificate that the school lives by.
+/// A certificate or a token that the school lives by.
 struct Watched {
     /// Another one after each renewal.
     key: String,
     purpose: &'static str,
+    kind: Kind,
     name: String,
     not_after: Timestamp,
 }
 
-/// Tells of certificates that end soon: push, TLS, and the school's own authorities. Once for each step.
+impl Watched {
+    fn tell(&self, now: Timestamp) -> Value {
+        let (name, ends) = (events::bounded(&self.name), self.not_after.to_string());
+        let days_left = self.not_after.since(now).div_euclid(DAY);
+        match self.kind {
+            Kind::TokenExpiring => {
+                json!({ "token": { "id": self.purpose_id(), "name": name, "expires_at": ends, "days_left": days_left } })
+            }
+            _ => {
+                json!({ "certificate": { "purpose": self.purpose, "name": name, "not_after": ends, "days_left": days_left } })
+            }
+        }
+    }
+
+    /// What comes after `token/`.
+    fn purpose_id(&self) -> &str {
+        self.key.split_once('/').map_or("", |(_, id)| id)
+    }
+}
+
+/// Tells of certificates that end soon (push, TLS, the school's own authorities) and of API tokens. Once for each step.
 pub fn tell(cx: &Context) -> Result<(), Error> {
-    if !events::wants(cx, Kind::CertificateExpiring) || cx.clock_is_behind().is_some() {
+    let wanted = [Kind::CertificateExpiring, Kind::TokenExpiring].iter().any(|kind| events::wants(cx, *kind));
+    if !wanted || cx.clock_is_behind().is_some() {
         return Ok(());
     }
     let now = cx.now();
@@ -41,12 +63,7 @@ pub fn tell(cx: &Context) -> Result<(), Error> {
     }
     cx.store.write(|tx| {
         for watched in &due {
-            let days_left = watched.not_after.since(now).div_euclid(DAY);
-            let (purpose, name, not_after) =
-                (watched.purpose, events::bounded(&watched.name), watched.not_after.to_string());
-            let certificate =
-                json!({ "purpose": purpose, "name": name, "not_after": not_after, "days_left": days_left });
-            events::record(cx, tx, Kind::CertificateExpiring, None, now, || json!({ "certificate": certificate }))?;
+            events::record(cx, tx, watched.kind, None, now, || watched.tell(now))?;
         }
         tx.put_setting(TOLD, &Value::Object(told)).map_err(Error::from)
     })?;
@@ -65,7 +82,13 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
         // A request that has not come back has no dates.
         if !row.chain_pem.is_empty() {
             let key = format!("push/{}/{}", row.topic, row.not_after.0);
-            all.push(Watched { key, purpose: "push", name: row.topic, not_after: row.not_after });
+            all.push(Watched {
+                key,
+                purpose: "push",
+                kind: Kind::CertificateExpiring,
+                name: row.topic,
+                not_after: row.not_after,
+            });
         }
     }
     for purpose in [Purpose::Tls, Purpose::Issuing, Purpose::Root] {
@@ -75,9 +98,16 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
             all.push(Watched {
                 key,
                 purpose: purpose.as_str(),
+                kind: Kind::CertificateExpiring,
                 name: certificate.subject(),
                 not_after: certificate.not_after(),
             });
+        }
+    }
+    for token in cx.store.read(|db| db.list_tokens())? {
+        if let (Some(not_after), None) = (token.expires_at, token.revoked_at) {
+            let key = format!("token/{}", token.id);
+            all.push(Watched { key, purpose: "token", kind: Kind::TokenExpiring, name: token.name, not_after });
         }
     }
     Ok(all)

@@ -1,21 +1,23 @@
 //! Logging in by name: password, code of the authenticator app, sessions, and what happens to who guesses. Called by `http`; the
 //! people themselves are kept by [`super::people`].
 //!
-//! Wrong tries slow down the next ones, by name and by address; they never lock anybody out for good. They are counted in memory, and
-//! what the audit keeps of them is written later ([`flush`]): how long an answer takes must not tell whether a name is somebody's.
+//! Wrong tries slow down the next ones, by name and by address; they never lock anybody out for good. They are counted in memory; the
+//! counts and what the audit keeps of them are written every few seconds ([`flush`]), so that a restart forgives nobody, a guess costs
+//! no write, and the time of an answer does not tell whether a name is somebody's.
 
-use super::actor::Actor;
+use super::actor::{Actor, Permission};
 use super::{Context, Error, Kind, auditing, passwords, totp};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, MINUTE, SECOND, Timestamp};
 use crate::pki::digest::sha256;
-use crate::store::AdminRow;
+use crate::store::{AdminRow, LoginTries, OpenSession, Store};
 use base64::Engine;
+use serde_json::json;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Every session's token begins so; it tells them from API tokens.
 const PREFIX: &str = "cordon_session_";
@@ -35,6 +37,8 @@ const LONGEST_WAIT: i64 = 15 * MINUTE;
 const FORGOTTEN: i64 = 24 * HOUR;
 /// Names and addresses remembered; beyond it the longest quiet one goes.
 const MAX_REMEMBERED: usize = 10_000;
+/// Names and addresses that a restart remembers: the worst ones.
+const MAX_KEPT: usize = 1_000;
 /// Passwords being checked at once: each takes 19 MiB for a moment.
 const MAX_CHECKS: usize = 4;
 
@@ -45,6 +49,8 @@ const MAX_UNNOTED: usize = 1_000;
 #[derive(Default)]
 pub struct Guesses {
     tries: Mutex<HashMap<String, Tries>>,
+    /// Whether the counts changed since they were last written.
+    changed: AtomicBool,
     unnoted: Mutex<Vec<Unnoted>>,
     checks: AtomicUsize,
 }
@@ -115,7 +121,7 @@ pub fn login(cx: &Context, attempt: &Attempt<'_>) -> Result<Session, Error> {
         {
             return Err(Error::denied(Text::TotpWrong));
         }
-        let session = tx.insert_session(admin.id, &hash, now, expires_at, now.plus(-IDLE))?;
+        let session = tx.insert_session(admin.id, &hash, now, expires_at, now.plus(-IDLE), attempt.origin)?;
         let actor =
             Actor::Admin { name: admin.name.clone(), role: admin.role, session, from: attempt.origin.to_owned() };
         auditing::record(tx, &actor, "admin.login", Some(&admin.name), None, now)
@@ -190,6 +196,66 @@ pub fn verify_fresh(cx: &Context, actor: &Actor, password: Option<&str>) -> Resu
     Err(failed(cx, &keys, name, actor.origin(), Text::PasswordNeeded))
 }
 
+/// Wrong tries of a name so far, and until when the next one has to wait.
+pub fn standing(cx: &Context, name: &str) -> (u32, Option<Timestamp>) {
+    let tries = cx.guesses.tries.lock().unwrap_or_else(|p| p.into_inner());
+    let now = cx.now();
+    tries.get(&keys(name, None)[0]).map_or((0, None), |t| (t.wrong, Some(t.blocked_until).filter(|until| *until > now)))
+}
+
+/// Forgets the wrong tries of a name, and with `addresses` those of all addresses: a school sits behind one.
+///
+/// # Errors
+/// `Denied` for anybody but an owner; `NotFound`.
+pub fn unlock(cx: &Context, actor: &Actor, name: &str, addresses: bool) -> Result<(), Error> {
+    actor.require(Permission::Administer)?;
+    let admin = super::people::find(cx, name)?;
+    let (wrong, _) = standing(cx, &admin.name);
+    let now = cx.now();
+    cx.store.write(|tx| {
+        let detail = json!({ "wrong": wrong, "addresses": addresses });
+        auditing::record(tx, actor, "admin.unlock", Some(&admin.name), Some(detail), now)
+    })?;
+    cx.guesses.forget(&keys(&admin.name, None)[0]);
+    if addresses {
+        cx.guesses.forget_addresses();
+    }
+    flush(cx)
+}
+
+/// Open sessions of one person: one's own, or, for an owner, anybody's.
+///
+/// # Errors
+/// `Denied`, `NotFound`.
+pub fn sessions(cx: &Context, actor: &Actor, name: &str) -> Result<Vec<OpenSession>, Error> {
+    super::people::require_self_or_owner(actor, name)?;
+    let admin = super::people::find(cx, name)?;
+    let now = cx.now();
+    Ok(cx.store.read(|db| db.list_sessions(admin.id, now, now.plus(-IDLE)))?)
+}
+
+/// Ends one session of a person, or with `None` every one but the actor's own. Returns how many.
+///
+/// # Errors
+/// As [`sessions`]; `NotFound` for a session that is not that person's, or over.
+pub fn end_sessions(cx: &Context, actor: &Actor, name: &str, id: Option<&str>) -> Result<usize, Error> {
+    let open = sessions(cx, actor, name)?;
+    let missing = |id: &str| Error::not_found(Text::NoSuchSession { id: id.chars().take(20).collect() });
+    let id = id.map(|id| id.parse::<i64>().map_err(|_| missing(id))).transpose()?;
+    let own = if let Actor::Admin { session, .. } = actor { Some(*session) } else { None };
+    let ended: Vec<i64> =
+        open.iter().map(|s| s.id).filter(|s| id.map_or(Some(*s) != own, |wanted| wanted == *s)).collect();
+    if let Some(id) = id.filter(|_| ended.is_empty()) {
+        return Err(missing(&id.to_string()));
+    }
+    let now = cx.now();
+    cx.store.write(|tx| -> Result<(), Error> {
+        ended.iter().try_for_each(|id| tx.end_session(*id))?;
+        auditing::record(tx, actor, "admin.end-sessions", Some(name), Some(json!({ "sessions": ended })), now)
+    })?;
+    Ok(ended.len())
+}
+
 /// The place that an authenticator's secret is sealed for.
 pub(super) fn totp_place(admin: i64) -> String {
     format!("admin/{admin}/totp")
@@ -207,13 +273,17 @@ fn failed(cx: &Context, keys: &[String], name: &str, origin: &str, text: Text) -
     Error::denied(text)
 }
 
-/// Notes the wrong tries since the last time in the audit: those on a name that is somebody's.
+/// Writes down the counts, and in the audit the wrong tries since the last time: those on a name that is somebody's.
 pub(super) fn flush(cx: &Context) -> Result<(), Error> {
     let tries = std::mem::take(&mut *cx.guesses.unnoted.lock().unwrap_or_else(|p| p.into_inner()));
-    if tries.is_empty() {
+    let counts = cx.guesses.take_changed();
+    if tries.is_empty() && counts.is_none() {
         return Ok(());
     }
     cx.store.write(|tx| {
+        if let Some(counts) = &counts {
+            tx.put_login_tries(counts)?;
+        }
         for one in &tries {
             if let Some(admin) = tx.find_admin(&one.name)? {
                 auditing::record_failed_login(tx, &admin.name, &one.origin, one.why, one.at)?;
@@ -240,6 +310,42 @@ pub(super) fn keys_of(kind: &str, name: &str, address: Option<IpAddr>) -> Vec<St
 }
 
 impl Guesses {
+    /// What an earlier run remembered. No wait is longer than it may be, whatever the clock did meanwhile.
+    pub(super) fn load(store: &Store, now: Timestamp) -> Result<Guesses, Error> {
+        let guesses = Guesses::default();
+        let kept = store.read(|db| db.list_login_tries())?;
+        let mut tries = guesses.tries.lock().unwrap_or_else(|p| p.into_inner());
+        for one in kept {
+            let blocked_until = one.blocked_until.min(now.plus(LONGEST_WAIT));
+            tries.insert(one.key, Tries { wrong: one.wrong, last: one.last.min(now), blocked_until });
+        }
+        drop(tries);
+        Ok(guesses)
+    }
+
+    /// The worst counts, if any changed.
+    fn take_changed(&self) -> Option<Vec<LoginTries>> {
+        if !self.changed.swap(false, Ordering::SeqCst) {
+            return None;
+        }
+        let tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
+        let row = |(key, t): (&String, &Tries)| LoginTries {
+            key: key.clone(),
+            wrong: t.wrong,
+            last: t.last,
+            blocked_until: t.blocked_until,
+        };
+        let mut all: Vec<LoginTries> = tries.iter().map(row).collect();
+        all.sort_by_key(|one| std::cmp::Reverse((one.wrong, one.last)));
+        all.truncate(MAX_KEPT);
+        Some(all)
+    }
+
+    fn forget_addresses(&self) {
+        self.tries.lock().unwrap_or_else(|p| p.into_inner()).retain(|key, _| !key.starts_with("address:"));
+        self.changed.store(true, Ordering::SeqCst);
+    }
+
     pub(super) fn refuse_blocked(&self, keys: &[String], now: Timestamp) -> Result<(), Error> {
         let tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
         let until = keys.iter().filter_map(|key| tries.get(key)).map(|t| t.blocked_until).max();
@@ -259,6 +365,7 @@ impl Guesses {
     }
 
     fn count(&self, key: &str, free: u32, now: Timestamp) {
+        self.changed.store(true, Ordering::SeqCst);
         let mut tries = self.tries.lock().unwrap_or_else(|p| p.into_inner());
         if tries.len() >= MAX_REMEMBERED
             && !tries.contains_key(key)
@@ -280,7 +387,9 @@ impl Guesses {
     }
 
     pub(super) fn forget(&self, key: &str) {
-        self.tries.lock().unwrap_or_else(|p| p.into_inner()).remove(key);
+        if self.tries.lock().unwrap_or_else(|p| p.into_inner()).remove(key).is_some() {
+            self.changed.store(true, Ordering::SeqCst);
+        }
     }
 
     /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.

@@ -41,6 +41,7 @@ pub mod users;
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod faults;
 pub mod lost;
 pub mod purging;
 pub mod revealing;

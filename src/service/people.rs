@@ -173,13 +173,19 @@ pub fn remove_totp(cx: &Context, actor: &Actor, name: &str, password: Option<&st
     })
 }
 
-fn find(cx: &Context, name: &str) -> Result<AdminRow, Error> {
+pub(super) fn find(cx: &Context, name: &str) -> Result<AdminRow, Error> {
     let found = cx.store.read(|db| db.find_admin(name))?;
     found.ok_or_else(|| Error::not_found(Text::NoSuchAdmin { name: name.chars().take(MAX_NAME).collect() }))
 }
 
 fn is_self(actor: &Actor, name: &str) -> bool {
     matches!(actor, Actor::Admin { name: own, .. } if own.eq_ignore_ascii_case(name))
+}
+
+/// # Errors
+/// `Denied` for anybody but the person and an owner.
+pub(super) fn require_self_or_owner(actor: &Actor, name: &str) -> Result<(), Error> {
+    if is_self(actor, name) { Ok(()) } else { actor.require(Permission::Administer) }
 }
 
 fn require_self(actor: &Actor, name: &str) -> Result<(), Error> {

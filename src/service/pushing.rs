@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::ports::{Push, PushResult, PushSender};
-use super::{Context, Error, auditing, devices};
+use super::{Context, Error, auditing, devices, faults};
 use crate::base::texts::Text;
 use crate::base::time::{DAY, HOUR, MINUTE, SECOND, Timestamp};
 use crate::protocol::push::{self, PushAction};
@@ -135,6 +135,8 @@ impl Pusher {
             self.in_flight.remove(&answer.owed.seq);
         }
         let now = self.cx.now();
+        let reached = answers.iter().any(|answer| matches!(answer.result, PushResult::Answered { .. }));
+        faults::note_push(&self.cx, reached, now);
         self.cx.store.write(|tx| answers.iter().try_for_each(|answer| file(&self.cx, tx, answer, now)))?;
         self.cx.ring_teller();
         Ok(())

@@ -87,7 +87,10 @@ impl Teller {
     /// `false` when the sender takes no more now.
     fn send(&mut self, webhook: &WebhookRow, sent: Vec<HookDelivery>, now: Timestamp) -> Result<bool, Error> {
         let secret = self.cx.open(&secret_place(&webhook.id), &webhook.sealed_secret)?;
-        let posts = sent.iter().map(|delivery| post(webhook, delivery, secret.expose(), now)).collect();
+        let old = webhook.old.as_ref().filter(|(_, until)| *until > now);
+        let old = old.map(|(sealed, _)| self.cx.open(&secret_place(&webhook.id), sealed)).transpose()?;
+        let secrets: Vec<&[u8]> = std::iter::once(&secret).chain(&old).map(|s| s.expose().as_slice()).collect();
+        let posts = sent.iter().map(|delivery| post(webhook, delivery, &secrets, now)).collect();
         let (back, id) = (self.back.clone(), webhook.id.clone());
         let bell: Arc<Bell> = Arc::clone(self.cx.hooks.bell());
         let done = Box::new(move |results| {
@@ -122,20 +125,22 @@ impl Teller {
     }
 }
 
-fn post(webhook: &WebhookRow, delivery: &HookDelivery, secret: &[u8], now: Timestamp) -> Post {
+fn post(webhook: &WebhookRow, delivery: &HookDelivery, secrets: &[&[u8]], now: Timestamp) -> Post {
     let headers = vec![
         ("content-type", String::from("application/json")),
         ("x-cordon-event", delivery.kind.clone()),
         ("x-cordon-delivery", delivery_id(delivery)),
-        ("x-cordon-signature", signature(secret, now, &delivery.payload)),
+        ("x-cordon-signature", signature(secrets, now, &delivery.payload)),
     ];
     Post { url: webhook.url.clone(), headers, body: delivery.payload.clone() }
 }
 
-/// `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`; the time is signed too, so that a recorded request is worthless later.
-fn signature(secret: &[u8], now: Timestamp, body: &str) -> String {
+/// `t=<unix seconds>,v1=<hex HMAC-SHA-256 of "t.body">`, one `v1` for each secret in force; the time is signed too, so that a recorded request is worthless later.
+fn signature(secrets: &[&[u8]], now: Timestamp, body: &str) -> String {
     let t = now.secs();
-    format!("t={t},v1={}", hex::encode(hmac_sha256(secret, format!("{t}.{body}").as_bytes())))
+    let signed = format!("{t}.{body}");
+    let each = secrets.iter().map(|secret| format!(",v1={}", hex::encode(hmac_sha256(secret, signed.as_bytes()))));
+    format!("t={t}{}", each.collect::<String>())
 }
 
 fn file_one(
@@ -241,11 +246,12 @@ mod tests {
     #[test]
     fn the_signature_covers_time_and_body() {
         let at = Timestamp::from_secs(1_700_000_000);
-        let signed = signature(b"whsec_test", at, "{\"a\":1}");
+        let signed = signature(&[b"whsec_test"], at, "{\"a\":1}");
         // printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac whsec_test
         assert_eq!(signed, "t=1700000000,v1=38877139021993b830af32feea6e18a8da83eb2f6e49ee50bd9e4cf4ca4d3789");
-        assert_ne!(signature(b"whsec_test", at.plus(SECOND), "{\"a\":1}")[13..], signed[13..]);
-        assert_ne!(signature(b"whsec_test", at, "{\"a\":2}"), signed);
-        assert_ne!(signature(b"whsec_other", at, "{\"a\":1}"), signed);
+        assert_ne!(signature(&[b"whsec_test"], at.plus(SECOND), "{\"a\":1}")[13..], signed[13..]);
+        assert_ne!(signature(&[b"whsec_test"], at, "{\"a\":2}"), signed);
+        assert_eq!(signature(&[b"whsec_test", b"whsec_test"], at, "{\"a\":1}"), format!("{signed}{}", &signed[12..]));
+        assert_ne!(signature(&[b"whsec_other"], at, "{\"a\":1}"), signed);
     }
 }

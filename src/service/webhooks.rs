@@ -49,8 +49,7 @@ pub(super) fn secret_place(id: &str) -> String {
 /// `Invalid` for a URL or kind that is none; `Conflict` when there are too many; `Denied` for anybody but the owner.
 pub fn create(cx: &Context, actor: &Actor, wish: &Wish) -> Result<(WebhookView, Secret<String>), Error> {
     actor.require(Permission::Administer)?;
-    let random = Secret::new(cx.random_bytes::<32>());
-    let secret = Secret::new(format!("{PREFIX}{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(random.expose())));
+    let secret = mint(cx);
     let now = cx.now();
     let id = format!("wh-{}", short_code(&cx.random_bytes::<8>()));
     let mut row = WebhookRow {
@@ -62,6 +61,7 @@ pub fn create(cx: &Context, actor: &Actor, wish: &Wish) -> Result<(WebhookView, 
         enabled: true,
         created_by: actor.name(),
         created_at: now,
+        old: None,
     };
     let whole = Wish {
         name: Some(wish.name.clone().unwrap_or_default()),
@@ -172,6 +172,60 @@ pub fn deliveries(
         db.find_webhook(id)?.ok_or_else(|| missing(id))?;
         Ok(db.list_hook_deliveries(id, before, limit)?)
     })
+}
+
+/// Makes a new secret, which is in the answer and nowhere else. The one before signs too for `overlap` milliseconds (at most 30 days), so
+/// that the receiver can change over; 0 ends it at once.
+///
+/// # Errors
+/// `NotFound`; `Invalid` for an overlap that is too long.
+pub fn rotate(cx: &Context, actor: &Actor, id: &str, overlap: i64) -> Result<(WebhookView, Secret<String>), Error> {
+    actor.require(Permission::Administer)?;
+    if !(0..=30 * DAY).contains(&overlap) {
+        let why = String::from("must be from 0 to 720");
+        return Err(Error::invalid(Text::BadArgument { key: String::from("overlap_hours"), why }));
+    }
+    let secret = mint(cx);
+    let sealed = cx.seal(&secret_place(id), secret.expose().as_bytes());
+    let now = cx.now();
+    cx.store.write(|tx| {
+        let row = tx.find_webhook(id)?.ok_or_else(|| missing(id))?;
+        let until = now.plus(overlap);
+        let old = (overlap > 0).then_some((row.sealed_secret.as_slice(), until));
+        tx.put_webhook_secret(id, &sealed, old)?;
+        let detail = json!({ "old_until": old.map(|o| o.1.to_string()) });
+        auditing::record(tx, actor, "webhook.rotate", Some(id), Some(detail), now)
+    })?;
+    Ok((show(cx, actor, id)?, secret))
+}
+
+/// Tells something again that was told or given up, under the same id, after what already waits.
+///
+/// # Errors
+/// `NotFound`; `Conflict` for a webhook that is switched off.
+pub fn redeliver(cx: &Context, actor: &Actor, id: &str, delivery: &str) -> Result<HookDelivery, Error> {
+    actor.require(Permission::Administer)?;
+    let now = cx.now();
+    let again = cx.store.write(|tx| {
+        let row = tx.find_webhook(id)?.ok_or_else(|| missing(id))?;
+        if !row.enabled {
+            return Err(Error::conflict(Text::WebhookDisabled { id: id.to_owned() }));
+        }
+        let unknown = || Error::not_found(Text::NoSuchDelivery { id: delivery.chars().take(64).collect() });
+        // Both the id of the event and that of the telling will do.
+        let event = delivery.split('.').next().unwrap_or_default();
+        let seq = tx.find_told(event, id)?.ok_or_else(unknown)?;
+        let seq = tx.owe_event(seq, id, now)?;
+        auditing::record(tx, actor, "webhook.redeliver", Some(id), Some(json!({ "event": event })), now)?;
+        tx.find_hook_delivery(seq)?.ok_or_else(|| Error::internal("the delivery just made is not there"))
+    })?;
+    cx.wake_teller();
+    Ok(again)
+}
+
+fn mint(cx: &Context) -> Secret<String> {
+    let random = Secret::new(cx.random_bytes::<32>());
+    Secret::new(format!("{PREFIX}{}", base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(random.expose())))
 }
 
 /// Removes some of what is older than 30 days; nothing while the clock cannot be trusted. Returns how many events went.

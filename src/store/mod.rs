@@ -28,7 +28,7 @@ mod webhooks;
 mod writer;
 
 mod people;
-pub use people::{AdminRow, PasswordHash, SessionRow};
+pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 

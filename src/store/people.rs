@@ -28,6 +28,25 @@ pub struct AdminRow {
     pub disabled_at: Option<Timestamp>,
 }
 
+/// Wrong passwords of one name or address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginTries {
+    pub key: String,
+    pub wrong: u32,
+    pub last: Timestamp,
+    pub blocked_until: Timestamp,
+}
+
+/// An open session as its owner sees it.
+#[derive(Debug, Clone)]
+pub struct OpenSession {
+    pub id: i64,
+    pub created_at: Timestamp,
+    pub last_used_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub origin: String,
+}
+
 /// A session with the admin it belongs to.
 #[derive(Debug, Clone)]
 pub struct SessionRow {
@@ -93,7 +112,56 @@ impl Db<'_> {
     }
 }
 
+impl Db<'_> {
+    /// Sessions of one person that are open at `now`, oldest first; `idle_since` as in [`Tx::insert_session`].
+    pub fn list_sessions(
+        &self,
+        admin: i64,
+        now: Timestamp,
+        idle_since: Timestamp,
+    ) -> Result<Vec<OpenSession>, StoreError> {
+        let sql = "SELECT id, created_at, last_used_at, expires_at, origin FROM admin_session
+                   WHERE admin = ?1 AND expires_at > ?2 AND last_used_at > ?3 ORDER BY id";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![admin, now.0, idle_since.0], |row| {
+            Ok(OpenSession {
+                id: row.get("id")?,
+                created_at: Timestamp(row.get("created_at")?),
+                last_used_at: Timestamp(row.get("last_used_at")?),
+                expires_at: Timestamp(row.get("expires_at")?),
+                origin: row.get("origin")?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    pub fn list_login_tries(&self) -> Result<Vec<LoginTries>, StoreError> {
+        let mut statement = self.conn.prepare("SELECT key, wrong, last, blocked_until FROM login_try")?;
+        let rows = statement.query_map([], |row| {
+            Ok(LoginTries {
+                key: row.get("key")?,
+                wrong: row.get("wrong")?,
+                last: Timestamp(row.get("last")?),
+                blocked_until: Timestamp(row.get("blocked_until")?),
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
 impl Tx<'_> {
+    /// These and no others.
+    pub fn put_login_tries(&self, all: &[LoginTries]) -> Result<(), StoreError> {
+        self.conn.execute("DELETE FROM login_try", [])?;
+        let mut insert = self
+            .conn
+            .prepare_cached("INSERT INTO login_try (key, wrong, last, blocked_until) VALUES (?1, ?2, ?3, ?4)")?;
+        for one in all {
+            insert.execute(params![one.key, one.wrong, one.last.0, one.blocked_until.0])?;
+        }
+        Ok(())
+    }
+
     /// Returns the new row's id.
     pub fn insert_admin(
         &self,
@@ -154,15 +222,15 @@ impl Tx<'_> {
         now: Timestamp,
         expires_at: Timestamp,
         idle_since: Timestamp,
+        origin: &str,
     ) -> Result<i64, StoreError> {
         self.conn.execute(
             "DELETE FROM admin_session WHERE expires_at <= ?1 OR last_used_at <= ?2",
             params![now.0, idle_since.0],
         )?;
         self.conn.execute("UPDATE admin SET last_login_at = ?2 WHERE id = ?1", params![admin, now.0])?;
-        let sql =
-            "INSERT INTO admin_session (admin, hash, created_at, last_used_at, expires_at) VALUES (?1, ?2, ?3, ?3, ?4)";
-        self.conn.execute(sql, params![admin, hash, now.0, expires_at.0])?;
+        let sql = "INSERT INTO admin_session (admin, hash, created_at, last_used_at, expires_at, origin) VALUES (?1, ?2, ?3, ?3, ?4, ?5)";
+        self.conn.execute(sql, params![admin, hash, now.0, expires_at.0, origin])?;
         Ok(self.conn.last_insert_rowid())
     }
 

@@ -32,6 +32,7 @@ const SHELVES: &[Shelf] = &[
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },
     Shelf { table: "audit_head", column: "sealed_head", key: "id", place: "'audit_head'" },
     Shelf { table: "webhook", column: "sealed_secret", key: "id", place: "'webhook/' || id" },
+    Shelf { table: "webhook", column: "sealed_old", key: "id", place: "'webhook/' || id" },
     Shelf {
         table: "secret",
         column: "sealed_value",

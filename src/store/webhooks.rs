@@ -16,6 +16,8 @@ pub struct WebhookRow {
     pub enabled: bool,
     pub created_by: String,
     pub created_at: Timestamp,
+    /// The secret before, sealed for the same place, and until when it signs too.
+    pub old: Option<(Vec<u8>, Timestamp)>,
 }
 
 /// One event for one webhook, with how far it has come.
@@ -60,7 +62,7 @@ pub struct Attempt<'a> {
     pub due_at: Timestamp,
 }
 
-const WEBHOOK: &str = "id, name, url, sealed_secret, kinds, enabled, created_by, created_at";
+const WEBHOOK: &str = "id, name, url, sealed_secret, kinds, enabled, created_by, created_at, sealed_old, old_until";
 const DELIVERY: &str =
     "y.seq, y.webhook, e.public_id, e.kind, e.at, e.payload, y.attempts, y.due_at, y.last_at, y.last_status,
      y.last_answer, y.delivered_at, y.given_up_at";
@@ -77,6 +79,9 @@ fn row_to_webhook(row: &Row<'_>) -> Result<WebhookRow, StoreError> {
         enabled: row.get("enabled")?,
         created_by: row.get("created_by")?,
         created_at: Timestamp(row.get("created_at")?),
+        old: row
+            .get::<_, Option<Vec<u8>>>("sealed_old")?
+            .zip(row.get("old_until").map(|at: Option<i64>| at.map(Timestamp))?),
     })
 }
 
@@ -155,6 +160,13 @@ impl Db<'_> {
         Ok(self.conn.prepare_cached(&sql)?.query_row([seq], row_to_delivery).optional()?)
     }
 
+    /// The number of an event that this webhook was told, by the id that receivers know.
+    pub fn find_told(&self, event: &str, webhook: &str) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT e.seq FROM webhook_delivery y JOIN event e ON e.seq = y.event
+                   WHERE e.public_id = ?1 AND y.webhook = ?2 LIMIT 1";
+        Ok(self.conn.prepare_cached(sql)?.query_row([event, webhook], |row| row.get(0)).optional()?)
+    }
+
     /// How many events are on record.
     pub fn count_events(&self) -> Result<i64, StoreError> {
         Ok(self.conn.prepare_cached("SELECT count(*) FROM event")?.query_row([], |row| row.get(0))?)
@@ -189,6 +201,18 @@ impl Tx<'_> {
     pub fn update_webhook(&self, row: &WebhookRow) -> Result<(), StoreError> {
         let sql = "UPDATE webhook SET name = ?2, url = ?3, kinds = ?4, enabled = ?5 WHERE id = ?1";
         self.conn.execute(sql, params![row.id, row.name, row.url, kinds_text(row), row.enabled])?;
+        Ok(())
+    }
+
+    /// A new secret; the one before goes on until `old.1`.
+    pub fn put_webhook_secret(
+        &self,
+        id: &str,
+        sealed: &[u8],
+        old: Option<(&[u8], Timestamp)>,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook SET sealed_secret = ?2, sealed_old = ?3, old_until = ?4 WHERE id = ?1";
+        self.conn.execute(sql, params![id, sealed, old.map(|o| o.0), old.map(|o| o.1.0)])?;
         Ok(())
     }
 
@@ -280,6 +304,7 @@ mod tests {
             enabled,
             created_by: "t".into(),
             created_at: Timestamp(1),
+            old: None,
         }
     }
 

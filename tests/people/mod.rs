@@ -5,6 +5,7 @@ mod asvs;
 mod audit;
 mod recovery;
 mod roles;
+mod sessions;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};
@@ -28,7 +29,7 @@ pub struct House {
     pub cx: Arc<Context>,
     pub clock: Arc<ManualClock>,
     front: Front,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 pub struct Reply {
@@ -44,17 +45,30 @@ impl Reply {
     }
 }
 
+fn open(directory: &tempfile::TempDir, clock: &Arc<ManualClock>) -> (Arc<Context>, Front) {
+    let place = Place::in_directory(directory.path());
+    let mut cx = founding::open(&place, Arc::clone(clock) as _, Arc::new(SystemRandom)).unwrap();
+    cx.password_cost = Cost::LEAST;
+    let cx = Arc::new(cx);
+    let front = Front::new(Arc::clone(&cx), vec![IpAddr::from([127, 0, 0, 1])], None);
+    (cx, front)
+}
+
 impl House {
     pub fn new() -> House {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_795_000_000)));
-        let mut cx =
-            founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom))
-                .unwrap();
-        cx.password_cost = Cost::LEAST;
-        let cx = Arc::new(cx);
-        let front = Front::new(Arc::clone(&cx), vec![IpAddr::from([127, 0, 0, 1])], None);
-        House { cx, clock, front, _directory: directory }
+        let (cx, front) = open(&directory, &clock);
+        House { cx, clock, front, directory }
+    }
+
+    /// Stops and starts again on the same file, as after a crash.
+    pub fn restart(&mut self) {
+        // The file's lock goes with the last who holds it.
+        let empty = tempfile::tempdir().unwrap();
+        let (cx, front) = open(&empty, &self.clock);
+        drop((std::mem::replace(&mut self.cx, cx), std::mem::replace(&mut self.front, front)));
+        (self.cx, self.front) = open(&self.directory, &self.clock);
     }
 
     pub fn local() -> Actor {

@@ -176,6 +176,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["admins"]) => people::list(call),
         (&Method::POST, ["admins"]) => people::create(call),
         (&Method::PATCH, ["admins", name]) => people::change(call, name),
+        (&Method::POST, ["admins", name, "unlock"]) => people::unlock(call, name),
+        (&Method::GET, ["admins", name, "sessions"]) => people::sessions(call, name),
+        (&Method::DELETE, ["admins", name, "sessions"]) => people::end_sessions(call, name, None),
+        (&Method::DELETE, ["admins", name, "sessions", id]) => people::end_sessions(call, name, Some(id)),
         (&Method::POST, ["admins", name, "totp"]) => people::enrol_totp(call, name),
         (&Method::POST, ["admins", name, "totp", "confirm"]) => people::confirm_totp(call, name),
         (&Method::DELETE, ["admins", name, "totp"]) => people::remove_totp(call, name),
@@ -186,6 +190,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["webhooks", id]) => webhooks::show(call, id),
         (&Method::PATCH, ["webhooks", id]) => webhooks::change(call, id),
         (&Method::DELETE, ["webhooks", id]) => webhooks::remove(call, id),
+        (&Method::POST, ["webhooks", id, "secret"]) => webhooks::rotate(call, id),
+        (&Method::POST, ["webhooks", id, "deliveries", delivery, "redeliver"]) => {
+            webhooks::redeliver(call, id, delivery)
+        }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
         (&Method::GET, ["retention"]) => retention::show(call),

@@ -7,7 +7,8 @@ use super::custody::{
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
-    Admin, AdminChange, LoggedIn, Login, NewAdmin, OwnPassword, RecoveryCode, RecoveryCodeTry, TotpBegun, TotpCode,
+    Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
+    SessionsEnded, TotpBegun, TotpCode, UnlockWish,
 };
 use super::profiles::{AssignmentWish, Profile};
 use super::reply::Problem;
@@ -17,7 +18,7 @@ use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, Pus
 use super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::users::{NewPerson, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
-use super::webhooks::{NewWebhook, Webhook, WebhookChange, WebhookDelivery};
+use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::Schema;
@@ -141,6 +142,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("AdminChange")
     .gives("Admin"),
+    op("post", "/admins/{name}/unlock", "Forget somebody's wrong passwords, so that they need not wait", "204")
+        .takes("UnlockWish"),
+    op("get", "/admins/{name}/sessions", "Where somebody is logged in: oneself, or as owner anybody", "200")
+        .gives("Page_OpenSession"),
+    op("delete", "/admins/{name}/sessions", "End all sessions but the one that asks", "200").gives("SessionsEnded"),
+    op("delete", "/admins/{name}/sessions/{id}", "End one session", "200").gives("SessionsEnded"),
     op("post", "/admins/{name}/totp", "Begin one's own authenticator app", "201")
         .takes("OwnPassword")
         .gives("TotpBegun"),
@@ -166,6 +173,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("WebhookChange")
         .gives("Webhook"),
     op("delete", "/webhooks/{id}", "Remove a webhook with its log", "204"),
+    op("post", "/webhooks/{id}/secret", "Make a new secret, shown only now; the old one signs too for a while", "200")
+        .takes("SecretRotation")
+        .gives("Webhook"),
+    op(
+        "post",
+        "/webhooks/{id}/deliveries/{delivery}/redeliver",
+        "Tell it something again, under the same id, after what already waits",
+        "202",
+    )
+    .gives("WebhookDelivery"),
     op("post", "/webhooks/{id}/test", "Send an event of the kind webhook.test to it, after what already waits", "202")
         .gives("WebhookDelivery"),
     op("get", "/webhooks/{id}/deliveries", "What it was told and what came back, newest first", "200")
@@ -376,6 +393,11 @@ fn components() -> Value {
     add::<AdminChange>(&mut all, "AdminChange");
     add::<OwnPassword>(&mut all, "OwnPassword");
     add::<TotpBegun>(&mut all, "TotpBegun");
+    add::<UnlockWish>(&mut all, "UnlockWish");
+    add::<Page<OpenSession>>(&mut all, "Page_OpenSession");
+    add::<OpenSession>(&mut all, "OpenSession");
+    add::<SessionsEnded>(&mut all, "SessionsEnded");
+    add::<SecretRotation>(&mut all, "SecretRotation");
     add::<TotpCode>(&mut all, "TotpCode");
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");

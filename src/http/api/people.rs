@@ -5,6 +5,7 @@ use super::reply::json;
 use super::views::Page;
 use super::{Call, Request, Response};
 use crate::base::secret::Secret;
+use crate::service::actor::Actor;
 use crate::service::login::{self, Attempt};
 use crate::service::people::{self, Change};
 use crate::service::{Context, Error, recovery};
@@ -23,9 +24,14 @@ pub struct Admin {
     pub created_by: String,
     pub password_changed_at: String,
     pub last_login_at: Option<String>,
+    /// Wrong passwords in a row.
+    pub wrong_tries: u32,
+    /// The next try has to wait until then.
+    pub locked_until: Option<String>,
 }
 
-fn view(row: AdminRow) -> Admin {
+fn view(cx: &Context, row: AdminRow) -> Admin {
+    let (wrong_tries, locked_until) = login::standing(cx, &row.name);
     Admin {
         name: row.name,
         role: row.role.as_str(),
@@ -35,6 +41,8 @@ fn view(row: AdminRow) -> Admin {
         created_by: row.created_by,
         password_changed_at: row.password_changed_at.to_string(),
         last_login_at: row.last_login_at.map(|at| at.to_string()),
+        wrong_tries,
+        locked_until: locked_until.map(|at| at.to_string()),
     }
 }
 
@@ -85,7 +93,7 @@ pub fn logout(call: &Call<'_>) -> Result<Response, Error> {
 }
 
 pub fn list(call: &Call<'_>) -> Result<Response, Error> {
-    let items = people::list(call.cx, &call.actor)?.into_iter().map(view).collect();
+    let items = people::list(call.cx, &call.actor)?.into_iter().map(|row| view(call.cx, row)).collect();
     Ok(json(200, &Page { items, next_cursor: None }))
 }
 
@@ -102,7 +110,7 @@ pub struct NewAdmin {
 pub fn create(call: &Call<'_>) -> Result<Response, Error> {
     let body: NewAdmin = call.body()?;
     let row = people::create(call.cx, &call.actor, &body.name, &body.role, &Secret::new(body.password))?;
-    Ok(json(201, &view(row)))
+    Ok(json(201, &view(call.cx, row)))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -124,7 +132,56 @@ pub fn change(call: &Call<'_>, name: &str) -> Result<Response, Error> {
         password: body.password.map(Secret::new),
         current_password: body.current_password.map(Secret::new),
     };
-    Ok(json(200, &view(people::change(call.cx, &call.actor, name, &wish)?)))
+    Ok(json(200, &view(call.cx, people::change(call.cx, &call.actor, name, &wish)?)))
+}
+
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct UnlockWish {
+    /// Forget the wrong tries of all addresses too.
+    pub addresses: bool,
+}
+
+pub fn unlock(call: &Call<'_>, name: &str) -> Result<Response, Error> {
+    let body: UnlockWish = call.body()?;
+    login::unlock(call.cx, &call.actor, name, body.addresses)?;
+    Ok(Response::empty(204))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OpenSession {
+    pub id: i64,
+    pub created_at: String,
+    pub last_used_at: String,
+    pub expires_at: String,
+    /// Where the login came from.
+    pub origin: String,
+    /// The one that asks.
+    pub current: bool,
+}
+
+pub fn sessions(call: &Call<'_>, name: &str) -> Result<Response, Error> {
+    let own = if let Actor::Admin { session, .. } = &call.actor { Some(*session) } else { None };
+    let view = |row: crate::store::OpenSession| OpenSession {
+        current: own == Some(row.id),
+        id: row.id,
+        created_at: row.created_at.to_string(),
+        last_used_at: row.last_used_at.to_string(),
+        expires_at: row.expires_at.to_string(),
+        origin: row.origin,
+    };
+    let items = login::sessions(call.cx, &call.actor, name)?.into_iter().map(view).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SessionsEnded {
+    pub ended: usize,
+}
+
+/// `id` ends one, without it all but the one that asks.
+pub fn end_sessions(call: &Call<'_>, name: &str, id: Option<&str>) -> Result<Response, Error> {
+    Ok(json(200, &SessionsEnded { ended: login::end_sessions(call.cx, &call.actor, name, id)? }))
 }
 
 #[derive(Default, Deserialize, ToSchema)]

@@ -3,6 +3,7 @@
 use super::reply::json;
 use super::views::Page;
 use super::{Call, Response};
+use crate::base::time::HOUR;
 use crate::service::Error;
 use crate::service::webhooks::{self, WebhookView, Wish};
 use crate::store::HookDelivery;
@@ -44,7 +45,9 @@ pub struct Webhook {
     pub created_at: String,
     /// Events that it has not been told yet.
     pub waiting: i64,
-    /// Signs what is sent; only in the answer that makes the webhook.
+    /// After a rotation the secret before signs too until then.
+    pub old_secret_until: Option<String>,
+    /// Signs what is sent; only in the answer that makes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
 }
@@ -99,6 +102,25 @@ pub fn remove(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     Ok(Response::empty(204))
 }
 
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SecretRotation {
+    /// How long the old secret signs too: 0 to 720, 24 when left out.
+    #[schema(minimum = 0, maximum = 720)]
+    pub overlap_hours: Option<i64>,
+}
+
+pub fn rotate(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let body: SecretRotation = call.body()?;
+    let overlap = body.overlap_hours.unwrap_or(24).saturating_mul(HOUR);
+    let (view, secret) = webhooks::rotate(call.cx, &call.actor, id, overlap)?;
+    Ok(json(200, &webhook(view, Some(secret.expose().clone()))))
+}
+
+pub fn redeliver(call: &Call<'_>, id: &str, which: &str) -> Result<Response, Error> {
+    Ok(json(202, &delivery(webhooks::redeliver(call.cx, &call.actor, id, which)?)))
+}
+
 pub fn test(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     Ok(json(202, &delivery(webhooks::test(call.cx, &call.actor, id)?)))
 }
@@ -123,6 +145,7 @@ fn webhook(view: WebhookView, secret: Option<String>) -> Webhook {
         created_by: row.created_by,
         created_at: row.created_at.to_string(),
         waiting,
+        old_secret_until: row.old.map(|(_, until)| until.to_string()),
         secret,
     }
 }
