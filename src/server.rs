@@ -19,7 +19,7 @@ use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
 use crate::service::ports::{AcmeChallenge, Doors, PushSender};
 use crate::service::serving::{Demands, Keeper, Source};
-use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ pub struct Options {
     /// Where the trust profile is fetched, without its file name; the people's address by default.
     pub trust_url: Option<String>,
     pub trusted_proxies: Vec<IpAddr>,
+    /// The proxy hands on the certificate that a device showed it; otherwise devices that come through it sign their messages.
+    pub proxy_forwards_certificate: bool,
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
@@ -93,6 +95,7 @@ impl Options {
             people_url: None,
             devices_url: None,
             trust_url: None,
+            proxy_forwards_certificate: false,
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
@@ -178,6 +181,9 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
+        // Costs some 2 KB with every message, so only where devices have no other door.
+        let signing = proxied.is_some() && devices.is_none() && !options.proxy_forwards_certificate;
+        trust::settle_signing(&cx, signing)?;
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;

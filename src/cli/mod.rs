@@ -37,6 +37,7 @@ mod retention;
 mod secret;
 
 mod channels;
+mod group;
 mod login_policy;
 mod profile;
 mod setup_plan;
@@ -112,6 +113,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
+        Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),

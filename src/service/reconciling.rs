@@ -27,10 +27,14 @@ pub(super) enum Call {
     OnTheLine,
 }
 
-/// The groups of the person who speaks on a user channel, by name.
+/// The groups of the person who speaks on a user channel, or of the device itself, by name.
 pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<String>, Error> {
-    let _ = (db, channel);
-    Ok(Vec::new())
+    if channel.channel == ChannelKind::Device {
+        return Ok(db.list_groups_of_device(channel.device)?);
+    }
+    // A Mac's short name proves nobody; a Managed Apple Account is the person.
+    let account = channel.user_short_name.as_deref().filter(|_| channel.user_id.is_none());
+    Ok(db.list_groups_of_user(&channel.enrollment_id, channel.user_id.as_deref(), account)?)
 }
 
 /// Every profile that a channel should have by what is assigned now.
@@ -183,7 +187,6 @@ fn queue(
 ) -> Result<Option<String>, Error> {
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
     let told = Told {
-        user: channel.user_short_name.clone().filter(|_| channel.parent.is_some()),
         reason: Some(format!("assigned profile {name}")),
         on_the_line: call == Call::OnTheLine,
         ..Told::default()

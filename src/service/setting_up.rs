@@ -86,7 +86,7 @@ pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, 
         commands::check(request_type, &read)?;
         steps.push(json!({ "RequestType": request_type, "keys": keys }));
     }
-    let device = wish.device.as_deref().map(|device| devices::find(cx, device)).transpose()?;
+    let device = wish.device.as_deref().map(|device| devices::find(cx, actor, device)).transpose()?;
     let public_id = format!("sp-{}", crate::base::ids::short_code(&cx.random_bytes::<8>()));
     let now = cx.now();
     cx.store.write(|tx| {

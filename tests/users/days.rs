@@ -35,8 +35,34 @@ fn a_mac_with_a_daemon_and_three_agents() {
     // The school does not know them: refused at the login window, silent, and nobody's queue is touched.
     for agent in [right, wrong] {
         assert!(!mac.log_in(agent).managed);
+        mac.with(|d| d.log_out(agent));
     }
     assert_eq!(school.device(&mac)["users"].as_array().unwrap().len(), 1);
+    // Known by now, each with a password; one of them types another.
+    for (agent, name) in [(right, "grace"), (wrong, "niels")] {
+        let guid = mac.with(|d| d.state().person(agent).unwrap().guid.clone());
+        school.api("POST", "/users", &json!({ "short_name": name, "guids": [guid], "password": "compiler" })).is(201);
+    }
+    let login = mac.log_in(right);
+    assert!(login.managed, "the right password");
+    assert_eq!(standing(&mac, right), ["mac.dock"], "what is assigned is there when she is let in");
+    assert_eq!(login.round_trips, 2);
+    assert!(!mac.log_in(wrong).managed, "the wrong one: an empty token, and silence");
+    let guid = mac.with(|d| d.state().person(wrong).unwrap().guid.clone());
+    school.try_send(&mac, Some(&guid), "ProfileList", Value::Null).is(404);
+    // Three agents and the daemon, each with work of its own and each called by its own token.
+    let before = [Channel::Device, Channel::User, right].map(|c| mac.pushes(c).len());
+    let hers = school.send_to(&mac, Some("grace"), "ProfileList", Value::Null);
+    school.wait_for(&hers, "Acknowledged");
+    let after = [Channel::Device, Channel::User, right].map(|c| mac.pushes(c).len());
+    assert_eq!(after, [before[0], before[1], before[2] + 1]);
+    // Away: her commands wait for her, and go out with the next login, under a new token.
+    mac.with(|d| d.log_out(right));
+    let waits = school.send_to(&mac, Some("grace"), "ProfileList", Value::Null);
+    school.wait_until("the call in vain", || (mac.pushes(right).len() > after[2]).then_some(()));
+    assert_eq!(school.state_of(&waits), "Queued");
+    assert_eq!(mac.log_in(right).round_trips, 2);
+    assert_eq!(school.state_of(&waits), "Acknowledged");
     // The local user's channel and the device's: each was called for its own work, and for nothing else.
     let user = mac.with(|d| d.spec().person.clone().unwrap().short_name);
     let before = [Channel::Device, Channel::User].map(|c| mac.pushes(c).len());
@@ -112,4 +138,25 @@ fn a_shared_ipad_with_four_users() {
         (school.get("/profiles/ipad.all")["installed"] == 4 && school.get("/profiles/ipad.cyd")["installed"] == 1)
             .then_some(())
     });
+}
+
+#[test]
+fn a_profile_for_a_group_follows_its_members() {
+    let school = School::new();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    for name in ["ann@hill.example", "bob@hill.example"] {
+        school.api("POST", "/users", &json!({ "short_name": name })).is(201);
+    }
+    school.api("POST", "/groups", &json!({ "name": "class 7b", "kind": "class" })).is(201);
+    school.api("POST", "/groups/class%207b/members", &json!({ "people": ["ann@hill.example"] })).is(200);
+    let [ann, bob] =
+        ["ann@hill.example", "bob@hill.example"].map(|n| ipad.add_user(&school.stand_in, n, Account::SharedIpad));
+    add(&school, "class.web", "com.apple.webClip.managed");
+    assign(&school, "class.web", &json!({ "group": "Class 7b" }));
+    for user in [ann, bob] {
+        ipad.log_in(user);
+        ipad.with(|d| d.log_out(user));
+    }
+    assert_eq!(standing(&ipad, ann), ["class.web"]);
+    assert!(standing(&ipad, bob).is_empty());
 }
