@@ -74,6 +74,8 @@ pub struct Options {
     pub apple_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
+    /// Whether a device is asked what it is when it has enrolled.
+    pub asks_at_enrollment: bool,
     pub timeouts: Timeouts,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -100,6 +102,7 @@ impl Options {
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
             webhook_ca_pem: None,
+            asks_at_enrollment: true,
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -131,7 +134,9 @@ impl Server {
     /// `Conflict` when the addresses would strand enrolled devices; `Internal` with the plain reason for everything else
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
-        let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        let mut cx = founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?;
+        cx.asks_at_enrollment = options.asks_at_enrollment;
+        let cx = Arc::new(cx);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);
