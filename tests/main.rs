@@ -15,7 +15,9 @@ mod tidy;
 
 mod custody;
 mod directory;
+mod lifecycle;
 mod people;
+mod push_certificates;
 mod trust;
 mod users;
 mod webhooks;

@@ -29,7 +29,12 @@ pub enum Text {
     PushCertificateNoTopic,
     PushCertificateExpired { at: String },
     PushCertificateNotYetValid { at: String },
-    PushTopicChanged { new: String, held: String, devices: i64 },
+    PushTopicChanged { new: String, held: String, devices: i64, account: Option<String> },
+    VendorUnusable { why: String },
+    NoSigningService,
+    SigningServiceUnreached { url: String, why: String },
+    SigningServiceRefused { url: String, why: String },
+    SignedRequestUnreadable { why: String },
     RoleMissing { needed: &'static str },
     LoginNeeded,
     BadRole { role: String },
@@ -86,6 +91,16 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    DidNotLeave { device: String },
+    DeviceBlocked { device: String },
+    NothingToDecide { device: String },
+    NotItsIdentity { device: String },
+    NoRightToRenew { device: String },
+    NoSuchCertificate { which: String },
+    ReplacementUnderWay,
+    NoReplacement,
+    WouldStrand { count: usize, devices: String },
+    TlsNotOurs,
     OnlyMacs { device: String },
     BadProfile { why: String },
     NoSuchProfile { profile: String },
@@ -105,6 +120,8 @@ pub enum Text {
     GroupExists { name: String },
     NotInThisGroup { name: String, kind: String },
     UserNotManaged { user: String, device: String },
+    NoDirectory,
+    DirectoryUnreached { why: String },
 }
 
 impl Text {
@@ -135,6 +152,11 @@ impl Text {
             Text::PushCertificateExpired { .. } => "push-certificate-expired",
             Text::PushCertificateNotYetValid { .. } => "push-certificate-not-yet-valid",
             Text::PushTopicChanged { .. } => "push-topic-changed",
+            Text::VendorUnusable { .. } => "vendor-unusable",
+            Text::NoSigningService => "no-signing-service",
+            Text::SigningServiceUnreached { .. } => "signing-service-unreached",
+            Text::SigningServiceRefused { .. } => "signing-service-refused",
+            Text::SignedRequestUnreadable { .. } => "signed-request-unreadable",
             Text::RoleMissing { .. } => "role-missing",
             Text::LoginNeeded => "login-needed",
             Text::BadRole { .. } => "bad-role",
@@ -192,6 +214,16 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::DidNotLeave { .. } => "did-not-leave",
+            Text::DeviceBlocked { .. } => "device-blocked",
+            Text::NothingToDecide { .. } => "nothing-to-decide",
+            Text::NotItsIdentity { .. } => "not-its-identity",
+            Text::NoRightToRenew { .. } => "no-right-to-renew",
+            Text::NoSuchCertificate { .. } => "no-such-certificate",
+            Text::ReplacementUnderWay => "replacement-under-way",
+            Text::NoReplacement => "no-replacement",
+            Text::WouldStrand { .. } => "would-strand",
+            Text::TlsNotOurs => "tls-not-ours",
             Text::BadProfile { .. } => "bad-profile",
             Text::NoSuchProfile { .. } => "no-such-profile",
             Text::NotAssigned { .. } => "not-assigned",
@@ -210,6 +242,8 @@ impl Text {
             Text::GroupExists { .. } => "group-exists",
             Text::NotInThisGroup { .. } => "not-in-this-group",
             Text::UserNotManaged { .. } => "user-not-managed",
+            Text::NoDirectory => "no-directory",
+            Text::DirectoryUnreached { .. } => "directory-unreached",
         }
     }
 
@@ -262,10 +296,28 @@ impl Text {
             ),
             Text::PushCertificateExpired { at } => write!(f, "This push certificate expired at {at}. Renew it on identity.apple.com/pushcert."),
             Text::PushCertificateNotYetValid { at } => write!(f, "This push certificate is valid only from {at}. Check this machine's clock."),
-            Text::PushTopicChanged { new, held, devices } => write!(
+            Text::PushTopicChanged { new, held, devices, account } => write!(
                 f,
                 "This certificate has the topic {new}, but {devices} enrolled channels hold {held}; with it they could never be pushed again. \
-                 Renew the certificate that is there, with the Apple Account that made it. To add this one on purpose use --additional."
+                 Renew the certificate that is there, with the Apple Account that made it{}. To add this one on purpose use --additional.",
+                account.as_ref().map(|account| format!(" ({account})")).unwrap_or_default()
+            ),
+            Text::VendorUnusable { why } => write!(f, "This vendor certificate cannot sign: {why}."),
+            Text::NoSigningService => f.write_str(
+                "A request is sent to mdmcert.download by the running server. Start it with `cordon serve`, or make a plain request \
+                 and have it signed elsewhere.",
+            ),
+            Text::SigningServiceUnreached { url, why } => write!(
+                f,
+                "{url} could not be reached: {why}. Nothing is lost: try again when this machine is online."
+            ),
+            Text::SigningServiceRefused { url, why } => write!(
+                f,
+                "{url} refused the request: {why}. Check that the address is registered there and that the API key is yours."
+            ),
+            Text::SignedRequestUnreadable { why } => write!(
+                f,
+                "This is not a signed request that can be used: {why}. Save the attachment of the mail (its name ends in .b64.p7) and give that file."
             ),
             Text::RoleMissing { needed } => write!(f, "This needs the role “{needed}”. Ask the owner of this Cordon for it."),
             Text::LoginNeeded => f.write_str(
@@ -392,6 +444,35 @@ impl Text {
             Text::NotLost { device } => {
                 write!(f, "{device} is not marked lost and not in Lost Mode. `cordon device lost {device}` marks it.")
             }
+            Text::DidNotLeave { device } => write!(f, "{device} has not left, so it need not be taken back."),
+            Text::DeviceBlocked { device } => {
+                write!(f, "{device} is blocked. Lift that first with `cordon device unblock {device}`.")
+            }
+            Text::NothingToDecide { device } => {
+                write!(f, "Nothing of this kind waits for {device}. `cordon device attention` shows what does.")
+            }
+            Text::NotItsIdentity { device } => write!(
+                f,
+                "The certificate that {device} showed belongs to another device, or was revoked by hand. Enrol {device} anew with a profile of its own."
+            ),
+            Text::NoRightToRenew { device } => write!(
+                f,
+                "{device} did not grant the right to install profiles when it enrolled, so its identity cannot be renewed from here. Enrol it anew before the identity ends."
+            ),
+            Text::NoSuchCertificate { which } => {
+                write!(f, "No certificate, or more than one, is called {which}. `cordon cert list` shows serial numbers and fingerprints.")
+            }
+            Text::ReplacementUnderWay => f.write_str(
+                "A new root is on its way to the devices already. `cordon ca status` shows who has it; `cordon ca replace --cancel` gives it up.",
+            ),
+            Text::NoReplacement => f.write_str("No new root is on its way. Begin with `cordon ca replace`."),
+            Text::WouldStrand { count, devices } => write!(
+                f,
+                "{count} enrolled device(s) do not trust the new root yet and could never connect again: {devices}. Wait until they have it                  (`cordon ca status`), or release those that will never come back with `cordon device release DEVICE`."
+            ),
+            Text::TlsNotOurs => f.write_str(
+                "The TLS certificate is not one of Cordon's own authority, so there is nothing to renew here: it comes from the files or the service named in the configuration.",
+            ),
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
@@ -427,6 +508,8 @@ impl Text {
                 f,
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
+            Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
+            Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),
             Text::GroupExists { name } => write!(f, "There is a group “{name}” already. Choose another name, or change that one."),
             Text::NotInThisGroup { name, kind } => write!(

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -22,6 +22,7 @@ const KEYS: [&str; 25] = [
     "listen.http",
     "proxy.trusted",
     "proxy.forwards_certificate",
+    "mdmcert.url",
     "tls.mode",
     "tls.cert_file",
     "tls.key_file",
@@ -65,6 +66,8 @@ pub struct Config {
     pub machine_key: Option<PathBuf>,
     /// Roots in PEM that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_file: Option<PathBuf>,
+    /// `None`: mdmcert.download.
+    pub mdmcert_url: Option<String>,
 }
 
 /// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
@@ -309,6 +312,7 @@ impl Settings {
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,
             webhook_ca_file: self.read("webhooks.ca_file", path)?,
+            mdmcert_url: self.read("mdmcert.url", url)?,
         })
     }
 

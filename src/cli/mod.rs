@@ -5,6 +5,7 @@
 
 pub mod args;
 mod audit;
+mod authorities;
 mod command;
 pub mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod device;
 mod enroll;
 pub mod failure;
 mod files;
+mod leaving;
 pub mod log;
 mod moment;
 mod push;
@@ -38,6 +40,7 @@ mod retention;
 mod secret;
 
 mod channels;
+mod directory;
 mod group;
 mod login_policy;
 mod profile;
@@ -112,9 +115,12 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Ca(args) => authorities::ca(api, &args, voice),
+        Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
+        Verb::Directory(args) => directory::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),

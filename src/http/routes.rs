@@ -1,12 +1,13 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, device, scep, trust};
+use super::{api, crl, device, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
 use crate::service::Context;
 use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -22,11 +23,19 @@ pub struct Front {
     trusted: Vec<IpAddr>,
     /// Told of imported push certificates; none when no sender runs (the command line on the file).
     sender: Option<Arc<dyn PushSender>>,
+    /// Signs push certificate requests; none when no server runs.
+    signing: Option<SigningService>,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
-        Self { cx, trusted, sender }
+        Self { cx, trusted, sender, signing: None }
+    }
+
+    /// Lets requests for push certificates go out to be signed.
+    pub fn with_signing(mut self, signing: SigningService) -> Self {
+        self.signing = Some(signing);
+        self
     }
 }
 
@@ -35,6 +44,7 @@ impl Front {
 enum Room {
     Device,
     Scep,
+    Crl,
     Trust,
     Api,
     Health,
@@ -54,6 +64,8 @@ fn room(door: Door, path: &str) -> Room {
     match path {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
+        "/crl" if people && door != Door::Control => Room::Crl,
+        path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
@@ -80,8 +92,9 @@ impl Handler for Front {
         match room(request.door, &request.path) {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
+            Room::Crl => crl::handle(&self.cx, &request),
             Room::Trust => trust::handle(&self.cx, &request),
-            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
+            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),
@@ -101,6 +114,8 @@ mod tests {
             (Door::Devices, SCEP, Room::None),
             (Door::People, CHECKIN, Room::None),
             (Door::People, SCEP, Room::Scep),
+            (Door::People, "/crl/00ff", Room::Crl),
+            (Door::Devices, "/crl", Room::None),
             (Door::People, "/api/v1/devices", Room::Api),
             (Door::Proxied, COMMAND, Room::Device),
             (Door::Proxied, SCEP, Room::Scep),

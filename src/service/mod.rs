@@ -17,6 +17,7 @@ pub mod identity;
 pub mod polling;
 pub mod ports;
 pub mod push_certificates;
+pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
@@ -30,12 +31,19 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod attention;
 pub mod channels;
+pub mod device_policy;
+pub mod directories;
 pub mod groups;
+pub mod leaving;
 pub mod library;
 pub mod login_policy;
 pub mod network_users;
 pub(crate) mod reconciling;
+pub mod renewing;
+pub mod replacing;
+pub mod revoking;
 pub mod roster;
 pub mod series;
 pub mod setting_up;
@@ -125,6 +133,8 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    /// What asks the school's directory; none where nothing may use the network.
+    directory: RwLock<Option<Arc<dyn ports::Directory>>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -191,6 +201,15 @@ impl Context {
     /// Set once the listeners know their ports.
     pub fn set_urls(&self, urls: Urls) {
         *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    pub fn directory(&self) -> Option<Arc<dyn ports::Directory>> {
+        self.directory.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_directory(&self, directory: Arc<dyn ports::Directory>) {
+        *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].

@@ -5,19 +5,23 @@
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
 mod acme;
+mod attention;
 mod audit;
 mod certificates;
 mod commands;
 mod copying;
 mod devices;
 mod enrollments;
+mod handed;
 mod library;
 mod machine_key;
 mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod renewals;
 mod retention;
+mod revocations;
 mod sealed;
 mod secrets;
 mod series;
@@ -27,7 +31,13 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+mod directory;
 mod groups;
+pub use attention::{AttentionRow, NewAttention};
+pub use directory::DirectoryRow;
+pub use renewals::{DueRow, NewRenewal, RenewalRow, RenewalState};
+pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
+
 mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
@@ -48,7 +58,7 @@ pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
-pub use push::{NewPushCertificate, PushCertificateRow};
+pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
@@ -191,6 +201,16 @@ impl Store {
     /// Never call it from inside another `write`: there is one writer.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         self.writer.write(work)
+    }
+
+    /// As [`Store::write`], for the hot path: `work` owns what it needs, so that whoever holds the write connection runs it, and its
+    /// caller sleeps once instead of waking for the lock.
+    pub fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write_handed(work)
     }
 
     /// Runs `work` on a read-only connection.

@@ -60,7 +60,7 @@ struct Agent {
 }
 
 struct Mac {
-    cx: Context,
+    cx: Arc<Context>,
     clock: Arc<ManualClock>,
     peer: Peer,
     commands: Mutex<BTreeMap<String, Known>>,
@@ -97,6 +97,7 @@ impl Mac {
                     not_before: now,
                     not_after: now.plus(86_400_000),
                     current: true,
+                    apple_account: None,
                 };
                 tx.put_push_certificate(&new, now)?;
                 let row = CertificateRow {
@@ -114,7 +115,7 @@ impl Mac {
             .map_err(|e: cordon::store::StoreError| e)
             .unwrap();
         let peer = Peer { fingerprint: Some(fingerprint), origin: String::from("model") };
-        let mac = Self { cx, clock, peer, commands: Mutex::default(), _directory: directory };
+        let mac = Self { cx: Arc::new(cx), clock, peer, commands: Mutex::default(), _directory: directory };
         mac.enrol();
         mac
     }
@@ -206,7 +207,7 @@ impl Mac {
         }
         let body = to_xml(&Value::Dictionary(keys));
         let said = report::parse(&body).unwrap();
-        let outcome = polling::receive(&self.cx, &self.peer, &said, body.len()).unwrap();
+        let outcome = polling::receive(&self.cx, &self.peer, said, body.len()).unwrap();
         if let (Some(uuid), "Acknowledged" | "Error" | "CommandFormatError") = (uuid, status)
             && let Some(known) = self.commands.lock().unwrap().get_mut(uuid)
             && known.channel == channel

@@ -1,9 +1,11 @@
 //! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
+mod authorities;
 mod commands;
 mod devices;
 mod enrollment;
+mod leaving;
 mod openapi;
 mod origin;
 mod reply;
@@ -18,6 +20,7 @@ mod keys;
 mod retention;
 mod sheets;
 
+mod directory;
 mod groups;
 mod users;
 
@@ -30,6 +33,7 @@ use super::query;
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
 use crate::service::{Context, Error, Kind, auditing, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
@@ -41,6 +45,7 @@ struct Call<'a> {
     request: &'a Request,
     actor: Actor,
     sender: Option<&'a dyn PushSender>,
+    signing: Option<&'a SigningService>,
 }
 
 impl Call<'_> {
@@ -86,13 +91,19 @@ fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
 }
 
 /// One API request.
-pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>, trusted: &[IpAddr]) -> Response {
+pub fn handle(
+    cx: &Context,
+    request: &Request,
+    sender: Option<&dyn PushSender>,
+    signing: Option<&SigningService>,
+    trusted: &[IpAddr],
+) -> Response {
     let from = origin::Origin::of(request, trusted);
     let result = if request.method == Method::POST && request.path == "/api/v1/login" {
         people::login(cx, request, &from)
     } else {
         actor(cx, request, &from).and_then(|actor| {
-            let call = Call { cx, request, actor, sender };
+            let call = Call { cx, request, actor, sender, signing };
             dispatch(&call).map_err(|error| note_refusal(&call, error))
         })
     };
@@ -154,6 +165,25 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "push"]) => devices::push(call, device),
         (&Method::GET, ["devices", device, "commands"]) => commands::list(call, Some(device)),
         (&Method::POST, ["devices", device, "commands"]) => commands::send(call, device),
+        (&Method::POST, ["devices", device, "remove"]) => leaving::remove(call, device),
+        (&Method::POST, ["devices", device, "release"]) => leaving::release(call, device),
+        (&Method::POST, ["devices", device, "block"]) => leaving::block(call, device),
+        (&Method::POST, ["devices", device, "unblock"]) => leaving::unblock(call, device),
+        (&Method::POST, ["devices", device, "take-back"]) => leaving::take_back(call, device),
+        (&Method::POST, ["devices", device, "release-quarantine"]) => leaving::release_quarantine(call, device),
+        (&Method::POST, ["devices", device, "rebind"]) => leaving::rebind(call, device),
+        (&Method::POST, ["devices", device, "renew"]) => authorities::renew(call, device),
+        (&Method::GET, ["attention"]) => leaving::list(call),
+        (&Method::GET, ["device-policy"]) => leaving::show_policy(call),
+        (&Method::PATCH, ["device-policy"]) => leaving::change_policy(call),
+        (&Method::POST, ["renewals"]) => authorities::renew_due(call),
+        (&Method::GET, ["certificates"]) => authorities::list(call),
+        (&Method::POST, ["certificates", which, "revoke"]) => authorities::revoke(call, which),
+        (&Method::GET, ["authorities"]) => authorities::status(call),
+        (&Method::POST, ["authorities", "replace"]) => authorities::replace(call),
+        (&Method::POST, ["authorities", "finish"]) => authorities::finish(call),
+        (&Method::POST, ["authorities", "cancel"]) => authorities::cancel(call),
+        (&Method::POST, ["tls", "renew"]) => authorities::renew_tls(call),
         (&Method::GET, ["commands"]) => commands::list(call, call.query("device").as_deref()),
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
@@ -165,6 +195,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
+        (&Method::POST, ["push-certificates", "request", "signed"]) => school::open_signed_push_request(call),
         (&Method::GET, ["tokens"]) => school::list_tokens(call),
         (&Method::POST, ["tokens"]) => school::create_token(call),
         (&Method::DELETE, ["tokens", id]) => school::revoke_token(call, id),
@@ -236,6 +267,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["users", "import"]) => users::import(call),
         (&Method::GET, ["network-users"]) => users::show_policy(call),
         (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["directory"]) => directory::show(call),
+        (&Method::PUT, ["directory"]) => directory::set(call),
+        (&Method::DELETE, ["directory"]) => directory::remove(call),
+        (&Method::POST, ["directory", "test"]) => directory::test(call),
+        (&Method::POST, ["directory", "sync"]) => directory::sync(call),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

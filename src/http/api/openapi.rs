@@ -1,13 +1,16 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+use super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::custody::MadeCode;
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
+use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
     SessionsEnded, TotpBegun, TotpCode, UnlockWish,
@@ -91,6 +94,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("CommandWish")
     .gives("Command"),
+    op("post", "/devices/{id}/remove", "End management by command: the MDM profile and all that came with it go", "201")
+        .gives("Command"),
+    op("post", "/devices/{id}/release", "End management here at once, without waiting for the device", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/block", "The device must leave and stay away: the next answer un-enrols it", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/unblock", "The device may enrol again", "200").gives("Device"),
+    op("post", "/devices/{id}/take-back", "A device that left may come back as it is", "200").gives("Device"),
+    op("post", "/devices/{id}/release-quarantine", "The original of a copied identity goes on with it", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/rebind", "The identity that the device showed is its own from now on", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/renew", "Renew identity and MDM profile of a device now", "201").gives("RenewalBegun"),
+    op("get", "/attention", "What waits for a person's decision, oldest first", "200").gives("Page_Attention"),
+    op("get", "/device-policy", "What was decided about devices that come and go", "200").gives("DevicePolicy"),
+    op("patch", "/device-policy", "Change what is given, leave the rest", "200")
+        .takes("DevicePolicyChange")
+        .gives("DevicePolicy"),
+    op("post", "/renewals", "Renew every device that is due, at once", "202").gives("RenewalsBegun"),
+    op("get", "/certificates", "Identities of devices, those that end last first", "200").gives("Page_Identity"),
+    op("post", "/certificates/{which}/revoke", "Revoke an identity by serial number or fingerprint, for good", "200")
+        .gives("Identity"),
+    op("get", "/authorities", "The school's own certificates, and which devices lack the root to come", "200")
+        .gives("Authorities"),
+    op("post", "/authorities/replace", "Begin to replace the root, or replace what stands below it", "200")
+        .takes("Replacement")
+        .gives("Authorities"),
+    op("post", "/authorities/finish", "Put the new root in force; refused while a device lacks it", "200")
+        .gives("Authorities"),
+    op("post", "/authorities/cancel", "Give the new root up", "200").gives("Authorities"),
+    op("post", "/tls/renew", "A new TLS certificate from Cordon's own authority, in force at once", "200")
+        .gives("Authority"),
     op("get", "/commands", "All commands, newest first; `state` and `device` narrow the list", "200")
         .gives("Page_Command")
         .paged(),
@@ -116,6 +151,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
         .takes("PushRequest")
+        .gives("PushRequestMade"),
+    op("post", "/push-certificates/request/signed", "Open what mdmcert.download mailed: the file to upload at Apple", "200")
+        .takes("PushMailed")
         .gives("PushRequestMade"),
     op("get", "/tokens", "API tokens, without their texts", "200").gives("Page_Token"),
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
@@ -292,6 +330,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
         .takes("NetworkUsersChange")
         .gives("NetworkUsers"),
+    op("get", "/directory", "The LDAP directory that people come from, without its password", "200")
+        .gives("DirectorySettings"),
+    op("put", "/directory", "Say where the directory is", "200").takes("NewDirectory").gives("DirectorySettings"),
+    op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
+    op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
+    op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
     op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
         .gives("Page_Group"),
     op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),
@@ -341,6 +385,12 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
+        "/certificates" => {
+            query("device", json!({ "type": "string" }));
+            query("search", json!({ "type": "string" }));
+            query("revoked", json!({ "type": "boolean" }));
+            query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
+        }
         "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
         "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
             query("user", json!({ "type": "string" }))
@@ -396,6 +446,17 @@ fn components() -> Value {
     }
     let mut all = Vec::new();
     add::<Page<Device>>(&mut all, "Page_Device");
+    add::<Page<Attention>>(&mut all, "Page_Attention");
+    add::<Page<Identity>>(&mut all, "Page_Identity");
+    add::<Attention>(&mut all, "Attention");
+    add::<Authorities>(&mut all, "Authorities");
+    add::<Authority>(&mut all, "Authority");
+    add::<DevicePolicy>(&mut all, "DevicePolicy");
+    add::<DevicePolicyChange>(&mut all, "DevicePolicyChange");
+    add::<Identity>(&mut all, "Identity");
+    add::<RenewalBegun>(&mut all, "RenewalBegun");
+    add::<RenewalsBegun>(&mut all, "RenewalsBegun");
+    add::<Replacement>(&mut all, "Replacement");
     add::<Page<User>>(&mut all, "Page_User");
     add::<Page<Command>>(&mut all, "Page_Command");
     add::<Page<PushCertificate>>(&mut all, "Page_PushCertificate");
@@ -488,6 +549,10 @@ fn components() -> Value {
     add::<PeopleImported>(&mut all, "PeopleImported");
     add::<NetworkUsers>(&mut all, "NetworkUsers");
     add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<DirectorySettings>(&mut all, "DirectorySettings");
+    add::<NewDirectory>(&mut all, "NewDirectory");
+    add::<DirectoryTried>(&mut all, "DirectoryTried");
+    add::<DirectorySync>(&mut all, "DirectorySync");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");
