@@ -663,6 +663,45 @@ CREATE TABLE channel_profile (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX channel_profile_command ON channel_profile (command);
 
+-- ---- Set-up plans: what a device or a user gets while Setup Assistant waits (AwaitingConfiguration), and how long it may wait.
+
+-- The plan of one group of people, of one device, or of everybody (neither). `sealed_commands` is JSON: commands with Apple's keys,
+-- among them the account of a Mac with its password hash. Profiles come from assignments and from `profiles`, ids as a JSON array.
+CREATE TABLE setup_plan (
+    id               INTEGER PRIMARY KEY,
+    public_id        TEXT NOT NULL UNIQUE,
+    name             TEXT NOT NULL,
+    group_name       TEXT COLLATE NOCASE,
+    device           INTEGER REFERENCES device (id),
+    profiles         TEXT NOT NULL,
+    sealed_commands  BLOB NOT NULL,
+    commands         TEXT NOT NULL,
+    limit_seconds    INTEGER NOT NULL CHECK (limit_seconds BETWEEN 10 AND 3600),
+    created_by       TEXT NOT NULL,
+    created_at       INTEGER NOT NULL,
+    CHECK (group_name IS NULL OR device IS NULL)
+) STRICT;
+CREATE UNIQUE INDEX setup_plan_once ON setup_plan (coalesce(group_name, ''), coalesce(device, 0));
+
+-- One channel's set-up under way, or its last one. It ends with DeviceConfigured or UserConfigured, whatever became of its steps.
+CREATE TABLE setup_run (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    plan        TEXT,
+    since       INTEGER NOT NULL,
+    ends_by     INTEGER NOT NULL,
+    released    TEXT,
+    why         TEXT,
+    CHECK ((released IS NULL) = (why IS NULL))
+) STRICT;
+CREATE INDEX setup_run_waiting ON setup_run (ends_by) WHERE released IS NULL;
+
+-- The commands that a set-up waits for.
+CREATE TABLE setup_step (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    command     TEXT NOT NULL,
+    PRIMARY KEY (enrollment, command)
+) STRICT, WITHOUT ROWID;
+
 -- ---- Logins that wait: a user channel whose person is held up until everything has gone out (NeedSyncResponse), or whose account
 -- does not exist yet (UserConfiguration). One row per user channel: the series under way, or the last one.
 CREATE TABLE series (

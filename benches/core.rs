@@ -4,6 +4,7 @@
 //! Run by `scripts/bench`. The server is a process of its own, the binary that ships; the load shares its cores.
 
 mod load;
+mod login;
 mod pushes;
 mod report;
 mod school;
@@ -40,8 +41,14 @@ fn main() -> Result<(), Fault> {
     let as_json = arguments.iter().any(|a| a == "--json");
     let only: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
     type Part = (&'static str, fn(&Path) -> Result<Vec<Line>, Fault>);
-    let parts: [Part; 5] =
-        [("polls", polls), ("cycles", cycles), ("pushes", |_| pushes::measure()), ("memory", memory), ("start", start)];
+    let parts: [Part; 6] = [
+        ("polls", polls),
+        ("cycles", cycles),
+        ("pushes", |_| pushes::measure()),
+        ("memory", memory),
+        ("start", start),
+        ("login", login::measure),
+    ];
     raise_file_limit()?;
     let mut lines = Vec::new();
     for (name, measure) in parts {

@@ -75,12 +75,17 @@ pub fn idle(udid: &str) -> Vec<u8> {
     report(udid, "<key>Status</key><string>Idle</string>")
 }
 
-/// The report of a device that has done what `body` says, if that is a command.
-pub fn acknowledge(udid: &str, body: &[u8]) -> Option<Vec<u8>> {
+/// The CommandUUID in `body`, if that is a command.
+pub fn command_uuid(body: &[u8]) -> Option<String> {
     let key = b"<key>CommandUUID</key>";
     let rest = &body[find(body, key)? + key.len()..];
     let rest = &rest[find(rest, b"<string>")? + 8..];
-    let uuid = std::str::from_utf8(&rest[..find(rest, b"<")?]).ok()?;
+    std::str::from_utf8(&rest[..find(rest, b"<")?]).ok().map(str::to_owned)
+}
+
+/// The report of a device that has done what `body` says, if that is a command.
+pub fn acknowledge(udid: &str, body: &[u8]) -> Option<Vec<u8>> {
+    let uuid = command_uuid(body)?;
     let serial = &udid[24..];
     Some(report(
         udid,
@@ -92,7 +97,8 @@ pub fn acknowledge(udid: &str, body: &[u8]) -> Option<Vec<u8>> {
     ))
 }
 
-fn report(udid: &str, inside: &str) -> Vec<u8> {
+/// A report of `udid` with this inside.
+pub fn report(udid: &str, inside: &str) -> Vec<u8> {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \
          \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n<plist version=\"1.0\"><dict><key>UDID</key><string>{udid}</string>{inside}</dict></plist>"

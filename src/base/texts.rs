@@ -125,6 +125,8 @@ pub enum Text {
     EncryptedProfile,
     UserNotSeen { user: String },
     NobodyManagedThere,
+    SetupPlanThere,
+    NoSuchSetupPlan { id: String },
     WrongChannel { request_type: String, channel: &'static str, system: &'static str, hint: &'static str },
     NoSuchPerson { name: String },
     PersonExists { name: String },
@@ -261,6 +263,8 @@ impl Text {
             Text::EncryptedProfile => "encrypted-profile",
             Text::UserNotSeen { .. } => "user-not-seen",
             Text::NobodyManagedThere => "nobody-managed-there",
+            Text::SetupPlanThere => "setup-plan-there",
+            Text::NoSuchSetupPlan { .. } => "no-such-setup-plan",
             Text::WrongChannel { .. } => "wrong-channel",
             Text::NoSuchPerson { .. } => "no-such-person",
             Text::PersonExists { .. } => "person-exists",
@@ -546,6 +550,10 @@ impl Text {
                 "Nobody called “{user}” has logged in yet; the profile waits for them. On a Mac only the user who installed the enrolment profile and \
                  network users whom this school knows are ever managed: other local users get device profiles only."
             ),
+            Text::SetupPlanThere => f.write_str(
+                "There is a set-up plan for the same group or device already. `cordon setup-plan list` shows it; remove it to make another.",
+            ),
+            Text::NoSuchSetupPlan { id } => write!(f, "No set-up plan {id} is known. `cordon setup-plan list` shows those that are."),
             Text::NobodyManagedThere => f.write_str(
                 "No managed user has logged in on this device yet; the profile waits for them. Local users of a Mac who did not install the enrolment \
                  profile are never managed: they get device profiles only.",

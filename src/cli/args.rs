@@ -8,7 +8,7 @@ use super::invitations;
 use super::{admin, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile};
+use super::{login_policy, profile, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -113,6 +113,8 @@ Exit code 1 when something needs attention.")]
     Profile(profile::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
+    /// What a device gets while Setup Assistant waits
+    SetupPlan(setup_plan::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
     /// The people of the school, who use devices

@@ -1,5 +1,6 @@
 //! `cordon device`: what there is, one device with its story, and its lock.
 
+use super::channels;
 use super::command;
 use super::failure::Failure;
 use super::moment::told_field;
@@ -23,6 +24,10 @@ enum Verb {
     List(ListArgs),
     /// One device: facts, users, what happened to it
     Show(ShowArgs),
+    /// What waits for the device and for each of its users, and why
+    Explain(channels::ExplainArgs),
+    /// Profiles of the device and of each of its users
+    Profiles(channels::ProfilesArgs),
     /// Lock the screen of a device now
     Lock(LockArgs),
     /// Mark a device lost and put it into Lost Mode
@@ -110,6 +115,8 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => show(api, args, voice),
+        Verb::Explain(args) => channels::explain(api, args, voice),
+        Verb::Profiles(args) => channels::profiles(api, args, voice),
         Verb::Lock(args) => lock(api, args, voice),
         Verb::Lost(args) => missing::lost(api, args, voice),
         Verb::Found(args) => missing::found(api, args, voice),
@@ -210,13 +217,14 @@ fn story(device: &Value, now: Timestamp) -> String {
     let mut text = facts.render();
     let list = |key: &str| device[key].as_array().filter(|items| !items.is_empty());
     if let Some(users) = list("users") {
-        let mut table = Table::new(&["USER", "FULL NAME", "STATE", "WAITING", "LAST SEEN", "USER ID"]);
+        let mut table = Table::new(&["USER", "FULL NAME", "STATE", "ON SCREEN", "WAITING", "LAST SEEN", "USER ID"]);
         for user in users {
             let seen = told_field(&user["last_seen"], now);
             table.row([
                 cell(user, "short_name"),
                 cell(user, "long_name"),
                 cell(user, "state"),
+                String::from(if user["not_on_console"] == true { "no" } else { "yes" }),
                 cell(user, "waiting"),
                 seen,
                 cell(user, "user_id"),

@@ -96,6 +96,8 @@ pub enum Speaker {
     User {
         known: bool,
     },
+    /// A user of a Shared iPad whom the school does not manage.
+    Guest,
 }
 
 /// What arrived, with what of it matters here.
@@ -271,7 +273,7 @@ fn came_back(known: &Known, speaker: Speaker, event: Event, binding: BindingFact
 }
 
 fn wrong_channel(speaker: Speaker, event: Event) -> Option<&'static str> {
-    let user = matches!(speaker, Speaker::User { .. });
+    let user = speaker != Speaker::Device;
     match event {
         Event::Authenticate if user => Some("Authenticate on a user channel"),
         Event::CheckOut if user => Some("CheckOut on a user channel"),
@@ -317,6 +319,8 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::TokenUpdate { has_unlock_token }, Speaker::Device) => token_update(known, has_unlock_token, binding),
         (Event::CheckOut, _) => Step::new(Decision::Accept, [Effect::MarkGone, Effect::DisablePush]),
         (Event::TokenUpdate { .. }, Speaker::User { known }) => user_token_update(known),
+        (Event::TokenUpdate { .. }, Speaker::Guest) => Step::new(Decision::DeclineUser, []),
+        (Event::Poll, Speaker::Guest) => Step::new(Decision::Accept, []),
         (Event::UserAuthenticate, _) => Step::new(Decision::AuthenticateUser, []),
         (Event::SetBootstrapToken { has_token: true }, _) => Step::new(Decision::Accept, [Effect::StoreBootstrapToken]),
         (Event::SetBootstrapToken { has_token: false }, _) => {

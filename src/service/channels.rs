@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::devices::{self, ChannelView};
-use super::{Context, Error, answers, commands, reconciling, series};
+use super::{Context, Error, answers, commands, reconciling, series, setting_up};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
@@ -44,6 +44,13 @@ pub(super) fn check(
     let channel = if by_user { "a user's channel" } else { "the device's own channel" };
     let system = systems.first().map_or("This system", |system| system.name());
     Err(Error::invalid(Text::WrongChannel { request_type: request_type.to_owned(), channel, system, hint }))
+}
+
+/// Whether this channel's system takes the command; one that is not known yet takes everything.
+pub(super) fn is_taken(device: &DeviceRow, channel: &EnrollmentRow, request_type: &str) -> bool {
+    let systems = systems(device, channel);
+    let by_user = channel.channel == ChannelKind::User;
+    systems.is_empty() || catalogue::find(request_type).is_none_or(|spec| spec.is_taken(systems, by_user))
 }
 
 /// The systems whose rules hold for this channel; an iPad is one of two until a user of a Shared iPad has spoken.
@@ -129,6 +136,9 @@ fn in_words(cx: &Context, view: &ChannelView) -> Result<Vec<String>, Error> {
     }
     if row.not_on_console {
         words.push(String::from("The user's session is not the one on the screen."));
+    }
+    if let Some(story) = cx.store.read(|db| setting_up::in_words(db, row))? {
+        words.push(story);
     }
     if row.awaiting_configuration {
         words.push(String::from("Setup Assistant waits there until the set-up is done."));

@@ -2,7 +2,8 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer, Worth};
-use super::{Context, Error, attention, custody, leaving, network_users, reconciling, renewing, revoking};
+use super::login_policy::{self, SharedIpadUsers};
+use super::{Context, Error, attention, custody, leaving, network_users, reconciling, renewing, revoking, setting_up};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -10,7 +11,7 @@ use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::checkin::{Authenticate, Checkin, Message, TokenUpdate};
 use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker, State, Step};
 use crate::protocol::network_user::Admission;
-use crate::protocol::sender::{DeviceKey, Sender, UserKey};
+use crate::protocol::sender::{Channel, DeviceKey, Sender, UserKey};
 use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device};
 use crate::store::{BindingState, Db, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
 use serde_json::json;
@@ -117,6 +118,16 @@ pub(super) fn note_user(tx: &Tx<'_>, channel: &EnrollmentRow, from: &Sender) -> 
     Ok(())
 }
 
+/// A user of a Shared iPad whom the school does not manage, by its own decision.
+fn is_guest(tx: &Tx<'_>, from: &Sender) -> Result<bool, Error> {
+    let Channel::User(UserKey::SharedIpad(name)) = &from.channel else { return Ok(false) };
+    if login_policy::shared_ipad_users(tx)? == SharedIpadUsers::Everyone {
+        return Ok(false);
+    }
+    let person = tx.find_person(name.as_str())?;
+    Ok(person.is_none_or(|person| person.disabled_at.is_some()))
+}
+
 /// Makes a user's channel under its device.
 pub(super) fn create_user_channel(
     tx: &Tx<'_>,
@@ -126,9 +137,7 @@ pub(super) fn create_user_channel(
 ) -> Result<i64, Error> {
     let (udid, user_enrollment_id) = device_ids(from);
     let user_id = match &from.channel {
-        crate::protocol::sender::Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => {
-            Some(id.as_str())
-        }
+        Channel::User(UserKey::UserId(id) | UserKey::EnrollmentUserId(id)) => Some(id.as_str()),
         _ => None,
     };
     let id = from.enrollment_id();
@@ -184,7 +193,13 @@ impl Visit<'_, '_> {
         } else {
             device_channel.clone()
         };
-        let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
+        let speaker = if !from.is_user() {
+            Speaker::Device
+        } else if is_guest(self.tx, from)? {
+            Speaker::Guest
+        } else {
+            Speaker::User { known: channel.is_some() }
+        };
         let mut fact = binding_fact(self.tx, &self.identity, device_channel.as_ref().map(|d| d.id))?;
         let mut known = device_channel.as_ref().map(|row| known(self.tx, row)).transpose()?;
         if let (Message::Authenticate(said), Some(row), Some(known)) =
@@ -291,6 +306,7 @@ impl Visit<'_, '_> {
                 tx.clear_queue(device_channel, now)?;
                 tx.forget_channel_profiles(device_channel)?;
                 tx.forget_series(device_channel)?;
+                tx.forget_setups(device_channel)?;
             }
             Effect::KeepQueue => {
                 let generation = before.map_or(1, |b| b.generation + 1);
@@ -346,6 +362,7 @@ impl Visit<'_, '_> {
                     custody::ask_bypass_code(self.cx, tx, &row, now)?;
                     custody::ask_what_it_is(self.cx, tx, &row, now)?;
                     reconciling::reconcile(self.cx, tx, &row, reconciling::Call::Push, now)?;
+                    setting_up::heard(self.cx, tx, &row, now)?;
                 }
                 if let Some(channel) = rows.channel
                     && tx.has_waiting(channel)?
@@ -467,6 +484,10 @@ impl Visit<'_, '_> {
                 Some(json!({ "refused": why, "origin": self.peer.origin }).to_string())
             }
             Decision::Unenroll => Some(json!({ "unenrolled": true }).to_string()),
+            Decision::DeclineUser => {
+                let user = self.checkin.from.names.short.as_deref();
+                Some(json!({ "user": user, "declined": "the school does not manage this user" }).to_string())
+            }
             _ => None,
         };
         self.tx.tell(device, rows.channel, None, self.checkin.message.message_type(), detail.as_deref(), self.now)?;

@@ -247,7 +247,7 @@ fn priority(channel: &EnrollmentRow, request_type: &str, keys: &Dictionary) -> i
 }
 
 /// By Apple's schema: the first thing that is wrong, in words.
-fn check(request_type: &str, keys: &Dictionary) -> Result<(), Error> {
+pub(super) fn check(request_type: &str, keys: &Dictionary) -> Result<(), Error> {
     if catalogue::find(request_type).is_none() {
         return Err(Error::invalid(Text::UnknownRequestType { request_type: request_type.to_owned() }));
     }

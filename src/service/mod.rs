@@ -46,6 +46,7 @@ pub mod replacing;
 pub mod revoking;
 pub mod roster;
 pub mod series;
+pub mod setting_up;
 pub mod users;
 
 pub mod custody;

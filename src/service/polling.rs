@@ -8,7 +8,10 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, unlocking};
+use super::{
+    Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up,
+    unlocking,
+};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
@@ -396,6 +399,7 @@ fn follow(
     renewing::settled(cx, tx, report, delivery, identity, channel, now)?;
     leaving::settled(tx, report, delivery, channel, now)?;
     reconciling::settled(cx, tx, report, delivery, channel, now)?;
+    setting_up::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?

@@ -27,12 +27,23 @@ pub(super) enum Call {
     OnTheLine,
 }
 
+/// The groups of the person who speaks on a user channel, or of the device itself, by name.
+pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<String>, Error> {
+    if channel.channel == ChannelKind::Device {
+        return Ok(db.list_groups_of_device(channel.device)?);
+    }
+    // A Mac's short name proves nobody; a Managed Apple Account is the person.
+    let account = channel.user_short_name.as_deref().filter(|_| channel.user_id.is_none());
+    Ok(db.list_groups_of_user(&channel.enrollment_id, channel.user_id.as_deref(), account)?)
+}
+
 /// Every profile that a channel should have by what is assigned now.
 pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<ProfileRow>, Error> {
     let names: Vec<String> = [&channel.user_id, &channel.user_short_name].into_iter().flatten().cloned().collect();
     let is_user = channel.channel == ChannelKind::User;
     let names = if is_user { names } else { Vec::new() };
-    Ok(db.list_wanted_profiles(&ChannelNames { device: channel.device, is_user, names: &names, groups: &[] })?)
+    let groups = if is_user { groups_of(db, channel)? } else { Vec::new() };
+    Ok(db.list_wanted_profiles(&ChannelNames { device: channel.device, is_user, names: &names, groups: &groups })?)
 }
 
 /// Queues the difference between what a channel should have and what it acknowledged. Returns how many commands that took.

@@ -8,6 +8,7 @@ use super::messages::{self, CHECK_IN};
 use super::profile;
 use super::spec::{Person, derived_uuid};
 use super::state::{Account, Agent, Channel, Event, Wait};
+use crate::pki::digest::md5;
 use crate::plist::{Dict, parse_dict};
 
 /// How a login went.
@@ -107,13 +108,12 @@ impl Device {
     }
 
     /// The policies inside an InstallProfile that is put off.
-    pub(super) fn read_policy(&mut self, channel: Channel, command: Option<&Dict>) {
+    pub(super) fn read_policy(&mut self, command: Option<&Dict>) {
         let Some(Ok(payload)) = command.map(|c| c.data("Payload")) else { return };
         let Ok(found) = profile::read(payload) else { return };
         if found.payloads.iter().any(|p| p.kind == "com.apple.mobiledevice.passwordpolicy") {
             self.state.policies_read.push(found.identifier);
         }
-        let _ = channel;
     }
 
     /// The session ends; the channel stays known, but nobody answers its pushes.
@@ -150,8 +150,15 @@ impl Device {
         if challenge.is_empty() {
             return Ok(Some(None));
         }
-        let _ = password;
-        Ok(None)
+        let name = self.state.person(channel).map(|p| p.short_name.clone()).unwrap_or_default();
+        let Some(response) = digest_response(&challenge, &name, password) else {
+            self.state.faults.push(format!("a digest challenge that cannot be answered: {challenge}"));
+            return Ok(None);
+        };
+        let Some(second) = self.ask_for_user(link, managed, channel, Some(&response))? else { return Ok(None) };
+        // A wrong password is answered 200 with an empty token.
+        let token = second.find_string("AuthToken").ok().flatten().unwrap_or_default().to_owned();
+        Ok((!token.is_empty()).then_some(Some(token)))
     }
 
     fn ask_for_user(
@@ -170,4 +177,17 @@ impl Device {
             status => Err(DeviceError::Refused { message: "UserAuthenticate", status }),
         }
     }
+}
+
+/// RFC 2617 credentials for `nonce` and `realm` of a challenge like `Digest nonce="…",realm="…"`; `None` for a challenge without them.
+fn digest_response(challenge: &str, name: &str, password: &str) -> Option<String> {
+    let value = |key: &str| {
+        let at = challenge.find(&format!("{key}=\""))? + key.len() + 2;
+        challenge[at..].split('"').next().map(str::to_owned)
+    };
+    let (nonce, realm) = (value("nonce")?, value("realm")?);
+    let hash = |text: String| hex::encode(md5(text.as_bytes()));
+    let (ha1, ha2) = (hash(format!("{name}:{realm}:{password}")), hash(String::from("PUT:/")));
+    let response = hash(format!("{ha1}:{nonce}:{ha2}"));
+    Some(format!("Digest username=\"{name}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"/\",response=\"{response}\""))
 }

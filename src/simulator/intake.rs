@@ -36,7 +36,7 @@ impl Device {
         }
         let setting_up = self.state.find_line(channel).is_some_and(|line| line.wait == Some(Wait::Setup));
         if setting_up && request_type != "DeviceConfigured" {
-            self.read_policy(channel, body.as_ref().ok());
+            self.read_policy(body.as_ref().ok());
             if let Some(known) = self.state.find_executed_mut(&uuid) {
                 known.not_now += 1;
             }

@@ -202,6 +202,31 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Names of the groups that list a device; smart groups come apart.
+    pub fn list_groups_of_device(&self, device: i64) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT g.name FROM group_device m JOIN school_group g ON g.id = m.\"group\" WHERE m.device = ?1 ORDER BY g.id";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([device], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Names of the groups of the person behind a user channel: whom a login proved, whose record it is, or whose account.
+    pub fn list_groups_of_user(
+        &self,
+        enrollment_id: &str,
+        user_id: Option<&str>,
+        account: Option<&str>,
+    ) -> Result<Vec<String>, StoreError> {
+        let sql =
+            "SELECT DISTINCT g.name FROM group_person m JOIN school_group g ON g.id = m.\"group\" WHERE m.person IN (
+                       SELECT person FROM user_standing WHERE channel = ?1 AND person IS NOT NULL
+                       UNION SELECT person FROM person_guid WHERE guid = upper(?2)
+                       UNION SELECT id FROM person WHERE short_name = ?3) ORDER BY g.name";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![enrollment_id, user_id, account], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub fn list_channel_profiles(&self, enrollment: i64) -> Result<Vec<ChannelProfileRow>, StoreError> {
         let sql = "SELECT c.profile, p.public_id, p.identifier, p.name, c.installed, c.command, c.doing, c.version, c.failed_at, y.state
                    FROM channel_profile c JOIN profile p ON p.id = c.profile

@@ -26,6 +26,7 @@ mod sealed;
 mod secrets;
 mod series;
 mod settings;
+mod setups;
 mod tokens;
 mod webhooks;
 mod writer;
@@ -68,6 +69,7 @@ pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
+pub use setups::{SetupPlanRow, SetupRunRow};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

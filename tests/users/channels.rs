@@ -1,6 +1,7 @@
 //! Each channel on its own: who speaks by which keys, which command goes where, whose token is pushed.
 
 use crate::support::School;
+use crate::support::scep::Applicant;
 use crate::support::wire::{self, command_uuid, text};
 use cordon::base::time::{Clock, SystemClock};
 use cordon::plist::Value as Plist;
@@ -48,33 +49,31 @@ fn every_combination_of_keys_finds_its_own_queue() {
 
     let u = ("UDID", udid.as_str());
     let f = ("UserID", ALL_F);
-    let rows: Vec<(Vec<(&str, &str)>, Option<&String>)> = vec![
-        (vec![u], Some(&own)),
-        (vec![u, ("UserID", "")], Some(&own)),
-        (vec![u, ("UserShortName", "ann@hill.example")], Some(&own)),
-        (vec![u, ("EnrollmentUserID", &guid)], Some(&own)),
-        (vec![u, ("EnrollmentID", "other")], Some(&own)),
-        (vec![u, ("UserID", &guid)], Some(&local)),
-        (vec![u, ("UserID", &guid), ("UserShortName", "ann@hill.example")], Some(&local)),
-        (vec![u, f, ("UserShortName", "ann@hill.example")], Some(&ann)),
-        (vec![u, ("UserID", &ALL_F.to_lowercase()), ("UserShortName", "ann@hill.example")], Some(&ann)),
-        (vec![u, f, ("UserShortName", "bob@hill.example"), ("UserLongName", "Bob B.")], Some(&bob)),
-    ]
-    .into_iter()
-    .map(|(keys, uuid)| (keys.into_iter().map(|(k, v)| (k, &*v.to_owned().leak())).collect(), uuid))
-    .collect();
-    for (keys, wanted) in &rows {
+    let (guid, shouted) = (guid.as_str(), ALL_F.to_lowercase());
+    let rows: [(&[(&str, &str)], &String); 10] = [
+        (&[u], &own),
+        (&[u, ("UserID", "")], &own),
+        (&[u, ("UserShortName", "ann@hill.example")], &own),
+        (&[u, ("EnrollmentUserID", guid)], &own),
+        (&[u, ("EnrollmentID", "other")], &own),
+        (&[u, ("UserID", guid)], &local),
+        (&[u, ("UserID", guid), ("UserShortName", "ann@hill.example")], &local),
+        (&[u, f, ("UserShortName", "ann@hill.example")], &ann),
+        (&[u, ("UserID", &shouted), ("UserShortName", "ann@hill.example")], &ann),
+        (&[u, f, ("UserShortName", "bob@hill.example"), ("UserLongName", "Bob B.")], &bob),
+    ];
+    for (keys, wanted) in rows {
         let answer = caller.report(&report(keys));
-        assert_eq!(command_uuid(&answer).as_ref(), *wanted, "{keys:?}");
+        assert_eq!(command_uuid(&answer).as_ref(), Some(wanted), "{keys:?}");
     }
     // Nobody can be meant by these, or nobody who may speak here.
     let refused: [&[(&str, &str)]; 6] = [
         &[],
-        &[("UserID", &guid)],
-        &[("EnrollmentUserID", &guid)],
+        &[("UserID", guid)],
+        &[("EnrollmentUserID", guid)],
         &[u, f],
         &[u, f, ("UserShortName", "")],
-        &[("EnrollmentID", "other"), ("EnrollmentUserID", &guid)],
+        &[("EnrollmentID", "other"), ("EnrollmentUserID", guid)],
     ];
     for keys in refused {
         assert_eq!(caller.report(&report(keys)).status, 400, "{keys:?}");
@@ -85,7 +84,7 @@ fn every_combination_of_keys_finds_its_own_queue() {
         |name: &str| users["items"].as_array().unwrap().iter().find(|u| u["short_name"] == name).unwrap().clone();
     assert_eq!(named("bob@hill.example")["long_name"], "Bob B.");
     assert_eq!(named("bob@hill.example")["shared_ipad"], true);
-    for search in ["Bob%20B", "ann@hill", &guid] {
+    for search in ["Bob%20B", "ann@hill", guid] {
         let found = school.get(&format!("/devices?search={search}"));
         assert_eq!(found["items"].as_array().unwrap().len(), 1, "{search}");
     }
@@ -94,13 +93,49 @@ fn every_combination_of_keys_finds_its_own_queue() {
 #[test]
 fn user_enrolment_has_its_own_keys() {
     let school = School::new();
-    let mac = school.enroll_deaf(Kind::Mac, 1);
-    // Another device with the same server, known by EnrollmentID alone, under an identity of its own.
-    let other = school.enroll_deaf(Kind::Ipad, 2);
-    let mut caller = school.caller(Some(&other.identity()));
-    let bad = caller.report(&report(&[("EnrollmentID", "e-1")]));
-    assert_eq!(bad.status, 400, "it never enrolled, and the certificate is another device's");
-    drop(mac);
+    let stranger = school.enroll_deaf(Kind::Ipad, 2);
+    let applicant = Applicant::new(&school, &school.profile(&Value::Null), "user-enrolment");
+    let identity = applicant.identity(&applicant.ask(&school));
+    let mut caller = school.caller(Some(&identity));
+    // No UDID anywhere: the device is known by EnrollmentID, its user by EnrollmentUserID.
+    let check_in = |kind: &str, tag: u8, keys: &[(&str, &str)]| {
+        let mut body = cordon::plist::Dictionary::new();
+        let texts = [("MessageType", kind), ("Topic", crate::support::TOPIC), ("PushMagic", "magic")];
+        for (key, value) in texts.iter().chain(keys) {
+            body.insert((*key).to_owned(), text(value));
+        }
+        body.insert("Token".to_owned(), Plist::Data(vec![tag; 32]));
+        cordon::plist::to_xml(&Plist::Dictionary(body))
+    };
+    let (e, x) = (("EnrollmentID", "enrolment-1"), ("EnrollmentUserID", "person-1"));
+    let mac = ("ProductName", "Mac14,2");
+    assert_eq!(caller.check_in(&check_in("Authenticate", 1, &[e, mac])).status, 200);
+    assert_eq!(caller.check_in(&check_in("TokenUpdate", 1, &[e])).status, 200);
+    assert_eq!(caller.check_in(&check_in("TokenUpdate", 2, &[e, x, ("UserShortName", "ada")])).status, 200);
+    let send = |user: Option<&str>| {
+        let mut wish = json!({ "RequestType": "ProfileList" });
+        if let Some(user) = user {
+            wish["user"] = json!(user);
+        }
+        let sent = school.api("POST", "/devices/enrolment-1/commands", &wish).is(201);
+        sent["command_uuid"].as_str().unwrap().to_owned()
+    };
+    let (own, hers) = (send(None), send(Some("person-1")));
+    let rows: [(&[(&str, &str)], &String); 6] = [
+        (&[e], &own),
+        (&[("UDID", ""), e], &own),
+        // A UserID says nothing where there is no UDID.
+        (&[e, ("UserID", "person-1")], &own),
+        (&[e, x], &hers),
+        (&[e, x, ("UserShortName", "ada"), ("UserLongName", "Ada")], &hers),
+        (&[("UDID", ""), e, x], &hers),
+    ];
+    for (keys, wanted) in rows {
+        assert_eq!(command_uuid(&caller.report(&report(keys))).as_ref(), Some(wanted), "{keys:?}");
+    }
+    // Whose certificate it is decides, not what is said.
+    let mut other = school.caller(Some(&stranger.identity()));
+    assert_eq!(other.report(&report(&[e, x])).status, 400);
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod users;
 
 mod channels;
 mod profiles;
+mod setup_plans;
 
 use super::message::{Door, Request, Response};
 use super::query;
@@ -251,6 +252,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["devices", device, "profiles"]) => channels::profiles(call, device),
         (&Method::GET, ["login-policy"]) => channels::show_policy(call),
         (&Method::POST, ["login-policy"]) => channels::set_policy(call),
+        (&Method::GET, ["setup-plans"]) => setup_plans::list(call),
+        (&Method::POST, ["setup-plans"]) => setup_plans::create(call),
+        (&Method::GET, ["setup-plans", id]) => setup_plans::show(call, id),
+        (&Method::DELETE, ["setup-plans", id]) => setup_plans::remove(call, id),
         (&Method::GET, ["profiles"]) => profiles::list(call),
         (&Method::POST, ["profiles"]) => profiles::add(call),
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),

@@ -22,6 +22,7 @@ use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::sheets::{SheetWish, TheftSheetWish};
 use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
@@ -321,6 +322,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("get", "/login-policy", "How long a login may be held up, and who is managed on a Shared iPad", "200")
         .gives("LoginPolicy"),
     op("post", "/login-policy", "Change that", "200").takes("LoginPolicyWish").gives("LoginPolicy"),
+    op("get", "/setup-plans", "Set-up plans: what is given while Setup Assistant waits", "200").gives("Page_SetupPlan"),
+    op("post", "/setup-plans", "Make a set-up plan", "201").takes("NewSetupPlan").gives("SetupPlan"),
+    op("get", "/setup-plans/{id}", "One set-up plan", "200").gives("SetupPlan"),
+    op("delete", "/setup-plans/{id}", "Remove a set-up plan", "204"),
     op("get", "/profiles", "Configuration profiles, without their content", "200").gives("Page_Profile").paged(),
     op(
         "post",
@@ -561,6 +566,9 @@ fn components() -> Value {
     add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
     add::<ChannelStory>(&mut all, "ChannelStory");
     add::<ChannelProfiles>(&mut all, "ChannelProfiles");
+    add::<Page<SetupPlan>>(&mut all, "Page_SetupPlan");
+    add::<SetupPlan>(&mut all, "SetupPlan");
+    add::<NewSetupPlan>(&mut all, "NewSetupPlan");
     add::<LoginPolicy>(&mut all, "LoginPolicy");
     add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
     add::<Page<Profile>>(&mut all, "Page_Profile");
