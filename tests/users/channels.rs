@@ -48,7 +48,8 @@ fn every_combination_of_keys_finds_its_own_queue() {
 
     let u = ("UDID", udid.as_str());
     let f = ("UserID", ALL_F);
-    let rows: Vec<(Vec<(&str, &str)>, Option<&String>)> = vec![
+    type Row<'a> = (Vec<(&'a str, &'a str)>, Option<&'a String>);
+    let rows: Vec<Row<'_>> = vec![
         (vec![u], Some(&own)),
         (vec![u, ("UserID", "")], Some(&own)),
         (vec![u, ("UserShortName", "ann@hill.example")], Some(&own)),

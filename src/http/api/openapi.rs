@@ -1,5 +1,7 @@
 //! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
 
+mod describing;
+
 use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
@@ -266,12 +268,28 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
 ];
 
+/// The methods of a path of the API (without `/api/v1`); none when there is no such path.
+pub(super) fn methods(path: &str) -> Vec<&'static str> {
+    let fits = |template: &str| {
+        let (mut parts, mut wanted) = (path.split('/'), template.split('/'));
+        loop {
+            match (parts.next(), wanted.next()) {
+                (None, None) => return true,
+                (Some(part), Some(word)) if part == word || word.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+    };
+    OPERATIONS.iter().filter(|operation| fits(operation.path)).map(|operation| operation.method).collect()
+}
+
 /// The document served at `/api/v1/openapi.json`.
 pub fn document() -> Value {
+    let components = components();
     let mut paths = serde_json::Map::new();
     for operation in OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
-        entry[operation.method] = describe(operation);
+        entry[operation.method] = describing::describe(operation, &components);
     }
     json!({
         "openapi": "3.1.0",
@@ -279,72 +297,8 @@ pub fn document() -> Value {
         "servers": [{ "url": "/api/v1" }],
         "security": [{ "token": [] }],
         "paths": paths,
-        "components": components(),
+        "components": components,
     })
-}
-
-fn describe(operation: &Operation) -> Value {
-    let reference = |shape: &str| json!({ "$ref": format!("#/components/schemas/{shape}") });
-    let mut parameters: Vec<Value> = operation
-        .path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect();
-    let mut query = |name: &str, schema: Value| {
-        parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }))
-    };
-    if operation.paged {
-        query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
-        query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
-    }
-    match operation.path {
-        "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
-        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
-            query("user", json!({ "type": "string" }))
-        }
-        "/audit" | "/audit/export" => {
-            for name in ["actor", "verb", "device"] {
-                query(name, json!({ "type": "string" }));
-            }
-            for name in ["since", "until"] {
-                query(name, json!({ "type": "string", "format": "date-time" }));
-            }
-            query("result", json!({ "type": "string", "enum": ["done", "refused"] }));
-            if operation.path == "/audit/export" {
-                query("format", json!({ "type": "string", "enum": ["jsonl", "csv"] }));
-                query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
-            }
-        }
-        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
-        "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
-            query("state", json!({ "type": "string" }));
-            if operation.path == "/commands" {
-                query("device", json!({ "type": "string" }));
-            }
-        }
-        _ => {}
-    }
-    let mut answer = json!({ "description": "Done" });
-    if let Some(shape) = operation.answer {
-        answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
-    }
-    if !operation.media.is_empty() {
-        let content = operation.media.iter().map(|m| ((*m).to_owned(), json!({ "schema": { "type": "string" } })));
-        answer["content"] = Value::Object(content.collect());
-    }
-    let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
-    let mut described = json!({
-        "operationId": format!("{}{}", operation.method, operation.path.replace(['/', '{', '}', '-'], "_")),
-        "summary": operation.summary,
-        "parameters": parameters,
-        "responses": { operation.status: answer, "default": problem },
-    });
-    if let Some(shape) = operation.request {
-        described["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": reference(shape) } } });
-    }
-    described
 }
 
 fn components() -> Value {
