@@ -80,6 +80,10 @@ impl Call<'_> {
 
 fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
     let bytes: &[u8] = if request.body.bytes.is_empty() { b"{}" } else { &request.body.bytes };
+    // A list would be taken for the fields in their order, which nobody was promised.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Error::invalid(Text::BadBody { why: String::from("it is not a JSON object") }));
+    }
     serde_json::from_slice(bytes).or_else(|error| {
         let bad = || Error::invalid(Text::BadBody { why: error.to_string() });
         let mut value: Value = serde_json::from_slice(bytes).map_err(|_| bad())?;
