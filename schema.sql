@@ -584,9 +584,90 @@ CREATE INDEX person_guid_of ON person_guid (person);
 -- What answers a digest challenge: MD5 of name, realm and password (HA1 of RFC 2617), never the password. As good as the
 -- password to whoever knows it, so it is sealed.
 CREATE TABLE person_digest (
+    id          INTEGER PRIMARY KEY,
     person      INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
     realm       TEXT NOT NULL,
     sealed_ha1  BLOB NOT NULL,
     made_at     INTEGER NOT NULL,
-    PRIMARY KEY (person, realm)
+    UNIQUE (person, realm)
+) STRICT;
+
+-- The directory that people come from, at most one. Attributes is JSON: which attribute is what.
+CREATE TABLE directory (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),
+    url              TEXT NOT NULL,
+    base_dn          TEXT NOT NULL,
+    filter           TEXT NOT NULL,
+    attributes       TEXT NOT NULL,
+    -- Who asks; NULL asks as nobody.
+    bind_dn          TEXT,
+    sealed_password  BLOB,
+    -- Authorities that the directory's certificate may come from, instead of the public ones.
+    ca_pem           TEXT,
+    changed_at       INTEGER NOT NULL,
+    last_sync_at     INTEGER,
+    last_sync        TEXT,
+    CHECK ((bind_dn IS NULL) = (sealed_password IS NULL))
+) STRICT;
+
+-- Groups of devices and of people; a class is both. A smart group has a filter instead of devices.
+CREATE TABLE school_group (
+    id          INTEGER PRIMARY KEY,
+    public_id   TEXT NOT NULL UNIQUE,
+    name        TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    kind        TEXT NOT NULL CHECK (kind IN ('devices', 'people', 'class', 'smart')),
+    filter      TEXT,
+    -- How network users are dealt with who are in it, or on a device in it; NULL leaves it to the school.
+    login_mode  TEXT CHECK (login_mode IN ('known', 'digest', 'refuse')),
+    source      TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    CHECK ((kind = 'smart') = (filter IS NOT NULL))
+) STRICT;
+
+CREATE TABLE group_device (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    device   INTEGER NOT NULL REFERENCES device (id),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", device)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX group_device_of ON group_device (device);
+
+-- `part`: a pupil (or plain member), or a teacher of a class. The admin of the same name as a teacher teaches it too.
+CREATE TABLE group_person (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    person   INTEGER NOT NULL REFERENCES person (id) ON DELETE CASCADE,
+    part     TEXT NOT NULL CHECK (part IN ('member', 'teacher')),
+    source   TEXT NOT NULL CHECK (source IN ('local', 'csv', 'ldap')),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", person)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_person_of ON group_person (person);
+
+-- Admins who teach a class without being people of the school.
+CREATE TABLE group_admin (
+    "group"  INTEGER NOT NULL REFERENCES school_group (id) ON DELETE CASCADE,
+    admin    INTEGER NOT NULL REFERENCES admin (id),
+    since    INTEGER NOT NULL,
+    PRIMARY KEY ("group", admin)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX group_admin_of ON group_admin (admin);
+
+-- By what right a user's channel of a Mac is there. Keyed by the channel's id, because a network user logs in before the channel
+-- exists. A new enrolment of the device forgets the local users and the tokens, but not who is a network user.
+CREATE TABLE user_standing (
+    channel           TEXT PRIMARY KEY,
+    device_channel    INTEGER NOT NULL REFERENCES enrollment (id),
+    standing          TEXT NOT NULL CHECK (standing IN ('installer', 'further', 'outside', 'managed')),
+    person            INTEGER REFERENCES person (id) ON DELETE SET NULL,
+    -- SHA-256 of the AuthToken that every request must bring; NULL for one who is managed without.
+    token_hash        BLOB CHECK (length(token_hash) = 32),
+    -- SHA-256 of the one challenge that may be answered, once and soon.
+    nonce_hash        BLOB CHECK (length(nonce_hash) = 32),
+    nonce_expires_at  INTEGER,
+    since             INTEGER NOT NULL,
+    CHECK (token_hash IS NULL OR standing = 'managed'),
+    CHECK ((nonce_hash IS NULL) = (nonce_expires_at IS NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX user_standing_of ON user_standing (device_channel);
+CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;

@@ -2,6 +2,7 @@
 //!
 //! Deliberately not here: anything that knows Apple's messages (`protocol`) or bytes of certificates (`pki`).
 
+pub mod csv;
 pub mod ids;
 pub mod limits;
 pub mod push;

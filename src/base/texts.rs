@@ -98,6 +98,11 @@ pub enum Text {
     NoSuchPerson { name: String },
     PersonExists { name: String },
     GuidTaken { guid: String },
+    NameAndGuidDiffer { name: String },
+    NoSuchGroup { name: String },
+    GroupExists { name: String },
+    NotInThisGroup { name: String, kind: String },
+    UserNotManaged { user: String, device: String },
 }
 
 impl Text {
@@ -196,6 +201,11 @@ impl Text {
             Text::NoSuchPerson { .. } => "no-such-person",
             Text::PersonExists { .. } => "person-exists",
             Text::GuidTaken { .. } => "guid-taken",
+            Text::NameAndGuidDiffer { .. } => "name-and-guid-differ",
+            Text::NoSuchGroup { .. } => "no-such-group",
+            Text::GroupExists { .. } => "group-exists",
+            Text::NotInThisGroup { .. } => "not-in-this-group",
+            Text::UserNotManaged { .. } => "user-not-managed",
         }
     }
 
@@ -405,6 +415,22 @@ impl Text {
             }
             Text::NoSuchPerson { name } => write!(f, "The school has nobody called “{name}”. `cordon user list` shows everybody."),
             Text::PersonExists { name } => write!(f, "The school has somebody called “{name}” already. Choose another short name, or change that person."),
+            Text::NameAndGuidDiffer { name } => write!(
+                f,
+                "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
+            ),
+            Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),
+            Text::GroupExists { name } => write!(f, "There is a group “{name}” already. Choose another name, or change that one."),
+            Text::NotInThisGroup { name, kind } => write!(
+                f,
+                "“{name}” is a group of the kind “{kind}” and cannot have that. Devices go into groups of devices and classes, people into \
+                 groups of people and classes, teachers into classes; a smart group fills itself."
+            ),
+            Text::UserNotManaged { user, device } => write!(
+                f,
+                "“{user}” is no managed user of {device}. On a Mac these are the local user who installed the enrolment profile, and network \
+                 users once they have logged in; every other local user has device profiles only. `cordon device show {device}` lists them."
+            ),
             Text::GuidTaken { guid } => write!(f, "The record {guid} belongs to somebody else already. `cordon user list --json` shows whose it is."),
         }
     }

@@ -4,9 +4,9 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::user;
 use super::{admin, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
+use super::{group, user};
 use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ Exit code 1 when something needs attention.")]
     Webhook(webhook::Args),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Groups of devices and people, and classes
+    Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
     /// How long a login may wait, who is managed on a Shared iPad
@@ -299,6 +301,10 @@ mod tests {
             "cordon command send X DeviceLocation --reason R",
             "cordon user add anna --password-file f --guid G --guid H",
             "cordon user erase anna --yes",
+            "cordon user import people.csv --dry-run",
+            "cordon user network --mode digest --serve-further no",
+            "cordon group add x --filter platform=iPadOS",
+            "cordon group member add 7b --device D --person p --teacher t --admin a",
         ];
         for line in good {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");

@@ -2,12 +2,17 @@
 
 use super::asking;
 use super::failure::Failure;
+use super::files;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
+use crate::base::secret::Secret;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+
+/// Longest list, bytes: a school of 20,000.
+const MAX_CSV: usize = 4 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,6 +36,10 @@ enum Verb {
     Enable(EnableArgs),
     /// Take everything about a person out, for good
     Erase(EraseArgs),
+    /// Add or change many people from a CSV file
+    Import(ImportArgs),
+    /// How network users of Macs are dealt with
+    Network(NetworkArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,6 +127,38 @@ struct EraseArgs {
     yes: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon user import people.csv --dry-run
+  cordon user import people.csv
+
+The first line names the columns: short_name, and any of long_name, mail, guid, classes, teaches, password. Commas, semicolons or
+tabs separate them; classes are separated by | or by the sign that the file does not use otherwise. People are found by guid, else by
+short_name, and added when they are not there; an empty field leaves what is known. Nothing is written while a line is wrong.")]
+struct ImportArgs {
+    /// CSV in UTF-8; `-` for standard input
+    file: PathBuf,
+    /// Only say what would happen
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon user network
+  cordon user network --mode refuse
+  cordon user network --serve-further no
+
+Modes: digest manages people of the school who prove their password; known manages them without asking for it; refuse manages none.
+A group's own mode (cordon group add … --login-mode) goes before; of several groups the strictest counts.")]
+struct NetworkArgs {
+    #[arg(long, value_parser = ["known", "digest", "refuse"])]
+    mode: Option<String>,
+    /// Whether local users beside the one who installed the profile are served, should one ever come
+    #[arg(long, value_name = "YES_OR_NO", value_parser = ["yes", "no"])]
+    serve_further: Option<String>,
+}
+
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
     match &args.verb {
         Verb::Add(args) => add(api, args, voice),
@@ -133,6 +174,8 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Disable(args) => change(api, &args.name, &json!({ "disabled": true }), "is disabled", voice),
         Verb::Enable(args) => change(api, &args.name, &json!({ "disabled": false }), "is enabled", voice),
         Verb::Erase(args) => erase(api, args, voice),
+        Verb::Import(args) => import(api, args, voice),
+        Verb::Network(args) => network(api, args, voice),
     }
 }
 
@@ -215,6 +258,57 @@ fn erase(api: &dyn Api, args: &EraseArgs, voice: &mut Voice<'_>) -> Result<(), F
     }
     api.json(&Call::delete(target(&args.name)))?;
     voice.show(&json!({ "name": args.name, "erased": true }), || format!("{} is erased.", args.name))
+}
+
+fn import(api: &dyn Api, args: &ImportArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let csv = Secret::new(files::read_text(&args.file, MAX_CSV)?);
+    let wish = json!({ "csv": csv.expose(), "dry_run": args.dry_run });
+    let report = api.json(&Call::post_json("/api/v1/users/import", &wish))?;
+    let wrong = report["wrong_lines"].as_array().map_or(0, Vec::len);
+    voice.show(&report, || imported(&report, args.dry_run))?;
+    if wrong > 0 {
+        return Err(Failure::new("wrong-lines", format!("{wrong} line(s) are wrong; nothing was written")));
+    }
+    Ok(())
+}
+
+fn imported(report: &Value, dry_run: bool) -> String {
+    let mut text = String::new();
+    for wrong in report["wrong_lines"].as_array().into_iter().flatten() {
+        text.push_str(&format!("line {}: {}\n", wrong["line"], field(wrong, "why")));
+    }
+    for column in report["ignored_columns"].as_array().into_iter().flatten() {
+        text.push_str(&format!("The column {column} means nothing here and was left out.\n"));
+    }
+    if !text.is_empty() && report["applied"] != true && !dry_run {
+        return text;
+    }
+    let would = if dry_run { "would be " } else { "" };
+    let (added, changed, unchanged) = (&report["added"], &report["changed"], &report["unchanged"]);
+    text.push_str(&format!("{added} {would}added, {changed} {would}changed, {unchanged} left as they are.\n"));
+    let classes: Vec<&str> =
+        report["classes_added"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !classes.is_empty() {
+        text.push_str(&format!("New classes: {}.\n", classes.join(", ")));
+    }
+    text
+}
+
+fn network(api: &dyn Api, args: &NetworkArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let target = "/api/v1/network-users";
+    let policy = if args.mode.is_none() && args.serve_further.is_none() {
+        api.json(&Call::get(target))?
+    } else {
+        let serve = args.serve_further.as_deref().map(|said| said == "yes");
+        api.json(&Call::patch_json(target, &json!({ "mode": args.mode, "serve_further_local_users": serve })))?
+    };
+    voice.show(&policy, || {
+        let mut facts = Facts::default();
+        facts.add("Network users", field(&policy, "mode"));
+        let serve = if policy["serve_further_local_users"] == true { "served" } else { "only recorded" };
+        facts.add("Further local users", serve);
+        facts.render()
+    })
 }
 
 #[cfg(test)]

@@ -119,6 +119,8 @@ pub enum Decision {
     Serve,
     /// 200 with the stored bootstrap token, or without one.
     GiveBootstrapToken,
+    /// A network user logs in: `network_user` decides, by what the school knows.
+    AuthenticateUser,
     /// 410: this user is not managed in this session; asked again at the next login.
     DeclineUser,
     /// 400. The text is for the log and the timeline.
@@ -236,7 +238,7 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::CheckOut, _) => Step::new(Decision::Accept, [Effect::MarkGone, Effect::DisablePush]),
         _ if known.state == State::Gone => Step::refuse("this device checked out"),
         (Event::TokenUpdate { .. }, Speaker::User { known }) => user_token_update(known),
-        (Event::UserAuthenticate, _) => Step::new(Decision::DeclineUser, []),
+        (Event::UserAuthenticate, _) => Step::new(Decision::AuthenticateUser, []),
         (Event::SetBootstrapToken { has_token: true }, _) => Step::new(Decision::Accept, [Effect::StoreBootstrapToken]),
         (Event::SetBootstrapToken { has_token: false }, _) => {
             Step::new(Decision::Accept, [Effect::ForgetBootstrapToken])
@@ -291,7 +293,7 @@ fn user_token_update(known: bool) -> Step {
 mod tests {
     use super::*;
     use BindingFact::*;
-    use Decision::{Accept, DeclineUser, GiveBootstrapToken, Serve, Unenroll};
+    use Decision::{Accept, AuthenticateUser, GiveBootstrapToken, Serve, Unenroll};
     use Effect as F;
 
     const EVENTS: [Event; 11] = [
@@ -374,7 +376,7 @@ mod tests {
             (_, Speaker::User { known: true }, Event::TokenUpdate { .. }, Current | Pending) => {
                 (Accept, vec![F::StoreTarget, F::MarkActive { first: false }, F::Greet])
             }
-            (_, Speaker::User { .. }, Event::UserAuthenticate, Current | Pending) => (DeclineUser, vec![]),
+            (_, Speaker::User { .. }, Event::UserAuthenticate, Current | Pending) => (AuthenticateUser, vec![]),
             (_, Speaker::User { known: false }, Event::Poll, Current | Pending) => (Serve, vec![F::CreateUserChannel]),
             (_, Speaker::User { known: true }, Event::Poll, Current | Pending) => (Serve, vec![]),
             _ => return None,

@@ -21,7 +21,7 @@ pub enum Actor {
 /// What a verb asks of its actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permission {
-    /// Devices, commands and their results without secrets.
+    /// Devices, their groups, commands and their results without secrets; a teacher those of own classes.
     Look,
     /// Give or cancel commands that take nothing away.
     Command,
@@ -41,11 +41,21 @@ pub enum Permission {
     Reveal,
 }
 
+/// Which devices an actor may see or act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope<'a> {
+    All,
+    /// Those in the classes that the admin of this name teaches.
+    Classes(&'a str),
+    Nothing,
+}
+
 impl Permission {
     /// The least role that has it, for the words of a refusal.
     fn needed(self) -> &'static str {
         match self {
-            Permission::Look | Permission::LookAround => "auditor",
+            Permission::Look => "teacher",
+            Permission::LookAround => "auditor",
             Permission::Command => "helpdesk",
             Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
@@ -82,13 +92,23 @@ impl Actor {
         }
     }
 
+    /// A teacher has their own classes; a token of that role is nobody's, and has none.
+    pub fn scope(&self) -> Scope<'_> {
+        match self {
+            Actor::Admin { name, role: Role::Teacher, .. } => Scope::Classes(name),
+            Actor::Token { role: Role::Teacher, .. } => Scope::Nothing,
+            _ => Scope::All,
+        }
+    }
+
     /// # Errors
     /// `Denied`, naming the role that would do.
     pub fn require(&self, permission: Permission) -> Result<(), Error> {
-        // A teacher's own classes do not exist yet; until they do, a teacher's token opens nothing.
+        // Which devices, is [`Actor::scope`]'s question.
         let allowed = match permission {
-            Permission::Look | Permission::LookAround => self.role() != Role::Teacher,
-            Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
+            Permission::Look => true,
+            Permission::LookAround => self.role() != Role::Teacher,
+            Permission::Command => self.role() != Role::Auditor,
             Permission::Destroy | Permission::Enroll | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
             }
@@ -111,7 +131,7 @@ mod tests {
             (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
             (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Audit, Reveal][..]),
             (Role::Helpdesk, &[Look, LookAround, Command][..]),
-            (Role::Teacher, &[][..]),
+            (Role::Teacher, &[Look, Command][..]),
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {

@@ -136,7 +136,8 @@ pub fn refuse(
     detail["why"] = json!(error.public.id());
     let subject: Option<String> = subject.map(|s| s.chars().filter(|c| !c.is_control()).take(MAX_SUBJECT).collect());
     // What was named as a device is told by its id, like everywhere else.
-    let device = subject.as_deref().and_then(|s| devices::find(cx, s).ok()).map(|row| row.public_id);
+    let named = |s: &str| cx.store.read(|db| db.find_device_by_any(s)).ok().flatten();
+    let device = subject.as_deref().and_then(named).map(|row| row.public_id);
     let subject = device.or(subject);
     let entry = entry(&actor.name(), actor.origin(), verb, subject.as_deref(), Some(detail), cx.now(), false);
     if let Err(fault) = cx.store.write(|tx| append(tx, &entry)) {
@@ -247,7 +248,7 @@ pub fn list(cx: &Context, actor: &Actor, filter: &AuditFilter) -> Result<Vec<Aud
     actor.require(Permission::Audit)?;
     let mut filter = filter.clone();
     if let Some(device) = &filter.device
-        && let Ok(found) = devices::find(cx, device)
+        && let Ok(found) = devices::find(cx, actor, device)
     {
         filter.device = Some(found.public_id);
     }

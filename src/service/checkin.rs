@@ -2,13 +2,14 @@
 
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer};
-use super::{Context, Error, custody, reconciling};
+use super::{Context, Error, custody, network_users, reconciling};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::checkin::{Authenticate, Checkin, Message, TokenUpdate};
-use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker};
+use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker, Step};
+use crate::protocol::network_user::Admission;
 use crate::protocol::sender::{DeviceKey, Sender, UserKey};
 use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device};
 use crate::store::{BindingState, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
@@ -171,6 +172,7 @@ impl Visit<'_, '_> {
         let fact = binding_fact(&self.identity, device_channel.as_ref().map(|d| d.id));
         let known = device_channel.as_ref().map(known);
         let step = lifecycle::next(known.as_ref(), speaker, event(&self.checkin.message), fact);
+        let step = self.admitted(step, device_channel.as_ref())?;
 
         let mut rows = Rows {
             device_channel: device_channel.as_ref().map(|d| d.id),
@@ -189,12 +191,32 @@ impl Visit<'_, '_> {
         if let Some(channel) = rows.channel {
             self.cx.note_seen(channel, self.now);
         }
+        if let (Decision::AuthenticateUser, Some(device_channel), Message::UserAuthenticate { digest_response }) =
+            (step.outcome, &device_channel, &self.checkin.message)
+        {
+            let digest = digest_response.as_deref();
+            return network_users::authenticate(self.cx, self.tx, from, digest, device_channel, self.now);
+        }
         self.answer(&step.outcome, rows.device)
+    }
+
+    /// A user's message counts only if that user was let in; what would follow is dropped otherwise.
+    fn admitted(&self, step: Step, device_channel: Option<&EnrollmentRow>) -> Result<Step, Error> {
+        let from = &self.checkin.from;
+        let (Some(device_channel), true) = (device_channel, from.is_user()) else { return Ok(step) };
+        if matches!(step.outcome, Decision::Refuse(_) | Decision::Unenroll | Decision::AuthenticateUser) {
+            return Ok(step);
+        }
+        let admission = network_users::admit(self.tx, from, device_channel.id)?;
+        Ok(match network_users::settle(self.tx, admission, from, device_channel, self.now)? {
+            Admission::Refuse(why) => Step { outcome: Decision::Refuse(why), effects: Vec::new() },
+            _ => step,
+        })
     }
 
     fn answer(&self, decision: &Decision, device: Option<i64>) -> Result<Outcome, Error> {
         Ok(match decision {
-            Decision::Accept | Decision::Serve => Outcome::Empty,
+            Decision::Accept | Decision::Serve | Decision::AuthenticateUser => Outcome::Empty,
             Decision::GiveBootstrapToken => Outcome::Plist(self.bootstrap_token(device)?),
             Decision::DeclineUser => Outcome::refuse(RefusalStatus::Gone, "network users are not managed here"),
             Decision::Refuse(why) => refuse(self.peer, self.checkin, why),
@@ -215,7 +237,10 @@ impl Visit<'_, '_> {
         };
         match effect {
             Effect::StartGeneration(_) => {}
-            Effect::MarkStarted => tx.mark_started(device_channel)?,
+            Effect::MarkStarted => {
+                tx.mark_started(device_channel)?;
+                tx.forget_standings(device_channel)?;
+            }
             // Its companions, MarkStarted and MarkGone, forget the push targets in the same statement.
             Effect::DisablePush => {}
             Effect::ClearQueue => {

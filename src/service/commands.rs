@@ -3,7 +3,7 @@
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, answers, auditing, channels, custody, devices};
+use super::{Context, Error, answers, auditing, channels, custody, devices, network_users};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -15,7 +15,7 @@ use crate::protocol::lifecycle::State;
 use crate::protocol::profile::read_settings;
 use crate::protocol::queue::DeliveryState;
 use crate::store::{
-    CommandFilter, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx,
+    CommandFilter, Db, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx,
 };
 use serde_json::json;
 
@@ -80,7 +80,6 @@ pub(super) struct Ready {
 /// What is said about a queued command beside its keys.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
-    pub user: Option<String>,
     pub not_before: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub possession: Option<String>,
@@ -120,12 +119,13 @@ pub fn send_stating(
 
 fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
     actor.require(needed(&wish.request_type))?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let (keys, told) = unlocking::prepare(cx, &found, wish, stated)?;
     if !wish.unchecked {
         check(&wish.request_type, &keys)?;
     }
     let channel = devices::channel(cx, &found, wish.user.as_deref())?;
+    cx.store.read(|db| network_users::require_served(db, &channel, device))?;
     if channel.state == State::Gone {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));
     }
@@ -207,7 +207,7 @@ pub(super) fn enqueue(
     tx.insert_delivery(uuid, channel.id, channel.generation, priority, told.not_before, told.expires_at)?;
     custody::keep_carried(cx, tx, device, uuid, request_type, &ready.keys, now)?;
     let mut story = json!({ "RequestType": request_type, "by": by });
-    let mut detail = json!({ "command": uuid, "RequestType": request_type, "user": told.user });
+    let mut detail = json!({ "command": uuid, "RequestType": request_type, "user": channel.user_id });
     for (key, said) in [("possession", &told.possession), ("reason", &told.reason)] {
         if let Some(said) = said {
             story[key] = json!(said);
@@ -253,7 +253,7 @@ fn check(request_type: &str, keys: &Dictionary) -> Result<(), Error> {
 pub fn show(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Error> {
     actor.require(Permission::Look)?;
     let missing = || Error::not_found(Text::NoSuchCommand { uuid: uuid.to_owned() });
-    let delivery = cx.store.read(|db| db.find_delivery_of(uuid))?.ok_or_else(missing)?;
+    let delivery = cx.store.read(|db| find_own(db, actor, uuid))?.ok_or_else(missing)?;
     view(cx, delivery, true)
 }
 
@@ -265,8 +265,11 @@ pub fn list(
     filter: CommandFilter,
 ) -> Result<Vec<CommandView>, Error> {
     actor.require(Permission::Look)?;
-    let device = device.map(|d| devices::find(cx, d)).transpose()?.map(|d| d.id);
-    let rows = cx.store.read(|db| db.list_deliveries(&CommandFilter { device, ..filter }))?;
+    let device = device.map(|d| devices::find(cx, actor, d)).transpose()?.map(|d| d.id);
+    let rows = cx.store.read(|db| {
+        let only = devices::own(db, actor)?;
+        Ok::<_, Error>(db.list_deliveries(&CommandFilter { device, only, ..filter })?)
+    })?;
     rows.into_iter().map(|row| view(cx, row, false)).collect()
 }
 
@@ -279,6 +282,17 @@ fn view(cx: &Context, delivery: DeliveryRow, whole: bool) -> Result<CommandView,
     let history = if whole { cx.store.read(|db| db.list_command_timeline(&delivery.command))? } else { Vec::new() };
     let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
     Ok(CommandView { delivery, device_id: device, user, created_by, result, answer, history })
+}
+
+/// A command, unless it is for a device that is not the actor's.
+fn find_own(db: &Db<'_>, actor: &Actor, uuid: &str) -> Result<Option<DeliveryRow>, Error> {
+    let Some(delivery) = db.find_delivery_of(uuid)? else { return Ok(None) };
+    let channel = db.find_enrollment_by_row(delivery.enrollment)?;
+    let own = match channel {
+        Some(channel) => devices::is_own(db, actor, channel.device)?,
+        None => false,
+    };
+    Ok(own.then_some(delivery))
 }
 
 fn owner(cx: &Context, delivery: &DeliveryRow) -> Result<(EnrollmentRow, String), Error> {
@@ -299,7 +313,7 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
     let now = cx.now();
     cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoSuchCommand { uuid: uuid.to_owned() });
-        let delivery = tx.find_delivery_of(uuid)?.ok_or_else(missing)?;
+        let delivery = find_own(tx, actor, uuid)?.ok_or_else(missing)?;
         match delivery.state {
             DeliveryState::Queued | DeliveryState::NotNow => {}
             DeliveryState::Sent => return Err(Error::conflict(Text::AlreadySent { uuid: uuid.to_owned() })),

@@ -40,8 +40,8 @@ pub(super) fn place(device: i64, kind: &str, generation: i64) -> String {
 /// # Errors
 /// `NotFound` for the device.
 pub fn list(cx: &Context, actor: &Actor, device: &str) -> Result<Vec<SecretRow>, Error> {
-    actor.require(Permission::Look)?;
-    let found = devices::find(cx, device)?;
+    actor.require(Permission::LookAround)?;
+    let found = devices::find(cx, actor, device)?;
     cx.store.read(|db| Ok(db.list_secrets(found.id, None)?))
 }
 

@@ -1,6 +1,6 @@
 //! Looking at devices: by any of their names, with their channels and their story; and what their answers say of themselves.
 
-use super::actor::{Actor, Permission};
+use super::actor::{Actor, Permission, Scope};
 use super::checkin::platform;
 use super::{Context, Error};
 use crate::base::ids::Serial;
@@ -8,7 +8,7 @@ use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Value;
 use crate::protocol::report::Report;
-use crate::store::{ChannelKind, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
+use crate::store::{ChannelKind, Db, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
 
 /// One channel with everything a person wants to know of it.
 #[derive(Debug, Clone)]
@@ -26,13 +26,31 @@ pub struct DeviceView {
     pub channels: Vec<ChannelView>,
 }
 
-/// By Cordon's id, UDID / EnrollmentID or serial number.
+/// By Cordon's id, UDID / EnrollmentID or serial number, if it is one of the actor's.
 ///
 /// # Errors
-/// `NotFound`.
-pub(super) fn find(cx: &Context, device: &str) -> Result<DeviceRow, Error> {
+/// `NotFound`, also for a device outside a teacher's classes: that it exists is not theirs to know.
+pub(super) fn find(cx: &Context, actor: &Actor, device: &str) -> Result<DeviceRow, Error> {
     let found = cx.store.read(|db| db.find_device_by_any(device))?;
-    found.ok_or_else(|| Error::not_found(Text::NoSuchDevice { device: device.to_owned() }))
+    let own = match &found {
+        Some(row) => cx.store.read(|db| is_own(db, actor, row.id))?,
+        None => false,
+    };
+    found.filter(|_| own).ok_or_else(|| Error::not_found(Text::NoSuchDevice { device: device.to_owned() }))
+}
+
+/// The devices that an actor may see, by row id; `None` for all.
+pub(super) fn own(db: &Db<'_>, actor: &Actor) -> Result<Option<Vec<i64>>, Error> {
+    match actor.scope() {
+        Scope::All => Ok(None),
+        Scope::Classes(teacher) => Ok(Some(db.list_taught_devices(teacher)?)),
+        Scope::Nothing => Ok(Some(Vec::new())),
+    }
+}
+
+/// Whether this device is one of the actor's.
+pub(super) fn is_own(db: &Db<'_>, actor: &Actor, device: i64) -> Result<bool, Error> {
+    Ok(own(db, actor)?.is_none_or(|own| own.contains(&device)))
 }
 
 /// The device's own channel, or that of one of its users (by UserID or short name).
@@ -58,7 +76,13 @@ pub(super) fn channel(cx: &Context, device: &DeviceRow, user: Option<&str>) -> R
             })
             // An account made anew has the same short name and another id: the one that can be reached is meant.
             .max_by_key(|c| (c.state == crate::protocol::lifecycle::State::Active, c.id))
-            .ok_or_else(|| Error::not_found(Text::NoSuchUser { user: user.to_owned(), device: shown() })),
+            .ok_or_else(|| {
+                let (user, device_name) = (user.to_owned(), shown());
+                Error::not_found(match device.platform.as_str() {
+                    "macOS" => Text::UserNotManaged { user, device: device_name },
+                    _ => Text::NoSuchUser { user, device: device_name },
+                })
+            }),
     }
 }
 
@@ -72,19 +96,22 @@ pub fn list(
     limit: usize,
 ) -> Result<Vec<DeviceView>, Error> {
     actor.require(Permission::Look)?;
-    let rows = cx.store.read(|db| db.list_devices(after, search, limit))?;
+    let rows = cx.store.read(|db| {
+        let own = own(db, actor)?;
+        Ok::<_, Error>(db.list_devices(after, search, own.as_deref(), limit)?)
+    })?;
     rows.into_iter().map(|row| view(cx, row)).collect()
 }
 
 pub fn show(cx: &Context, actor: &Actor, device: &str) -> Result<DeviceView, Error> {
     actor.require(Permission::Look)?;
-    view(cx, find(cx, device)?)
+    view(cx, find(cx, actor, device)?)
 }
 
 /// What happened to a device, newest first.
 pub fn timeline(cx: &Context, actor: &Actor, device: &str, limit: usize) -> Result<Vec<TimelineRow>, Error> {
     actor.require(Permission::Look)?;
-    let row = find(cx, device)?;
+    let row = find(cx, actor, device)?;
     cx.store.read(|db| Ok(db.list_timeline(row.id, limit)?))
 }
 

@@ -154,7 +154,7 @@ pub(super) fn body(cx: &Context, db: &Db<'_>, profile: &ProfileRow, now: Timesta
 
 /// Profiles in use after `after` (a row id), in order of arrival.
 pub fn list(cx: &Context, actor: &Actor, after: i64, limit: usize) -> Result<Vec<ProfileView>, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| {
         let rows = db.list_profiles(after, limit)?;
         rows.into_iter().map(|row| view(db, row.id)).collect()
@@ -164,7 +164,7 @@ pub fn list(cx: &Context, actor: &Actor, after: i64, limit: usize) -> Result<Vec
 /// # Errors
 /// `NotFound`.
 pub fn show(cx: &Context, actor: &Actor, profile: &str) -> Result<ProfileView, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| {
         let row = find(db, profile)?;
         view(db, row.id)
@@ -213,11 +213,11 @@ fn change(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> 
     actor.require(Permission::Enroll)?;
     let (target, subject) = match whom {
         Whom::Device(device) => {
-            let row = devices::find(cx, device)?;
+            let row = devices::find(cx, actor, device)?;
             (Target::Device(row.id), row.public_id)
         }
         Whom::EveryoneOn(device) => {
-            let row = devices::find(cx, device)?;
+            let row = devices::find(cx, actor, device)?;
             (Target::EveryoneOn(row.id), row.public_id)
         }
         Whom::User(user) => (Target::User(name("user", user)?), user.clone()),

@@ -42,7 +42,7 @@ pub struct LoginPolicy {
 }
 
 pub fn show(cx: &Context, actor: &Actor) -> Result<LoginPolicy, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| Ok(LoginPolicy { login_seconds: login_seconds(db)?, shared_ipad_users: shared_ipad_users(db)? }))
 }
 

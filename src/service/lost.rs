@@ -62,7 +62,7 @@ pub struct Whereabouts {
 /// `Invalid` without message and phone number, of which Apple needs one.
 pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Result<Marked, Error> {
     actor.require(Permission::Command)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let text = |text: &Option<String>| text.clone().filter(|t| !t.trim().is_empty());
     let (message, phone) = (text(&notice.message), text(&notice.phone));
     if !notice.missing && message.is_none() && phone.is_none() {
@@ -90,7 +90,11 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
     })?;
     cx.ring_pusher();
     cx.ring_teller();
-    Ok(Marked { device: devices::find(cx, &found.public_id)?, command: ready.map(|r| r.uuid.to_string()), stopped })
+    Ok(Marked {
+        device: devices::find(cx, actor, &found.public_id)?,
+        command: ready.map(|r| r.uuid.to_string()),
+        stopped,
+    })
 }
 
 /// The channel that takes Lost Mode commands, if there is one.
@@ -107,7 +111,7 @@ fn commandable(cx: &Context, device: &DeviceRow) -> Result<Option<EnrollmentRow>
 /// `Conflict` for a device that is neither marked nor in Lost Mode.
 pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error> {
     actor.require(Permission::Destroy)?;
-    let row = devices::find(cx, device)?;
+    let row = devices::find(cx, actor, device)?;
     let channel = commandable(cx, &row)?;
     let ready = commands::ready(cx, None, unlocking::DISABLE_LOST_MODE, Dictionary::new())?;
     let now = cx.now();
@@ -146,7 +150,7 @@ pub fn found(cx: &Context, actor: &Actor, device: &str) -> Result<Marked, Error>
     })?;
     cx.ring_pusher();
     cx.ring_teller();
-    Ok(Marked { device: devices::find(cx, &row.public_id)?, command, stopped: Stopped::default() })
+    Ok(Marked { device: devices::find(cx, actor, &row.public_id)?, command, stopped: Stopped::default() })
 }
 
 /// Asks a device in Lost Mode where it is. Who asked, and why, goes into the audit.
@@ -179,7 +183,7 @@ pub fn whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> R
 fn try_whereabouts(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<Whereabouts, Error> {
     actor.require(Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
-    let row = devices::find(cx, device)?;
+    let row = devices::find(cx, actor, device)?;
     let (now, by) = (cx.now(), actor.name());
     let (delivery, result) = cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoLocation { device: unlocking::shown(&row) });

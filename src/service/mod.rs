@@ -31,9 +31,12 @@ pub mod restoring;
 pub mod totp;
 
 pub mod channels;
+pub mod groups;
 pub mod library;
 pub mod login_policy;
+pub mod network_users;
 pub(crate) mod reconciling;
+pub mod roster;
 pub mod series;
 pub mod users;
 

@@ -7,10 +7,11 @@ use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, checkin, devices, lost, reconciling, series, unlocking};
+use super::{Context, Error, checkin, devices, lost, network_users, reconciling, series, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
 use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::network_user::Admission;
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
 use crate::protocol::report::{Report, Status};
@@ -187,7 +188,7 @@ fn judge(cx: &Context, db: &Db<'_>, peer: &Peer, report: &Report, now: Timestamp
             let device = caller.device_channel.as_ref().map(|d| db.find_device(d.device)).transpose()?.flatten();
             return Ok(Judged::Answer(unenroll(device.as_ref())));
         }
-        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser => {
+        Decision::Accept | Decision::GiveBootstrapToken | Decision::DeclineUser | Decision::AuthenticateUser => {
             return Ok(Judged::Answer(Outcome::Empty));
         }
     }
@@ -218,7 +219,14 @@ fn look(
     let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
     let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
     let known = device_channel.as_ref().map(known);
-    let step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+    let mut step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
+    if let (Decision::Serve, Some(device_channel), true) = (step.outcome, &device_channel, from.is_user()) {
+        match network_users::admit(db, from, device_channel.id)? {
+            Admission::Refuse(why) => return Ok(Err(why)),
+            Admission::Record => step.outcome = Decision::Accept,
+            Admission::Serve | Admission::Install | Admission::Meet => {}
+        }
+    }
     let waiting = match &channel {
         // Any other report goes to the writer, which looks for itself.
         Some(channel) if report.status == Status::Idle => {

@@ -24,7 +24,7 @@ pub struct Imported {
 
 /// The certificates that are here, the current one first.
 pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<PushCertificateRow>, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| Ok(db.list_push_certificates()?))
 }
 

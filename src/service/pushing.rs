@@ -30,7 +30,7 @@ const BUG_DELAY: i64 = DAY;
 /// `NotFound`; `Conflict` for a device that cannot be pushed.
 pub fn push_now(cx: &Context, actor: &Actor, device: &str, user: Option<&str>) -> Result<(), Error> {
     actor.require(Permission::Command)?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, user)?;
     if channel.target.is_none() {
         return Err(Error::conflict(Text::NotEnrolled { device: device.to_owned() }));

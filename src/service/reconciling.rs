@@ -176,7 +176,6 @@ fn queue(
 ) -> Result<Option<String>, Error> {
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
     let told = Told {
-        user: channel.user_short_name.clone().filter(|_| channel.parent.is_some()),
         reason: Some(format!("assigned profile {name}")),
         on_the_line: call == Call::OnTheLine,
         ..Told::default()

@@ -69,7 +69,7 @@ fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     }
     let reason = unlocking::reason("reason", Some(&asked.reason))?;
     login::verify_fresh(cx, actor, asked.password.as_ref().map(|p| p.expose().as_str()))?;
-    let found = devices::find(cx, device)?;
+    let found = devices::find(cx, actor, device)?;
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
         let missing =

@@ -56,8 +56,7 @@ pub(super) fn prepare(
     wish: &Wish,
     stated: &Stated,
 ) -> Result<(Dictionary, Told), Error> {
-    let mut told =
-        Told { user: wish.user.clone(), not_before: wish.not_before, expires_at: wish.expires_at, ..Told::default() };
+    let mut told = Told { not_before: wish.not_before, expires_at: wish.expires_at, ..Told::default() };
     match wish.request_type.as_str() {
         CLEAR_PASSCODE => {
             cx.store.read(|db| allow_clear(db, device.id))?;

@@ -19,7 +19,7 @@ const MAX_TEXT: usize = 255;
 /// Longest password, bytes. How good one is, the school's directory decides: it must be the one that people log in to Macs with.
 const MAX_PASSWORD: usize = 512;
 /// GUIDs of one person; each proven login of an unknown record adds one.
-const MAX_GUIDS: usize = 32;
+pub(super) const MAX_GUIDS: usize = 32;
 /// Setting: the realm of digest secrets, minted once, for a secret is worthless in any other.
 const REALM: &str = "digest_realm";
 
@@ -266,6 +266,15 @@ pub(super) fn put_digest(
 /// The realm of every digest secret; `None` until the first is made.
 pub(super) fn find_realm(db: &Db<'_>) -> Result<Option<String>, Error> {
     Ok(db.find_text_setting(REALM)?)
+}
+
+/// The digest secret of a person, open.
+pub(super) fn find_ha1(cx: &Context, db: &Db<'_>, person: i64) -> Result<Option<Secret<String>>, Error> {
+    let Some(realm) = find_realm(db)? else { return Ok(None) };
+    let Some(sealed) = db.find_digest(person, &realm)? else { return Ok(None) };
+    let open = cx.open(&digest_place(person, &realm), &sealed)?;
+    let text = String::from_utf8(open.expose().clone()).map_err(Error::internal)?;
+    Ok(Some(Secret::new(text)))
 }
 
 fn digest_place(person: i64, realm: &str) -> String {

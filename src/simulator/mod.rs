@@ -18,6 +18,7 @@ pub mod keys;
 mod link;
 mod messages;
 pub mod network;
+pub mod network_user;
 pub mod profile;
 mod scep;
 mod session;

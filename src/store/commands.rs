@@ -58,6 +58,8 @@ pub struct ResultRow {
 #[derive(Debug, Clone, Default)]
 pub struct CommandFilter {
     pub device: Option<i64>,
+    /// Only of devices with these row ids.
+    pub only: Option<Vec<i64>>,
     pub state: Option<DeliveryState>,
     /// Only those with a smaller sequence: the page before.
     pub before: Option<i64>,
@@ -199,11 +201,13 @@ impl Db<'_> {
             "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command
              WHERE (?1 IS NULL OR y.enrollment IN (SELECT id FROM enrollment WHERE device = ?1))
                AND (?2 IS NULL OR y.state = ?2) AND (?3 IS NULL OR y.seq < ?3)
+               AND (?5 IS NULL OR y.enrollment IN (SELECT e.id FROM json_each(?5) o JOIN enrollment e ON e.device = o.value))
              ORDER BY y.seq DESC LIMIT ?4"
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let state = filter.state.map(|s| s.as_str());
-        let mut rows = statement.query(params![filter.device, state, filter.before, filter.limit as i64])?;
+        let only = filter.only.as_ref().map(|ids| serde_json::json!(ids).to_string());
+        let mut rows = statement.query(params![filter.device, state, filter.before, filter.limit as i64, only])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             found.push(row_to_delivery(row)?);

@@ -97,11 +97,11 @@ pub struct TimelineRow {
 }
 
 /// In the order in which [`row_to_device`] reads them.
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "d.id, d.public_id, d.serial, d.name, d.platform, d.model, d.model_name, d.product_name, d.os_version, d.build_version,
      d.supervised, d.lost, d.lost_since, d.lost_by, d.lost_mode, d.created_at";
 
-fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+pub(super) fn row_to_device(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
     let mut fields = Fields::of(row);
     Ok(DeviceRow {
         id: fields.next()?,
@@ -168,17 +168,25 @@ impl Db<'_> {
     }
 
     /// Devices after `after` (a row id) in order of arrival; `search` matches serial, name, model, a channel's id or a
-    /// user's names by prefix.
-    pub fn list_devices(&self, after: i64, search: Option<&str>, limit: usize) -> Result<Vec<DeviceRow>, StoreError> {
+    /// user's names by prefix, `only` leaves those row ids.
+    pub fn list_devices(
+        &self,
+        after: i64,
+        search: Option<&str>,
+        only: Option<&[i64]>,
+        limit: usize,
+    ) -> Result<Vec<DeviceRow>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
                  OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND (e.enrollment_id LIKE ?2
                      OR e.user_short_name LIKE ?2 OR e.user_long_name LIKE ?2 OR e.user_id LIKE ?2)))
+                 AND (?4 IS NULL OR d.id IN (SELECT value FROM json_each(?4)))
              ORDER BY d.id LIMIT ?3"
         );
         let pattern = search.map(|s| format!("{}%", s.replace(['%', '_'], "")));
+        let only = only.map(|ids| serde_json::json!(ids).to_string());
         let mut statement = self.conn.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![after, pattern, limit as i64], row_to_device)?;
+        let rows = statement.query_map(params![after, pattern, limit as i64, only], row_to_device)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -26,10 +26,14 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+mod groups;
 mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;
+mod standings;
+pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
+pub use standings::StandingRow;
 
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};

@@ -56,7 +56,7 @@ pub struct GuidRow {
     pub kind: String,
 }
 
-const COLUMNS: &str =
+pub(super) const COLUMNS: &str =
     "p.id, p.public_id, p.short_name, p.long_name, p.mail, p.source, p.password_hash, p.password_salt,
     p.password_cost, p.password_changed_at, p.created_by, p.created_at, p.disabled_at, p.disabled_why,
     EXISTS (SELECT 1 FROM person_digest g WHERE g.person = p.id) AS has_digest";

@@ -39,6 +39,13 @@ const SHELVES: &[Shelf] = &[
         key: "id",
         place: "'secret/' || device || '/' || kind || '/' || generation",
     },
+    Shelf {
+        table: "person_digest",
+        column: "sealed_ha1",
+        key: "id",
+        place: "'person/' || person || '/digest/' || realm",
+    },
+    Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf {
         table: "profile_version",

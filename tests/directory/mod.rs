@@ -1,3 +1,8 @@
-//! The school's people: kept by hand, signing in, erased. Most of it is asked of the door itself, as in [`super::people`].
+//! The school's people: kept by hand, from lists, signing in, erased; their groups; and who of them is managed on which Mac. What needs
+//! no device is asked of the door itself, as in [`super::people`].
 
+mod groups;
+mod network;
+mod roster;
+mod teachers;
 mod users;

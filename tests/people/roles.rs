@@ -8,7 +8,9 @@ const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
 
 const OWNER: &[&str] = &["owner"];
 const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
-const COMMAND: &[&str] = &["owner", "admin", "helpdesk"];
+/// Devices of their own classes: a teacher too, who here has none.
+const DEVICE: &[&str] = &["owner", "admin", "helpdesk", "teacher", "auditor"];
+const COMMAND: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
 const ENROLL: &[&str] = &["owner", "admin"];
 const AUDIT: &[&str] = &["owner", "admin", "auditor"];
 const ALL: &[&str] = &ROLES;
@@ -19,16 +21,16 @@ const NOBODY: &[&str] = &[];
 fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)> {
     let fresh = json!({ "current_password": PASSWORD });
     vec![
-        ("get", "/devices", LOOK, Value::Null),
-        ("get", "/devices/{id}", LOOK, Value::Null),
-        ("get", "/devices/{id}/users", LOOK, Value::Null),
+        ("get", "/devices", DEVICE, Value::Null),
+        ("get", "/devices/{id}", DEVICE, Value::Null),
+        ("get", "/devices/{id}/users", DEVICE, Value::Null),
         ("post", "/devices/{id}/push", COMMAND, Value::Null),
-        ("get", "/devices/{id}/commands", LOOK, Value::Null),
+        ("get", "/devices/{id}/commands", DEVICE, Value::Null),
         ("post", "/devices/{id}/commands", COMMAND, json!({ "RequestType": "DeviceInformation", "Queries": ["UDID"] })),
-        ("get", "/commands", LOOK, Value::Null),
-        ("get", "/commands/{uuid}", LOOK, Value::Null),
+        ("get", "/commands", DEVICE, Value::Null),
+        ("get", "/commands/{uuid}", DEVICE, Value::Null),
         ("delete", "/commands/{uuid}", COMMAND, Value::Null),
-        ("get", "/commands/{uuid}/explain", LOOK, Value::Null),
+        ("get", "/commands/{uuid}/explain", DEVICE, Value::Null),
         ("post", "/enrollments/profile", ENROLL, json!({})),
         ("get", "/enrollment-policy", LOOK, Value::Null),
         ("patch", "/enrollment-policy", OWNER, json!({ "identity": "scep" })),
@@ -75,8 +77,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/webhooks/{id}/deliveries/{delivery}/redeliver", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
-        ("get", "/devices/{id}/explain", LOOK, Value::Null),
-        ("get", "/devices/{id}/profiles", LOOK, Value::Null),
+        ("get", "/devices/{id}/explain", DEVICE, Value::Null),
+        ("get", "/devices/{id}/profiles", DEVICE, Value::Null),
         ("get", "/login-policy", LOOK, Value::Null),
         ("post", "/login-policy", ENROLL, json!({ "login_seconds": 20 })),
         ("get", "/profiles", LOOK, Value::Null),
@@ -90,6 +92,16 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/users/{name}", LOOK, Value::Null),
         ("patch", "/users/{name}", ENROLL, json!({ "mail": "a@hill.example" })),
         ("delete", "/users/{name}", ENROLL, Value::Null),
+        ("post", "/users/import", ENROLL, json!({ "csv": "short_name\nanna\n", "dry_run": true })),
+        ("get", "/network-users", LOOK, Value::Null),
+        ("patch", "/network-users", ENROLL, json!({ "mode": "digest" })),
+        ("get", "/groups", DEVICE, Value::Null),
+        ("post", "/groups", ENROLL, json!({ "name": "Cart 1", "kind": "devices" })),
+        ("get", "/groups/{name}", DEVICE, Value::Null),
+        ("patch", "/groups/{name}", ENROLL, json!({ "name": "7b" })),
+        ("delete", "/groups/{name}", ENROLL, Value::Null),
+        ("post", "/groups/{name}/members", ENROLL, json!({ "people": ["somebody"] })),
+        ("post", "/groups/{name}/members/remove", ENROLL, json!({ "people": ["somebody"] })),
         // Last: it ends the session that asks.
         ("post", "/logout", ALL, Value::Null),
     ]

@@ -102,7 +102,7 @@ pub fn list(call: &Call<'_>, device: Option<&str>) -> Result<Response, Error> {
         })
     };
     let state = call.query("state").map(|text| text.parse().map_err(bad)).transpose()?;
-    let filter = CommandFilter { device: None, state, before: call.cursor()?, limit: limit + 1 };
+    let filter = CommandFilter { device: None, only: None, state, before: call.cursor()?, limit: limit + 1 };
     let mut found = commands::list(call.cx, &call.actor, device, filter)?;
     let more = found.len() > limit;
     found.truncate(limit);

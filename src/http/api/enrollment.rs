@@ -105,7 +105,7 @@ pub fn profile(call: &Call<'_>) -> Result<Response, Error> {
 }
 
 pub fn show_policy(call: &Call<'_>) -> Result<Response, Error> {
-    call.actor.require(Permission::Look)?;
+    call.actor.require(Permission::LookAround)?;
     Ok(json(200, &view(enrollment_policy::find(call.cx)?)))
 }
 
@@ -130,7 +130,7 @@ fn view(policy: Policy) -> EnrollmentPolicy {
 }
 
 pub fn show_tls(call: &Call<'_>) -> Result<Response, Error> {
-    call.actor.require(Permission::Look)?;
+    call.actor.require(Permission::LookAround)?;
     let State { served, publicly_trusted, anchors, fault } = serving::find(call.cx)?;
     Ok(json(200, &Tls { served, publicly_trusted, anchors, fault }))
 }

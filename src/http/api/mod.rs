@@ -17,6 +17,7 @@ mod custody;
 mod keys;
 mod retention;
 
+mod groups;
 mod users;
 
 mod channels;
@@ -246,6 +247,16 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "whereabouts"]) => custody::whereabouts(call, device),
         (&Method::GET, ["users"]) => users::list(call),
         (&Method::POST, ["users"]) => users::create(call),
+        (&Method::POST, ["users", "import"]) => users::import(call),
+        (&Method::GET, ["network-users"]) => users::show_policy(call),
+        (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["groups"]) => groups::list(call),
+        (&Method::POST, ["groups"]) => groups::create(call),
+        (&Method::GET, ["groups", name]) => groups::show(call, name),
+        (&Method::PATCH, ["groups", name]) => groups::change(call, name),
+        (&Method::DELETE, ["groups", name]) => groups::remove(call, name),
+        (&Method::POST, ["groups", name, "members"]) => groups::add_members(call, name),
+        (&Method::POST, ["groups", name, "members", "remove"]) => groups::remove_members(call, name),
         (&Method::GET, ["users", name]) => users::show(call, name),
         (&Method::PATCH, ["users", name]) => users::change(call, name),
         (&Method::DELETE, ["users", name]) => users::erase(call, name),

@@ -7,6 +7,7 @@ use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -17,7 +18,7 @@ use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
-use super::users::{NewPerson, Person, PersonChange};
+use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
@@ -266,6 +267,27 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("PersonChange")
         .gives("Person"),
     op("delete", "/users/{name}", "Erase a person for good; the audit keeps the id", "204"),
+    op("post", "/users/import", "Add or change many people from CSV; nothing is written while a line is wrong", "200")
+        .takes("PeopleImport")
+        .gives("PeopleImported"),
+    op("get", "/network-users", "How network users of Macs are dealt with", "200").gives("NetworkUsers"),
+    op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
+        .takes("NetworkUsersChange")
+        .gives("NetworkUsers"),
+    op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
+        .gives("Page_Group"),
+    op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),
+    op("get", "/groups/{name}", "One group with what belongs to it, by name or id", "200").gives("Group"),
+    op("patch", "/groups/{name}", "Rename a group, change its filter or its login mode", "200")
+        .takes("GroupChange")
+        .gives("Group"),
+    op("delete", "/groups/{name}", "Remove a group; its devices and people stay", "204"),
+    op("post", "/groups/{name}/members", "Put devices and people into a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
+    op("post", "/groups/{name}/members/remove", "Take devices and people out of a group", "200")
+        .takes("GroupMembers")
+        .gives("Group"),
 ];
 
 /// The methods of a path of the API (without `/api/v1`); none when there is no such path.
@@ -390,6 +412,15 @@ fn components() -> Value {
     add::<Person>(&mut all, "Person");
     add::<NewPerson>(&mut all, "NewPerson");
     add::<PersonChange>(&mut all, "PersonChange");
+    add::<PeopleImport>(&mut all, "PeopleImport");
+    add::<PeopleImported>(&mut all, "PeopleImported");
+    add::<NetworkUsers>(&mut all, "NetworkUsers");
+    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<Page<Group>>(&mut all, "Page_Group");
+    add::<Group>(&mut all, "Group");
+    add::<NewGroup>(&mut all, "NewGroup");
+    add::<GroupChange>(&mut all, "GroupChange");
+    add::<GroupMembers>(&mut all, "GroupMembers");
     let built = ComponentsBuilder::new().schemas_from_iter(all).build();
     let mut value = serde_json::to_value(built).unwrap_or_default();
     // Apple's keys differ by RequestType; what is common is written here.

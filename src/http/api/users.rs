@@ -5,6 +5,8 @@ use super::views::Page;
 use super::{Call, Response};
 use crate::base::secret::Secret;
 use crate::service::Error;
+use crate::service::network_users::{self, Policy};
+use crate::service::roster;
 use crate::service::users::{self, PersonView, Wish};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -126,4 +128,86 @@ pub fn change(call: &Call<'_>, name: &str) -> Result<Response, Error> {
 pub fn erase(call: &Call<'_>, name: &str) -> Result<Response, Error> {
     users::erase(call.cx, &call.actor, name)?;
     Ok(Response::empty(204))
+}
+
+/// A list of people.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PeopleImport {
+    /// CSV with a heading: short_name, and any of long_name, mail, guid, classes, teaches, password.
+    pub csv: String,
+    /// Only say what would happen.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PeopleImported {
+    /// It is written; not so for a dry run, or when a line is wrong: then nothing is.
+    pub applied: bool,
+    pub added: usize,
+    pub changed: usize,
+    pub unchanged: usize,
+    /// Names of the classes that were not there before.
+    pub classes_added: Vec<String>,
+    pub wrong_lines: Vec<WrongLine>,
+    /// Columns that mean nothing here.
+    pub ignored_columns: Vec<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WrongLine {
+    /// As counted from the top of the file; the heading is line 1.
+    pub line: usize,
+    pub why: String,
+}
+
+pub fn import(call: &Call<'_>) -> Result<Response, Error> {
+    let body: PeopleImport = call.body()?;
+    let csv = Secret::new(body.csv);
+    let report = roster::import(call.cx, &call.actor, csv.expose(), body.dry_run)?;
+    let wrong_lines = report.wrong.into_iter().map(|w| WrongLine { line: w.line, why: w.why }).collect();
+    Ok(json(
+        200,
+        &PeopleImported {
+            applied: report.applied,
+            added: report.added,
+            changed: report.changed,
+            unchanged: report.unchanged,
+            classes_added: report.classes_added,
+            wrong_lines,
+            ignored_columns: report.ignored,
+        },
+    ))
+}
+
+/// How network users of Macs are dealt with, where no group says otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct NetworkUsers {
+    /// `known`, `digest` or `refuse`.
+    pub mode: &'static str,
+    /// Whether local users beside the one who installed the profile are served, should one ever come.
+    pub serve_further_local_users: bool,
+}
+
+/// What is left out stays.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct NetworkUsersChange {
+    pub mode: Option<String>,
+    pub serve_further_local_users: Option<bool>,
+}
+
+fn policy_view(policy: Policy) -> NetworkUsers {
+    NetworkUsers { mode: policy.mode.as_str(), serve_further_local_users: policy.serve_further }
+}
+
+pub fn show_policy(call: &Call<'_>) -> Result<Response, Error> {
+    Ok(json(200, &policy_view(network_users::policy(call.cx, &call.actor)?)))
+}
+
+pub fn change_policy(call: &Call<'_>) -> Result<Response, Error> {
+    let body: NetworkUsersChange = call.body()?;
+    let policy = network_users::set_policy(call.cx, &call.actor, body.mode.as_deref(), body.serve_further_local_users)?;
+    Ok(json(200, &policy_view(policy)))
 }
