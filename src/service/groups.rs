@@ -179,11 +179,12 @@ fn members_change(cx: &Context, actor: &Actor, group: &str, members: &[Member], 
     let row = find(cx, actor, group)?;
     let mut found = Vec::new();
     for member in members {
-        let fits = match (member, row.kind.as_str()) {
-            (Member::Device(_), "devices" | "class") | (Member::Person(_), "people" | "class") => true,
-            (Member::Teacher(_) | Member::Admin(_), "class") => true,
-            _ => false,
-        };
+        let fits = matches!(
+            (member, row.kind.as_str()),
+            (Member::Device(_), "devices" | "class")
+                | (Member::Person(_), "people" | "class")
+                | (Member::Teacher(_) | Member::Admin(_), "class")
+        );
         if !fits {
             return Err(Error::conflict(Text::NotInThisGroup { name: row.name.clone(), kind: row.kind.clone() }));
         }
