@@ -302,7 +302,10 @@ pub(super) fn methods(path: &str) -> Vec<&'static str> {
             }
         }
     };
-    OPERATIONS.iter().filter(|operation| fits(operation.path)).map(|operation| operation.method).collect()
+    // `/users/import` is a path of its own, and no user called "import".
+    let fitting = || OPERATIONS.iter().filter(|operation| fits(operation.path));
+    let nearest = fitting().map(|operation| operation.path).min_by_key(|path| path.matches('{').count());
+    fitting().filter(|operation| Some(operation.path) == nearest).map(|operation| operation.method).collect()
 }
 
 /// The document served at `/api/v1/openapi.json`.
