@@ -29,7 +29,7 @@ CREATE TABLE certificate (
     fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
-    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push')),
+    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow')),
     not_before      INTEGER NOT NULL,
     not_after       INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
@@ -42,11 +42,11 @@ CREATE TABLE certificate (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
 
--- The school's own keys: root, issuing CA, TLS, profile signer. One current of each purpose; replaced ones stay, and at most one
+-- The school's own keys: root, issuing CA, TLS, profile signer, and the one that Macs seal their FileVault keys for. One current of each purpose; replaced ones stay, and at most one
 -- is to come: it goes out to the devices first.
 CREATE TABLE authority (
     id           INTEGER PRIMARY KEY,
-    purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer')),
+    purpose      TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'escrow')),
     certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
     sealed_key   BLOB NOT NULL,
     standing     TEXT NOT NULL CHECK (standing IN ('current', 'next', 'former')),
@@ -273,7 +273,7 @@ CREATE INDEX timeline_of_command ON timeline (command, id) WHERE command IS NOT 
 CREATE TABLE secret (
     id            INTEGER PRIMARY KEY,
     device        INTEGER NOT NULL REFERENCES device (id),
-    kind          TEXT NOT NULL CHECK (kind IN ('unlock-token', 'bootstrap-token', 'filevault-key', 'activation-lock-code',
+    kind          TEXT NOT NULL CHECK (kind IN ('unlock-token', 'bootstrap-token', 'filevault-key', 'activation-lock-code', 'activation-lock-server-code',
                                                 'recovery-lock', 'firmware-password', 'lock-pin')),
     generation    INTEGER NOT NULL,
     sealed_value  BLOB,

@@ -19,7 +19,7 @@ use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
 use crate::service::ports::{AcmeChallenge, Doors, PushSender};
 use crate::service::serving::{Demands, Keeper, Source};
-use crate::service::{Context, Error, Urls, push_certificates, pushing, school};
+use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -67,11 +67,15 @@ pub struct Options {
     /// Where the trust profile is fetched, without its file name; the people's address by default.
     pub trust_url: Option<String>,
     pub trusted_proxies: Vec<IpAddr>,
+    /// The proxy hands on the certificate that a device showed it; otherwise devices that come through it sign their messages.
+    pub proxy_forwards_certificate: bool,
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
+    /// Whether a device is asked what it is when it has enrolled.
+    pub asks_at_enrollment: bool,
     pub timeouts: Timeouts,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
@@ -93,10 +97,12 @@ impl Options {
             people_url: None,
             devices_url: None,
             trust_url: None,
+            proxy_forwards_certificate: false,
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
             webhook_ca_pem: None,
+            asks_at_enrollment: true,
             timeouts: Timeouts::default(),
             clock,
             random,
@@ -128,7 +134,9 @@ impl Server {
     /// `Conflict` when the addresses would strand enrolled devices; `Internal` with the plain reason for everything else
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
-        let cx = Arc::new(founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?);
+        let mut cx = founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?;
+        cx.asks_at_enrollment = options.asks_at_enrollment;
+        let cx = Arc::new(cx);
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);
@@ -178,6 +186,9 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
+        // Costs some 2 KB with every message, so only where devices have no other door.
+        let signing = proxied.is_some() && devices.is_none() && !options.proxy_forwards_certificate;
+        trust::settle_signing(&cx, signing)?;
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;

@@ -87,6 +87,7 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    OnlyMacs { device: String },
     BadProfile { why: String },
     NoSuchProfile { profile: String },
     NotAssigned { profile: String, to: String },
@@ -149,6 +150,7 @@ impl Text {
             Text::NoRecoveryCode => "no-recovery-code",
             Text::RecoveryCodeWrong => "recovery-code-wrong",
             Text::RecoveryCodeNeeded => "recovery-code-needed",
+            Text::OnlyMacs { .. } => "only-macs",
             Text::RotationNeedsCode => "rotation-needs-code",
             Text::RotationGoingOn => "rotation-going-on",
             Text::MachineKeyFixed { .. } => "machine-key-fixed",
@@ -299,6 +301,7 @@ impl Text {
             Text::RecoveryCodeNeeded => f.write_str(
                 "This machine has no key that opens the file. Give the recovery code that was shown at set-up: --recovery-code-file FILE, or - to type it.",
             ),
+            Text::OnlyMacs { device } => write!(f, "{device} is not a Mac, and only Macs have FileVault."),
             Text::RotationNeedsCode => f.write_str(
                 "A recovery code is in force, and a copy must go on opening with it. Give the code, or have a new one made: --recovery-code-file FILE or --new-recovery-code.",
             ),

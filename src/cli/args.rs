@@ -4,7 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
-use super::{admin, key, recovery_code, restore, retention, secret};
+use super::{admin, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{group, user};
 use super::{login_policy, profile};
@@ -108,6 +108,8 @@ Exit code 1 when something needs attention.")]
     Retention(retention::Args),
     /// The people of the school, who use devices
     User(user::Args),
+    /// Have Macs escrow their FileVault recovery keys
+    Filevault(filevault::Args),
     /// The key that seals every secret: rotate it
     Key(key::Args),
 }
@@ -285,6 +287,11 @@ mod tests {
             "cordon webhook add n https://h.example/x --event command.error --event device.enrolled",
             "cordon webhook log wh-1 --limit 5 --json",
             "cordon key show",
+            "cordon secret sheet X --reason R --output F",
+            "cordon secret make-activation-lock-code X",
+            "cordon device theft-sheet X --reason R --output F",
+            "cordon filevault escrow X",
+            "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -21,6 +21,7 @@ const KEYS: [&str; 24] = [
     "listen.metrics",
     "listen.http",
     "proxy.trusted",
+    "proxy.forwards_certificate",
     "tls.mode",
     "tls.cert_file",
     "tls.key_file",
@@ -53,6 +54,8 @@ pub struct Config {
     pub listen: Listeners,
     /// Addresses whose forwarded client certificates are believed.
     pub trusted: Vec<IpAddr>,
+    /// The proxy hands on the certificates of devices.
+    pub forwards_certificate: bool,
     pub tls: Tls,
     pub apple: Apple,
     pub log: LogFormat,
@@ -299,6 +302,7 @@ impl Settings {
                 http: listen("listen.http", "off")?,
             },
             trusted: self.trusted()?,
+            forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
             tls,
             apple: Apple { apns_url: self.read("apple.apns_url", url)?, ca_file: self.read("apple.ca_file", path)? },
             log,
@@ -336,7 +340,6 @@ impl Settings {
             },
             Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca, files or acme")),
         };
-        let flag = |text: &str| text.parse().map_err(|_| String::from("this is true or false"));
         Ok(Tls { source, publicly_trusted: self.read("tls.publicly_trusted", flag)? })
     }
 
@@ -357,6 +360,10 @@ fn texts(value: &toml::Value) -> Option<Vec<String>> {
         toml::Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
         _ => None,
     }
+}
+
+fn flag(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| String::from("this is true or false"))
 }
 
 fn listen(text: &str) -> Result<Listen, String> {

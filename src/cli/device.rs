@@ -31,6 +31,8 @@ enum Verb {
     Found(missing::FoundArgs),
     /// Ask a lost device where it is
     Locate(missing::LocateArgs),
+    /// What the police need of a stolen device, on one page
+    TheftSheet(missing::TheftSheetArgs),
     /// Let a lost device play a sound
     PlaySound(missing::SoundArgs),
 }
@@ -95,6 +97,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Found(args) => missing::found(api, args, voice),
         Verb::Locate(args) => missing::locate(api, args, voice),
         Verb::PlaySound(args) => missing::play_sound(api, args, voice),
+        Verb::TheftSheet(args) => missing::theft_sheet(api, args, voice),
     }
 }
 

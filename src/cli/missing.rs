@@ -2,11 +2,13 @@
 
 use super::command::{self, WaitArgs};
 use super::failure::Failure;
+use super::files;
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, cell, field};
 use super::voice::Voice;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -152,6 +154,30 @@ pub fn locate(api: &dyn Api, args: &LocateArgs, voice: &mut Voice<'_>) -> Result
 pub fn play_sound(api: &dyn Api, args: &SoundArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let plan = command::plan::Plan::from_pairs("PlayLostModeSound", &[])?;
     command::send::post(api, &args.device, &plan, &args.wait, voice)
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon device theft-sheet C02XK1ZZJGH5 --reason 'Stolen from room 12, police report filed' --output theft.html
+
+An HTML page without anything from outside and without secrets: serial number, IMEI, model, when it was last heard of, and where
+it last said it was. That you looked at the place is in the audit.")]
+pub struct TheftSheetArgs {
+    /// Cordon's id, UDID / EnrollmentID, or serial number
+    device: String,
+    /// Why; at least ten characters, kept in the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// A new file, readable for you only
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+pub fn theft_sheet(api: &dyn Api, args: &TheftSheetArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let target = format!("/api/v1/devices/{}/theft-sheet", escape(&args.device));
+    let page = api.bytes(&Call::post_json(target, &json!({ "reason": args.reason })))?;
+    files::write_private(&args.output, &page)?;
+    voice.show(&json!({ "output": args.output }), || format!("The sheet is in {}.", args.output.display()))
 }
 
 #[cfg(test)]

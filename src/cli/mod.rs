@@ -31,6 +31,7 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod filevault;
 mod key;
 mod missing;
 mod retention;
@@ -109,6 +110,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),

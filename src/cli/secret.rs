@@ -1,6 +1,7 @@
 //! `cordon secret`: what is kept of a device, one secret shown with a reason, and the word of a second person.
 
 use super::failure::Failure;
+use super::files;
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Table, cell, field};
@@ -8,6 +9,7 @@ use super::voice::{Voice, plain};
 use crate::base::time::Timestamp;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -21,6 +23,14 @@ enum Verb {
     List(ListArgs),
     /// Show one secret; who, what and why is recorded first
     Reveal(RevealArgs),
+    /// All secrets of a device on one page, to be printed and locked away
+    Sheet(SheetArgs),
+    /// Make a code for Apple's Activation Lock
+    #[command(after_help = "Examples:
+  cordon secret make-activation-lock-code DMPXK1ZZJGH5
+
+Prints the hash that Apple is given when the lock is set; the code itself is in custody as activation-lock-server-code.")]
+    MakeActivationLockCode(ListArgs),
     /// Two-person rule: who waits for a second person's word
     #[command(after_help = "Examples:
   cordon secret requests
@@ -47,7 +57,7 @@ struct ListArgs {
   cordon secret reveal C02XK1ZZJGH5 activation-lock-code --reason 'Bought back from Ms Acker' --generation 1
   cordon secret reveal C02XK1ZZJGH5 filevault-key --reason 'Forgotten password, room 204' --json
 
-Kinds: unlock-token, bootstrap-token, filevault-key, activation-lock-code, recovery-lock, firmware-password, lock-pin.
+Kinds: unlock-token, bootstrap-token, filevault-key, activation-lock-code, activation-lock-server-code, recovery-lock, firmware-password, lock-pin.
 Bytes are shown in base64; a filevault-key is as the device sealed it, for the key of the escrow certificate.")]
 struct RevealArgs {
     /// Cordon's id, UDID / EnrollmentID, or serial number
@@ -61,6 +71,22 @@ struct RevealArgs {
     /// An earlier one, or one that is not confirmed [default: the one in force]
     #[arg(long, value_name = "N")]
     generation: Option<i64>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon secret sheet C02XK1ZZJGH5 --reason 'Envelope for the safe, term 1' --output sheet.html
+
+An HTML page without anything from outside. Print it, put it into an envelope, seal it, and delete the file.")]
+struct SheetArgs {
+    /// Cordon's id, UDID / EnrollmentID, or serial number
+    device: String,
+    /// Why; at least ten characters, kept in the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// A new file, readable for you only
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -91,6 +117,19 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::List(args) => list(api, args, voice),
         Verb::Reveal(args) => reveal(api, args, voice),
+        Verb::Sheet(args) => {
+            let target = format!("/api/v1/devices/{}/secrets/sheet", escape(&args.device));
+            let page = api.bytes(&Call::post_json(target, &json!({ "reason": args.reason })))?;
+            files::write_private(&args.output, &page)?;
+            voice.show(&json!({ "output": args.output }), || format!("The sheet is in {}.", args.output.display()))?;
+            voice.advise("Print it, lock it away, and delete the file. That you made it is in the audit.");
+            Ok(())
+        }
+        Verb::MakeActivationLockCode(args) => {
+            let target = format!("/api/v1/devices/{}/activation-lock-code", escape(&args.device));
+            let made = api.json(&Call::post_json(target, &json!({})))?;
+            voice.show(&made, || field(&made, "escrow_key"))
+        }
         Verb::Requests => requests(api, voice),
         Verb::Approve(args) => approve(api, args, voice),
         Verb::TwoPerson(args) => two_person(api, args, voice),

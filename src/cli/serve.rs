@@ -60,6 +60,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
         }
     };
     options.trusted_proxies = config.trusted.clone();
+    options.proxy_forwards_certificate = config.forwards_certificate;
     if let Some(url) = &config.apple.apns_url {
         options.apns_url = url.clone();
     }

@@ -17,6 +17,7 @@ use crate::service::identity::Peer;
 use crate::service::{Context, Error, Kind, checkin, polling};
 use base64::Engine;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 const SIGNATURE: &str = "mdm-signature";
 /// Client-Cert of RFC 9440, and the URL-escaped PEM of nginx's `$ssl_client_escaped_cert`.
@@ -31,7 +32,7 @@ pub fn may_be_identified(head: &Head<'_>) -> bool {
 }
 
 /// One request of a device.
-pub fn handle(cx: &Context, request: &Request, trusted: &[IpAddr]) -> Response {
+pub fn handle(cx: &Arc<Context>, request: &Request, trusted: &[IpAddr]) -> Response {
     let outcome = if request.method != ::http::Method::PUT {
         Outcome::refuse(RefusalStatus::MethodNotAllowed, "devices use PUT")
     } else {
@@ -54,7 +55,7 @@ pub fn handle(cx: &Context, request: &Request, trusted: &[IpAddr]) -> Response {
     response
 }
 
-fn receive(cx: &Context, request: &Request, peer: &Peer) -> Outcome {
+fn receive(cx: &Arc<Context>, request: &Request, peer: &Peer) -> Outcome {
     let body = &request.body;
     if body.oversized {
         let Some(uuid) = scan_command_uuid(&body.bytes) else {
@@ -64,7 +65,7 @@ fn receive(cx: &Context, request: &Request, peer: &Peer) -> Outcome {
     }
     match inbound::parse(&body.bytes) {
         Ok(Inbound::Checkin(message)) => or_fault(request, checkin::receive(cx, peer, &message)),
-        Ok(Inbound::Report(report)) => or_fault(request, polling::receive(cx, peer, &report, body.bytes.len())),
+        Ok(Inbound::Report(report)) => or_fault(request, polling::receive(cx, peer, report, body.bytes.len())),
         Err(InboundError::CheckinTooLarge) => Outcome::refuse(RefusalStatus::TooLarge, "the check-in is too large"),
         Err(e) => {
             // The body itself is never logged: it may hold an unlock token.

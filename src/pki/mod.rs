@@ -4,6 +4,7 @@
 //! the formats around them are read and written by the small `asn1` file here, because what must be verified are the bytes as they
 //! were sent: a library that decodes and re-encodes sorts sets, and with them breaks signatures and the leaf-first order of SCEP.
 
+pub mod activation_lock;
 mod asn1;
 pub mod ber;
 pub mod cms;

@@ -4,7 +4,7 @@
 
 use super::commands::result_place;
 use super::custody::{self, Captured};
-use super::{Context, Error};
+use super::{Context, Error, filevault};
 use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::report::Report;
 use crate::store::DeliveryRow;
@@ -31,6 +31,7 @@ pub(super) fn seal_answer(cx: &Context, report: &Report, delivery: Option<&Deliv
         Some(delivery) => custody::capture(&delivery.request_type, &report.keys),
         None => (report.keys.clone(), Vec::new()),
     };
+    let captured = filevault::open_escrowed(cx, captured);
     let plain = to_xml(&Value::Dictionary(keys));
     let bytes = plain.len() as i64;
     let Some(delivery) = delivery else { return Sealed { blob: None, bytes, captured } };

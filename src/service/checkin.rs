@@ -285,6 +285,7 @@ impl Visit<'_, '_> {
                     && let Some(row) = tx.find_enrollment_by_row(channel)?
                 {
                     custody::ask_bypass_code(self.cx, tx, &row, now)?;
+                    custody::ask_what_it_is(self.cx, tx, &row, now)?;
                     reconciling::reconcile(self.cx, tx, &row, reconciling::Call::Push, now)?;
                 }
                 if let Some(channel) = rows.channel

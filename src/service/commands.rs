@@ -80,6 +80,8 @@ pub(super) struct Ready {
 /// What is said about a queued command beside its keys.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
+    /// Higher goes first; `None` for what is usual for such a command.
+    pub priority: Option<i64>,
     pub not_before: Option<Timestamp>,
     pub expires_at: Option<Timestamp>,
     pub possession: Option<String>,
@@ -203,7 +205,7 @@ pub(super) fn enqueue(
     }
     let new = NewCommand { uuid, request_type, sealed_plist: &ready.sealed_plist, created_by: &by };
     tx.insert_command(&new, now)?;
-    let priority = priority(channel, request_type, &ready.keys);
+    let priority = told.priority.unwrap_or_else(|| priority(channel, request_type, &ready.keys));
     tx.insert_delivery(uuid, channel.id, channel.generation, priority, told.not_before, told.expires_at)?;
     custody::keep_carried(cx, tx, device, uuid, request_type, &ready.keys, now)?;
     let mut story = json!({ "RequestType": request_type, "by": by });

@@ -3,9 +3,10 @@
 
 use super::actor::{Actor, Permission};
 use super::commands::{self, Told};
-use super::{Context, Error, devices};
+use super::{Context, Error, auditing, devices, filevault};
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
+use crate::pki::activation_lock::BypassCode;
 use crate::plist::{Dictionary, Value};
 use crate::protocol::catalogue;
 use crate::protocol::report::{Report, Status};
@@ -13,11 +14,12 @@ use crate::store::{ChannelKind, DeliveryRow, DeviceRow, EnrollmentRow, NewSecret
 use serde_json::json;
 
 /// Every kind that is kept.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 8] = [
     "unlock-token",
     "bootstrap-token",
     "filevault-key",
     "activation-lock-code",
+    "activation-lock-server-code",
     "recovery-lock",
     "firmware-password",
     "lock-pin",
@@ -26,6 +28,24 @@ pub const KINDS: [&str; 7] = [
 const MAX_VALUE: usize = 256 * 1024;
 /// Plists are bounded in depth before they come here; this only bounds the recursion's own claim.
 const MAX_DEPTH: usize = 16;
+
+/// A code that the server made, beside the one that the device made.
+const SERVER_CODE: &str = "activation-lock-server-code";
+/// What a new device is asked by itself.
+const WHAT_IT_IS: &str = "DeviceInformation";
+const QUERIES: [&str; 9] = [
+    "IsSupervised",
+    "SerialNumber",
+    "DeviceName",
+    "Model",
+    "ModelName",
+    "ProductName",
+    "OSVersion",
+    "BuildVersion",
+    "IsMDMLostModeEnabled",
+];
+/// What people sent goes first.
+const AFTER_THE_OTHERS: i64 = -1;
 
 /// The question for the code that opens Apple's Activation Lock. A device answers it only for some days after it was supervised.
 const BYPASS_CODE: &str = "ActivationLockBypassCode";
@@ -136,6 +156,14 @@ pub(super) fn settled(
         if !carried.is_empty() {
             tx.confirm_secrets(&delivery.command, now)?;
         }
+        let brought = |kind| captured.iter().any(|secret| secret.kind == kind);
+        // A new key that the Mac did not send along is escrowed all the same: SecurityInfo has it.
+        if delivery.request_type == filevault::ROTATE
+            && !brought(filevault::KIND)
+            && let Some(device) = tx.find_device(channel.device)?
+        {
+            ask_by_itself(cx, tx, &device, channel, "SecurityInfo", now)?;
+        }
     }
     Ok(())
 }
@@ -182,6 +210,52 @@ pub(super) fn keep_carried(
     Ok(())
 }
 
+/// A code of ours for Apple's Activation Lock: kept first, then its hash may go to Apple when the lock is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeCode {
+    pub generation: i64,
+    /// What Apple is given; it does not give the code away.
+    pub escrow_key: String,
+}
+
+/// Makes an Activation Lock code for a device. The lock itself is set at Apple with the `escrow_key`.
+///
+/// # Errors
+/// `Denied` below admin; `NotFound`.
+pub fn make_bypass_code(cx: &Context, actor: &Actor, device: &str) -> Result<MadeCode, Error> {
+    actor.require(Permission::Destroy)?;
+    let found = devices::find(cx, actor, device)?;
+    let code = BypassCode::mint(&*cx.random);
+    let escrow_key = code.escrow_key();
+    let now = cx.now();
+    let value = Secret::new(code.text().expose().clone().into_bytes());
+    let generation = cx.store.write(|tx| {
+        keep(cx, tx, found.id, SERVER_CODE, &value, now)?;
+        let generation = tx.find_secret(found.id, SERVER_CODE)?.map_or(1, |row| row.generation);
+        let detail = json!({ "kind": SERVER_CODE, "generation": generation });
+        auditing::record(tx, actor, "secret.make", Some(&found.public_id), Some(detail.clone()), now)?;
+        tx.tell(found.id, None, None, "secret-kept", Some(&detail.to_string()), now)?;
+        Ok::<_, Error>(generation)
+    })?;
+    Ok(MadeCode { generation, escrow_key })
+}
+
+/// Asks a device what it is, last in its first series, if nobody asked yet: whether it is supervised decides what else is asked for.
+pub(super) fn ask_what_it_is(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<(), Error> {
+    if !cx.asks_at_enrollment
+        || channel.channel != ChannelKind::Device
+        || tx.was_asked(channel.id, channel.generation, WHAT_IT_IS)?
+    {
+        return Ok(());
+    }
+    let Some(device) = tx.find_device(channel.device)? else { return Ok(()) };
+    let queries = QUERIES.map(|query| Value::String(query.to_owned())).to_vec();
+    let keys = Dictionary::from_iter([(String::from("Queries"), Value::Array(queries))]);
+    let ready = commands::ready(cx, None, WHAT_IT_IS, keys)?;
+    let told = Told { priority: Some(AFTER_THE_OTHERS), ..Told::default() };
+    commands::enqueue(cx, tx, &Actor::Job("custody"), &device, channel, &ready, &told, now)
+}
+
 /// Asks a supervised device for its Activation Lock code, once per enrolment: Apple answers only for some days.
 pub(super) fn ask_bypass_code(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<(), Error> {
     match tx.find_device(channel.device)? {
@@ -217,7 +291,20 @@ pub(super) fn ask_by_itself(
     request_type: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let ready = commands::ready(cx, None, request_type, Dictionary::new())?;
+    send_by_itself(cx, tx, device, channel, request_type, Dictionary::new(), now)
+}
+
+/// Queues a command that nobody typed.
+pub(super) fn send_by_itself(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    request_type: &str,
+    keys: Dictionary,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let ready = commands::ready(cx, None, request_type, keys)?;
     commands::enqueue(cx, tx, &Actor::Job("custody"), device, channel, &ready, &Told::default(), now)
 }
 

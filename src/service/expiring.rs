@@ -1,7 +1,7 @@
 //! Certificates and API tokens that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
 
 use super::events::{self, Kind};
-use super::{Context, Error};
+use super::{Context, Error, serving};
 use crate::base::time::{DAY, Timestamp};
 use crate::pki::x509::Certificate;
 use crate::store::Purpose;
@@ -91,7 +91,16 @@ fn list(cx: &Context) -> Result<Vec<Watched>, Error> {
             });
         }
     }
+    let foreign = serving::find_foreign(cx)?;
+    let own_tls = foreign.is_none();
+    if let Some((fingerprint, name, not_after)) = foreign {
+        let (key, purpose) = (format!("tls/{fingerprint}"), Purpose::Tls.as_str());
+        all.push(Watched { key, purpose, kind: Kind::CertificateExpiring, name, not_after });
+    }
     for purpose in [Purpose::Tls, Purpose::Issuing, Purpose::Root] {
+        if purpose == Purpose::Tls && !own_tls {
+            continue;
+        }
         if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
             let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
             let key = format!("{}/{}", purpose.as_str(), hex::encode(certificate.fingerprint()));

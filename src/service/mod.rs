@@ -44,10 +44,12 @@ pub mod custody;
 pub mod events;
 pub mod expiring;
 pub mod faults;
+pub mod filevault;
 pub mod lost;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
+pub mod sheets;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -105,6 +107,7 @@ pub struct Context {
     keyring: RwLock<Arc<Keyring>>,
     rotation: rotating::Rotation,
     purging: purging::Purging,
+    escrow: filevault::Escrow,
     machine_key_path: PathBuf,
     urls: RwLock<Urls>,
     seen: Mutex<Seen>,
@@ -116,6 +119,8 @@ pub struct Context {
     pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
+    /// Whether a device is asked what it is when it has enrolled; tests of other things want to know every command.
+    pub asks_at_enrollment: bool,
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,

@@ -18,6 +18,7 @@ use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
 use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, SeriesRow, Tx};
 use serde_json::json;
+use std::sync::Arc;
 
 /// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
 const BROKEN_SERIES_DELAY: i64 = MINUTE;
@@ -38,39 +39,24 @@ struct Caller {
 ///
 /// # Errors
 /// Faults of ours; then the result was not stored, and the device keeps it and tries again.
-pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Result<Outcome, Error> {
+pub fn receive(cx: &Arc<Context>, peer: &Peer, report: Report, bytes: usize) -> Result<Outcome, Error> {
     let now = cx.now();
     // A reader's pages go stale with every commit, the writer's never do. So what must be written anyway is looked at there, unless
     // sealing a large answer would keep the writer from others.
     let answered = if report.status != Status::Idle && bytes <= SEALED_BY_WRITER && peer.fingerprint.is_some() {
-        cx.store.write(|tx| {
-            let caller = match judge(cx, tx, peer, report, now)? {
-                Judged::Answer(outcome) => return Ok(Answered { outcome: Some(outcome), ..Answered::default() }),
-                Judged::Serve(caller) => caller,
-            };
-            let delivery = match (&caller.channel, &report.command_uuid) {
-                (Some(channel), Some(uuid)) => tx.find_delivery(uuid.as_str(), channel.id)?,
-                _ => None,
-            };
-            let sealed = seal_answer(cx, report, delivery.as_ref());
-            serve(cx, tx, report, &caller, &sealed, delivery, now)
-        })?
+        let (own, peer) = (Arc::clone(cx), peer.clone());
+        cx.store.write_handed(move |tx| look_and_serve(&own, tx, &peer, &report, now))?
     } else {
+        let report = &report;
         let caller = match cx.store.read(|db| judge(cx, db, peer, report, now))? {
             Judged::Answer(outcome) => return Ok(outcome),
             Judged::Serve(caller) => caller,
         };
-        let delivery = match (&caller.channel, &report.command_uuid) {
-            (Some(channel), Some(uuid)) => cx.store.read(|db| db.find_delivery(uuid.as_str(), channel.id))?,
-            _ => None,
-        };
+        let delivery = cx.store.read(|db| named(db, &caller, report))?;
         let sealed = seal_answer(cx, report, delivery.as_ref());
         cx.store.write(|tx| {
             // Looked up again: between the look and this transaction another request of the same device may have been here.
-            let delivery = match (&caller.channel, &report.command_uuid) {
-                (Some(channel), Some(uuid)) => tx.find_delivery(uuid.as_str(), channel.id)?,
-                _ => None,
-            };
+            let delivery = named(tx, &caller, report)?;
             serve(cx, tx, report, &caller, &sealed, delivery, now)
         })?
     };
@@ -84,6 +70,24 @@ pub fn receive(cx: &Context, peer: &Peer, report: &Report, bytes: usize) -> Resu
             Ok(Outcome::Plist(cx.open(&command_place(&uuid), &sealed_plist)?.expose().clone()))
         }
         Answered { .. } => Ok(Outcome::Empty),
+    }
+}
+
+fn look_and_serve(cx: &Context, tx: &Tx<'_>, peer: &Peer, report: &Report, now: Timestamp) -> Result<Answered, Error> {
+    let caller = match judge(cx, tx, peer, report, now)? {
+        Judged::Answer(outcome) => return Ok(Answered { outcome: Some(outcome), ..Answered::default() }),
+        Judged::Serve(caller) => caller,
+    };
+    let delivery = named(tx, &caller, report)?;
+    let sealed = seal_answer(cx, report, delivery.as_ref());
+    serve(cx, tx, report, &caller, &sealed, delivery, now)
+}
+
+/// The delivery that the report names.
+fn named(db: &Db<'_>, caller: &Caller, report: &Report) -> Result<Option<DeliveryRow>, Error> {
+    match (&caller.channel, &report.command_uuid) {
+        (Some(channel), Some(uuid)) => Ok(db.find_delivery(uuid.as_str(), channel.id)?),
+        _ => Ok(None),
     }
 }
 

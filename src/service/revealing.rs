@@ -2,11 +2,12 @@
 //! only after somebody else agreed, once, within an hour.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, custody, devices, login, unlocking};
+use super::{Context, Error, auditing, custody, devices, filevault, login, unlocking};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
+use crate::protocol::profile::is_recovery_key;
 use crate::store::{DeviceRow, SecretRequestRow, SecretRow, Tx};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,8 +17,9 @@ use serde_json::json;
 const TWO_PERSON: &str = "custody.two_person";
 /// A request, and an agreement, are good for so long.
 const REQUEST_LIFE: i64 = HOUR;
-/// Values that people type; the others are bytes, shown as base64.
-const TYPED: [&str; 4] = ["activation-lock-code", "recovery-lock", "firmware-password", "lock-pin"];
+/// Values that people type; the others are bytes, shown as base64, but for a FileVault key that was opened.
+const TYPED: [&str; 5] =
+    ["activation-lock-code", "activation-lock-server-code", "recovery-lock", "firmware-password", "lock-pin"];
 
 /// A secret on its way to a person.
 #[derive(Debug, Clone)]
@@ -70,6 +72,7 @@ fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
     let reason = unlocking::reason("reason", Some(&asked.reason))?;
     login::verify_fresh(cx, actor, asked.password.as_ref().map(|p| p.expose().as_str()))?;
     let found = devices::find(cx, actor, device)?;
+    let channel = devices::channel(cx, &found, None).ok();
     let now = cx.now();
     let agreed = cx.store.write(|tx| {
         let missing =
@@ -86,22 +89,31 @@ fn try_reveal(cx: &Context, actor: &Actor, device: &str, asked: &Asked) -> Resul
         auditing::record(tx, actor, "secret.reveal", Some(&found.public_id), Some(detail), now)?;
         let detail = json!({ "kind": kind, "generation": row.generation, "by": actor.name(), "reason": reason });
         tx.tell(found.id, None, None, "secret-revealed", Some(&detail.to_string()), now)?;
+        if kind == filevault::KIND {
+            filevault::rotate_after_reveal(cx, tx, &found, channel.as_ref(), row.generation, now)?;
+        }
         Ok::<_, Error>(Ok(row))
     })?;
+    cx.ring_pusher();
     // The record is on disk; only now is the value opened.
     let row = agreed.map_err(|id| Error::conflict(Text::SecondPersonNeeded { id }))?;
+    open(cx, &found, &row)
+}
+
+/// Opens a chosen generation, once the look is on record.
+pub(super) fn open(cx: &Context, device: &DeviceRow, row: &SecretRow) -> Result<Revealed, Error> {
     let sealed = row.sealed_value.as_ref().ok_or_else(|| Error::internal("a chosen secret without a value"))?;
-    let value = cx.open(&custody::place(found.id, kind, row.generation), sealed)?;
+    let value = cx.open(&custody::place(device.id, &row.kind, row.generation), sealed)?;
     Ok(Revealed {
-        kind: row.kind,
+        kind: row.kind.clone(),
         generation: row.generation,
         created_at: row.created_at,
-        value: readable(kind, &value),
+        value: readable(&row.kind, &value),
     })
 }
 
 /// Scripts do not read secrets, whatever their role: a token is copied more easily than a person.
-fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
+pub(super) fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
     actor.require(permission)?;
     match actor {
         Actor::LocalShell { .. } | Actor::Admin { .. } => Ok(()),
@@ -110,7 +122,7 @@ fn require_person(actor: &Actor, permission: Permission) -> Result<(), Error> {
 }
 
 /// Newest first: the generation asked for; else the newest that the device confirmed and did not take back, else the newest.
-fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
+pub(super) fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
     let mut held: Vec<SecretRow> = rows.into_iter().filter(|row| row.sealed_value.is_some()).collect();
     let at = match generation {
         Some(wanted) => held.iter().position(|row| row.generation == wanted)?,
@@ -120,11 +132,12 @@ fn choose(rows: Vec<SecretRow>, generation: Option<i64>) -> Option<SecretRow> {
 }
 
 fn readable(kind: &str, value: &Secret<Vec<u8>>) -> Secret<String> {
-    let text = TYPED.contains(&kind).then(|| std::str::from_utf8(value.expose()).ok()).flatten();
+    let typed = TYPED.contains(&kind) || (kind == filevault::KIND && is_recovery_key(value.expose()));
+    let text = typed.then(|| std::str::from_utf8(value.expose()).ok()).flatten();
     Secret::new(text.map_or_else(|| STANDARD.encode(value.expose()), str::to_owned))
 }
 
-enum Agreement {
+pub(super) enum Agreement {
     /// By this request, now used up.
     Given(String),
     /// For somebody else's word on this request.
@@ -132,7 +145,7 @@ enum Agreement {
 }
 
 /// Uses an agreed request of this person for this very secret, or leaves one to be agreed to.
-fn agree(
+pub(super) fn agree(
     cx: &Context,
     tx: &Tx<'_>,
     actor: &Actor,
@@ -232,7 +245,7 @@ pub fn set_two_person(cx: &Context, actor: &Actor, on: bool, password: Option<&s
     })
 }
 
-fn two_person(tx: &Tx<'_>) -> Result<bool, Error> {
+pub(super) fn two_person(tx: &Tx<'_>) -> Result<bool, Error> {
     Ok(tx.find_setting(TWO_PERSON)?.is_some_and(|value| value == json!(true)))
 }
 

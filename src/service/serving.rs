@@ -271,6 +271,7 @@ impl Keeper {
             "fingerprint": hex::encode(leaf.fingerprint()),
             "not_before": leaf.not_before().to_string(),
             "not_after": leaf.not_after().to_string(),
+            "ends": leaf.not_after().0,
             "names": self.demands.names,
         });
         let held = self.cx.store.read(|db| Ok::<_, Error>((db.find_setting(SERVED)?, db.find_setting(FAULT)?)))?;
@@ -299,10 +300,24 @@ pub struct State {
 
 /// What is served now.
 pub fn find(cx: &Context) -> Result<State, Error> {
-    let served = cx.store.read(|db| db.find_setting(SERVED))?.unwrap_or_default();
+    let mut served = cx.store.read(|db| db.find_setting(SERVED))?.unwrap_or_default();
+    if let Some(told) = served.as_object_mut() {
+        told.remove("ends"); // the same as not_after, for this program
+    }
     let trust = trust::current(cx)?;
     let anchors = trust.anchors.iter().map(Certificate::subject).collect();
     Ok(State { served, publicly_trusted: trust.publicly_trusted, anchors, fault: find_fault(cx)? })
+}
+
+/// Fingerprint in hex, subject and end of what is served, where the school's own authority did not issue it.
+pub(super) fn find_foreign(cx: &Context) -> Result<Option<(String, String, Timestamp)>, Error> {
+    let served = cx.store.read(|db| db.find_setting(SERVED))?.unwrap_or_default();
+    let text = |key: &str| served.get(key).and_then(Value::as_str).map(str::to_owned);
+    if text("source").is_none_or(|source| source == Source::OwnCa.as_str()) {
+        return Ok(None);
+    }
+    let ends = served.get("ends").and_then(Value::as_i64).map(Timestamp);
+    Ok(text("fingerprint").zip(text("subject")).zip(ends).map(|((fingerprint, name), ends)| (fingerprint, name, ends)))
 }
 
 /// What is wrong with the certificate that should be served, in one sentence.

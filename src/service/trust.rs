@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 /// Setting: what [`settle`] wrote.
 const TRUST: &str = "tls_trust";
 
+/// Setting: devices come through a proxy that forwards no certificate.
+const SIGN: &str = "devices_sign";
+
 /// Below the address of people.
 pub const ANCHORS_PATH: &str = "/anchors.json";
 /// Below `public.trust_url`.
@@ -111,6 +114,19 @@ pub fn profile(cx: &Context) -> Result<Option<Vec<u8>>, Error> {
     let identifier = school::payload_identifier(cx)?;
     let identifier = format!("{}.trust", identifier.trim_end_matches(".mdm"));
     Ok(trust_profile(&identifier, &organization, &anchors.collect::<Vec<_>>()))
+}
+
+/// Whether devices must sign their messages because a proxy takes their certificate away; settled at each start.
+pub fn devices_sign(cx: &Context) -> Result<bool, Error> {
+    Ok(cx.store.read(|db| db.find_setting(SIGN))?.and_then(|value| value.as_bool()).unwrap_or(false))
+}
+
+/// As the listeners are now: `true` puts SignMessage into every profile from now on.
+pub fn settle_signing(cx: &Context, sign: bool) -> Result<(), Error> {
+    if devices_sign(cx)? != sign {
+        cx.store.write(|tx| tx.put_setting(SIGN, &json!(sign)))?;
+    }
+    Ok(())
 }
 
 fn read(value: &Value) -> Option<Trust> {

@@ -5,9 +5,9 @@
 
 use super::facts::{apps, bypass_code, find_fact, location, security_info};
 use super::profile::{self, Enrolling, Profile, Refusal};
-use super::sharing;
-use super::spec::{Kind, derive};
+use super::spec::Kind;
 use super::state::{Blob, Channel, Installed, State, Wait};
+use super::{filevault, locks, sharing};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 
 /// A final status with its keys.
@@ -69,6 +69,9 @@ const RULES: &[Rule] = &[
     ("PlayLostModeSound", 4, MOBILE, false),
     ("ActivationLockBypassCode", 4, NO_TV, false),
     ("SetRecoveryLock", 4, &[Kind::Mac], false),
+    ("VerifyRecoveryLock", 4, &[Kind::Mac], false),
+    ("SetFirmwarePassword", 4, &[Kind::Mac], false),
+    ("VerifyFirmwarePassword", 0, &[Kind::Mac], false),
     ("RotateFileVaultKey", 4, &[Kind::Mac], false),
 ];
 
@@ -104,7 +107,14 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
         "EnableLostMode" => enable_lost_mode(state, command),
         "DisableLostMode" | "DeviceLocation" | "PlayLostModeSound" => in_lost_mode(state, request_type),
         "ActivationLockBypassCode" => bypass(state),
-        "RotateFileVaultKey" => Ok(rotate_file_vault_key(state)),
+        "SetRecoveryLock" | "VerifyRecoveryLock" | "SetFirmwarePassword" | "VerifyFirmwarePassword" => {
+            locks::perform(&mut state.locks, request_type, command)
+                .map_err(Trouble::from)
+                .and_then(|done| Ok(Act::Answer(Reply::Acknowledged(done?))))
+        }
+        "RotateFileVaultKey" => filevault::rotate(state, command)
+            .map_err(Trouble::from)
+            .and_then(|done| Ok(Act::Answer(Reply::Acknowledged(done?)))),
         _ => Ok(nothing_to_say()),
     };
     match done {
@@ -234,6 +244,9 @@ fn install_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, c
         (false, false) => {}
     }
     state.profiles.retain(|p| p.channel != channel || p.identifier != new.identifier);
+    if state.spec.kind == Kind::Mac {
+        filevault::installed(state, &new);
+    }
     state.profiles.push(Installed { channel, identifier: new.identifier, profile: Blob(bytes.to_vec()) });
     Ok(nothing_to_say())
 }
@@ -363,14 +376,6 @@ fn bypass(state: &State) -> Result<Act, Trouble> {
         return Err(Refusal::mdm(12021, "the device is not supervised").into());
     }
     Ok(answer("ActivationLockBypassCode", Value::String(bypass_code(&state.spec))))
-}
-
-/// A new key each time, sealed for nobody: only its bytes matter here.
-fn rotate_file_vault_key(state: &State) -> Act {
-    let label = format!("filevault {}", state.executed.len());
-    let mut result = Dictionary::new();
-    result.insert("EncryptedNewRecoveryKey".to_owned(), Value::Data(derive(state.spec.seed, &label).to_vec()));
-    answer("RotateResult", Value::Dictionary(result))
 }
 
 /// Only Macs take a PIN, and it has six characters.

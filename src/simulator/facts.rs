@@ -69,12 +69,7 @@ pub fn security_info(state: &State) -> Dictionary {
         for key in ["FDE_Enabled", "SystemIntegrityProtectionEnabled", "AuthenticatedRootVolumeEnabled"] {
             put(key, Value::Boolean(true));
         }
-        for key in [
-            "FDE_HasPersonalRecoveryKey",
-            "FDE_HasInstitutionalRecoveryKey",
-            "RemoteDesktopEnabled",
-            "IsRecoveryLockEnabled",
-        ] {
+        for key in ["FDE_HasInstitutionalRecoveryKey", "RemoteDesktopEnabled", "IsRecoveryLockEnabled"] {
             put(key, Value::Boolean(false));
         }
         let mut firewall = Dictionary::new();
@@ -93,6 +88,9 @@ pub fn security_info(state: &State) -> Dictionary {
     }
     management.insert("EnrolledViaDEP".to_owned(), Value::Boolean(false));
     put("ManagementStatus", Value::Dictionary(management));
+    if state.spec.kind == Kind::Mac {
+        super::filevault::security_info(state, &mut info);
+    }
     info
 }
 

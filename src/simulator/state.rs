@@ -9,6 +9,8 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::filevault::FileVault;
+use super::locks::Locks;
 use super::spec::{Person, Spec, derive, derived_uuid};
 use crate::base::time::Timestamp;
 
@@ -273,6 +275,10 @@ pub struct State {
     pub locked: bool,
     #[serde(default)]
     pub lost_mode: bool,
+    #[serde(default)]
+    pub filevault: FileVault,
+    #[serde(default)]
+    pub locks: Locks,
     pub profiles: Vec<Installed>,
     pub executed: Vec<Executed>,
     answers: Vec<(String, Outgoing)>,
@@ -302,6 +308,8 @@ impl State {
             passcode: true,
             locked: false,
             lost_mode: false,
+            filevault: FileVault::default(),
+            locks: Locks::default(),
             profiles: Vec::new(),
             executed: Vec::new(),
             answers: Vec::new(),

@@ -13,6 +13,8 @@ pub enum Purpose {
     Signer,
     Identity,
     Push,
+    /// What Macs encrypt their FileVault recovery keys to.
+    Escrow,
 }
 
 impl Purpose {
@@ -24,6 +26,7 @@ impl Purpose {
             Purpose::Signer => "signer",
             Purpose::Identity => "identity",
             Purpose::Push => "push",
+            Purpose::Escrow => "escrow",
         }
     }
 }
@@ -218,7 +221,7 @@ impl Db<'_> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let word: String = row.get("purpose")?;
-            let purpose = [Purpose::Root, Purpose::Issuing, Purpose::Tls, Purpose::Signer]
+            let purpose = [Purpose::Root, Purpose::Issuing, Purpose::Tls, Purpose::Signer, Purpose::Escrow]
                 .into_iter()
                 .find(|p| p.as_str() == word);
             let purpose = purpose.ok_or(StoreError::Corrupt("authority purpose"))?;

@@ -190,6 +190,13 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// IMEI and MEID, where the device has them.
+    pub fn find_radio_ids(&self, device: i64) -> Result<(Option<String>, Option<String>), StoreError> {
+        let sql = "SELECT imei, meid FROM device WHERE id = ?1";
+        let found = self.conn.query_row(sql, [device], |row| Ok((row.get("imei")?, row.get("meid")?))).optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
     pub fn list_timeline(&self, device: i64, limit: usize) -> Result<Vec<TimelineRow>, StoreError> {
         let sql = "SELECT at, kind, command, detail FROM timeline WHERE device = ?1 ORDER BY id DESC LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql)?;

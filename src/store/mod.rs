@@ -11,6 +11,7 @@ mod commands;
 mod copying;
 mod devices;
 mod enrollments;
+mod handed;
 mod library;
 mod machine_key;
 mod migrations;
@@ -189,6 +190,16 @@ impl Store {
     /// Never call it from inside another `write`: there is one writer.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         self.writer.write(work)
+    }
+
+    /// As [`Store::write`], for the hot path: `work` owns what it needs, so that whoever holds the write connection runs it, and its
+    /// caller sleeps once instead of waking for the lock.
+    pub fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.writer.write_handed(work)
     }
 
     /// Runs `work` on a read-only connection.

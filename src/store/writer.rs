@@ -5,24 +5,33 @@
 //! one in (or the one that fills the group) commits for all. While that commit waits for the disk, the next group gathers at
 //! the lock. So one fsync serves as many writes as arrived during the previous one, closures may borrow, and nothing answers
 //! before its write is durable.
+//!
+//! Closures that own what they need can be handed over instead (`handed`): whoever holds the connection runs them on the way to
+//! the commit. Their callers sleep once, until it is on disk, instead of waking one after the other to take the lock.
 
+use super::handed::{Deliver, Handed, Parcel};
 use super::{Db, StoreError, Tx};
 use crate::base::limits::{MAX_GROUP, MAX_WAITING_WRITES};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 
 pub(super) struct Writer {
     state: Mutex<State>,
     /// Callers that want the lock and do not have it yet.
     waiting: AtomicUsize,
+    handed: Handed,
 }
 
 struct State {
     conn: Connection,
     group: Option<Arc<Group>>,
     members: usize,
+    /// Those who handed their closure in and are in the open group.
+    owed: Vec<Deliver>,
+    /// Their answers once it is decided, delivered when the lock is free again.
+    decided: Vec<(Deliver, Result<(), StoreError>)>,
 }
 
 /// The fate of one shared transaction.
@@ -40,12 +49,16 @@ impl Group {
     fn wait(&self) -> Result<(), StoreError> {
         self.outcome.wait().as_ref().copied().map_err(StoreError::shared)
     }
+
+    fn find(&self) -> Option<Result<(), StoreError>> {
+        self.outcome.get().map(|fate| fate.as_ref().copied().map_err(StoreError::shared))
+    }
 }
 
 impl Writer {
     pub(super) fn new(conn: Connection) -> Self {
-        let state = State { conn, group: None, members: 0 };
-        Self { state: Mutex::new(state), waiting: AtomicUsize::new(0) }
+        let state = State { conn, group: None, members: 0, owed: Vec::new(), decided: Vec::new() };
+        Self { state: Mutex::new(state), waiting: AtomicUsize::new(0), handed: Handed::default() }
     }
 
     pub(super) fn into_connection(self) -> Connection {
@@ -74,26 +87,100 @@ impl Writer {
 
     pub(super) fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E>) -> Result<T, E> {
         let mut state = self.lock()?;
-        let group = match join(&mut state) {
-            Ok(group) => group,
-            Err(e) => return Err(E::from(e)),
-        };
-        let answer = catch_unwind(AssertUnwindSafe(|| work(&Tx { db: Db { conn: &state.conn } })));
-        let kept = match &answer {
-            Ok(Ok(_)) => run(&state.conn, "RELEASE one"),
-            _ => run(&state.conn, "ROLLBACK TO one").and_then(|()| run(&state.conn, "RELEASE one")),
-        };
-        if let Err(e) = kept {
-            // SQLite itself rolled the transaction back (disk full, I/O error): the whole group has failed.
-            abandon(&mut state, &group, sqlite(e));
-        } else if self.waiting.load(Ordering::SeqCst) == 0 || state.members >= MAX_GROUP {
+        let mut answer = None;
+        let group = admit(&mut state, |conn| {
+            let answer = answer.insert(catch_unwind(AssertUnwindSafe(|| work(&Tx { db: Db { conn } }))));
+            matches!(answer, Ok(Ok(_)))
+        });
+        self.part(state);
+        match (group, answer) {
+            (_, Some(Err(panic))) => resume_unwind(panic),
+            (_, Some(Ok(Err(refused)))) => Err(refused),
+            (Ok(group), Some(Ok(Ok(value)))) => group.wait().map(|()| value).map_err(E::from),
+            (Err(e), _) => Err(E::from(e)),
+            (Ok(_), None) => Err(E::from(StoreError::Corrupt("a write that did not run"))),
+        }
+    }
+
+    /// As [`Writer::write`], for a closure that any other caller's thread may run.
+    pub(super) fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (parcel, receipt) = Parcel::pack(work);
+        self.handed.put(parcel)?;
+        self.lead();
+        // Called upon when a group is done and this one waits first in the line for the next.
+        receipt.wait(|| self.lead())
+    }
+
+    /// Runs what was handed in, unless somebody else has the connection: then that one does.
+    fn lead(&self) {
+        match self.state.try_lock() {
+            Ok(state) => self.part(state),
+            Err(TryLockError::Poisoned(p)) => self.part(p.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// The way out for whoever holds the lock: takes along what was handed in, commits unless others are at the door, lets go, and
+    /// tells everybody. Whatever is handed in meanwhile finds the lock taken, so somebody is called upon for it afterwards.
+    fn part(&self, mut state: MutexGuard<'_, State>) {
+        while state.members < MAX_GROUP || state.group.is_none() {
+            let Some(parcel) = self.handed.take() else { break };
+            take_in(&mut state, parcel);
+        }
+        if let Some(group) = state.group.clone()
+            && (self.waiting.load(Ordering::SeqCst) == 0 || state.members >= MAX_GROUP)
+        {
             commit(&mut state, &group);
         }
+        let decided = std::mem::take(&mut state.decided);
         drop(state);
-        match answer {
-            Ok(Ok(value)) => group.wait().map(|()| value).map_err(E::from),
-            Ok(Err(refused)) => Err(refused),
-            Err(panic) => resume_unwind(panic),
+        self.handed.call_first();
+        for (deliver, fate) in decided {
+            deliver(fate);
+        }
+    }
+}
+
+/// Runs `work`, which says whether its writes are to stay, in a savepoint of the shared transaction.
+fn admit(state: &mut State, work: impl FnOnce(&Connection) -> bool) -> Result<Arc<Group>, StoreError> {
+    let group = join(state)?;
+    let kept = match work(&state.conn) {
+        true => run(&state.conn, "RELEASE one"),
+        false => run(&state.conn, "ROLLBACK TO one").and_then(|()| run(&state.conn, "RELEASE one")),
+    };
+    if let Err(e) = kept {
+        // SQLite itself rolled the transaction back (disk full, I/O error): the whole group has failed.
+        abandon(state, &group, sqlite(e));
+    }
+    Ok(group)
+}
+
+/// One closure that was handed in. A refusal has written nothing and need not wait for the others.
+fn take_in(state: &mut State, parcel: Parcel) {
+    let mut parcel = Some(parcel);
+    let mut ran = None;
+    let joined = admit(state, |conn| {
+        let Some(parcel) = parcel.take() else { return false };
+        let (deliver, kept) = parcel.run(conn);
+        ran = Some((deliver, kept));
+        kept
+    });
+    match (joined, ran) {
+        (Ok(group), Some((deliver, true))) => match group.find() {
+            // It failed already, in the savepoint's own end.
+            Some(fate) => state.decided.push((deliver, fate)),
+            None => state.owed.push(deliver),
+        },
+        (_, Some((deliver, _))) => state.decided.push((deliver, Ok(()))),
+        (joined, None) => {
+            if let Some(parcel) = parcel {
+                let why = joined.err().unwrap_or(StoreError::Corrupt("a write that did not run"));
+                state.decided.push((parcel.unopened(), Err(why)));
+            }
         }
     }
 }
@@ -118,10 +205,7 @@ fn join(state: &mut State) -> Result<Arc<Group>, StoreError> {
 
 fn commit(state: &mut State, group: &Group) {
     match run(&state.conn, "COMMIT") {
-        Ok(()) => {
-            state.group = None;
-            group.decide(Ok(()));
-        }
+        Ok(()) => decide(state, group, Ok(())),
         Err(e) => abandon(state, group, sqlite(e)),
     }
 }
@@ -131,8 +215,14 @@ fn abandon(state: &mut State, group: &Group, why: StoreError) {
         // If even this fails the next BEGIN says so; nothing of the group was promised to anybody.
         let _ = state.conn.execute_batch("ROLLBACK");
     }
+    decide(state, group, Err(why));
+}
+
+fn decide(state: &mut State, group: &Group, fate: Result<(), StoreError>) {
     state.group = None;
-    group.decide(Err(why));
+    let shared = || fate.as_ref().copied().map_err(StoreError::shared);
+    state.decided.extend(state.owed.drain(..).map(|deliver| (deliver, shared())));
+    group.decide(fate);
 }
 
 /// One word of transaction control, parsed once: it comes with every write.
@@ -173,6 +263,36 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn what_is_handed_in_is_run_answered_and_durable_beside_those_who_come_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let store = &store;
+        let caller = move |caller: i64| {
+            for n in 0..60_i64 {
+                let name = format!("{caller}/{n}");
+                let own = name.clone();
+                let work = move |tx: &Tx<'_>| {
+                    tx.put_setting(&own, &serde_json::json!(n))?;
+                    assert_ne!(n % 10, 7, "a fault of ours");
+                    if n % 5 == 0 { Err(StoreError::Busy) } else { Ok(n) }
+                };
+                let answer = catch_unwind(AssertUnwindSafe(|| match caller % 4 {
+                    0 => store.write(work),
+                    _ => store.write_handed(work),
+                }));
+                match n {
+                    n if n % 10 == 7 => assert!(answer.is_err()),
+                    n if n % 5 == 0 => assert!(matches!(answer, Ok(Err(StoreError::Busy)))),
+                    n => assert_eq!(answer.unwrap().unwrap(), n),
+                }
+                let seen = store.read(|db| db.find_setting(&name)).unwrap();
+                assert_eq!(seen.is_some(), n % 5 != 0 && n % 10 != 7, "{name}");
+            }
+        };
+        std::thread::scope(|scope| (0..24).for_each(|n| drop(scope.spawn(move || caller(n)))));
     }
 
     #[test]

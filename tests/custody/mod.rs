@@ -1,11 +1,13 @@
 //! Custody on real sockets: what devices send is kept and shown only with a reason; a passcode is cleared only for the owner who
 //! holds the device; a lost device is not opened.
 
+mod filevault;
 mod lost;
 mod passcode;
 mod purge;
 mod revealing;
 mod rotation;
+mod sheets;
 
 use crate::support::School;
 use crate::support::api::Reply;

@@ -149,6 +149,8 @@ impl School {
         options.listen_devices.clone_from(&plan.devices);
         options.listen_proxied.clone_from(&plan.proxied);
         options.trusted_proxies.clone_from(&plan.trusted_proxies);
+        // So that every command is one that the test sent.
+        options.asks_at_enrollment = false;
         options.apns_url = self.stand_in.url();
         options.apple_ca_pem = Some(self.stand_in.ca_pem().into_bytes());
         (plan.tune)(&mut options);

@@ -171,3 +171,20 @@ fn a_renewal_keeps_what_is_frozen_and_rights_never_grow() {
     let Err(refused) = renew(&Wish { access_rights: Some(more), ..Wish::default() }) else { panic!("rights grew") };
     assert!(refused.public.to_string().contains("these rights: erase"), "{}", refused.public);
 }
+
+#[test]
+fn behind_a_proxy_that_forwards_no_certificate_devices_sign_by_themselves() {
+    // Forwarded certificates, a device listener beside the proxy, whether messages are signed.
+    for (forwards, devices, signs) in [(false, "off", true), (true, "off", false), (false, "127.0.0.1:0", false)] {
+        let tune = Arc::new(move |options: &mut cordon::server::Options| options.proxy_forwards_certificate = forwards);
+        let (devices, proxied) = (devices.to_owned(), "127.0.0.1:0".to_owned());
+        let school = School::planned(Plan { tune, devices, proxied, ..Plan::default() });
+        let read = read_enrollment(&school.profile(&Value::Null)).unwrap();
+        assert_eq!(read.mdm.sign_message, signs, "{forwards} {signs}");
+        if signs {
+            let ipad = school.enroll(Kind::Ipad, 1);
+            let command = school.send(&ipad, "ProfileList", Value::Null);
+            school.wait_for(&command, "Acknowledged");
+        }
+    }
+}

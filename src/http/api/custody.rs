@@ -3,9 +3,10 @@
 use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Response};
+use crate::protocol::profile::CONFIG_TYPE;
 use crate::service::lost::{self, Notice};
 use crate::service::revealing::Asked;
-use crate::service::{Error, custody, revealing};
+use crate::service::{Error, custody, filevault, revealing};
 use crate::store::SecretRow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -225,4 +226,32 @@ pub fn whereabouts(call: &Call<'_>, device: &str) -> Result<Response, Error> {
         200,
         &Whereabouts { command_uuid: found.command, received_at: found.received_at.to_string(), location: found.place },
     ))
+}
+
+/// The escrow profile as a file.
+pub fn escrow_profile(call: &Call<'_>) -> Result<Response, Error> {
+    let bytes = filevault::profile(call.cx, &call.actor)?;
+    let mut response = Response::new(201, CONFIG_TYPE, bytes);
+    let name = String::from("attachment; filename=\"filevault.mobileconfig\"");
+    response.headers.push(("content-disposition", name));
+    Ok(response)
+}
+
+/// The escrow profile by command.
+pub fn escrow_filevault(call: &Call<'_>, device: &str) -> Result<Response, Error> {
+    Ok(json(201, &views::command(filevault::install(call.cx, &call.actor, device)?)))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MadeCode {
+    pub kind: &'static str,
+    pub generation: i64,
+    /// `escrow_key` for Apple, when the lock is set; the code itself is in custody.
+    pub escrow_key: String,
+}
+
+pub fn make_bypass_code(call: &Call<'_>, device: &str) -> Result<Response, Error> {
+    let made = custody::make_bypass_code(call.cx, &call.actor, device)?;
+    let kind = "activation-lock-server-code";
+    Ok(json(201, &MadeCode { kind, generation: made.generation, escrow_key: made.escrow_key }))
 }

@@ -16,6 +16,7 @@ mod people;
 mod custody;
 mod keys;
 mod retention;
+mod sheets;
 
 mod groups;
 mod users;
@@ -221,6 +222,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::POST, ["filevault", "profile"]) => custody::escrow_profile(call),
+        (&Method::POST, ["devices", device, "filevault"]) => custody::escrow_filevault(call, device),
+        (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
+        (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
+        (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
         (&Method::GET, ["retention"]) => retention::show(call),
         (&Method::PATCH, ["retention"]) => retention::change(call),
         (&Method::GET, ["key"]) => keys::show(call),

@@ -3,6 +3,7 @@
 mod describing;
 
 use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
+use super::custody::MadeCode;
 use super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
@@ -18,6 +19,7 @@ use super::reply::Problem;
 use super::retention::{Retention, RetentionChange};
 use super::school::SetUpState;
 use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::sheets::{SheetWish, TheftSheetWish};
 use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
 use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
@@ -160,6 +162,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("OwnPassword")
         .gives("RecoveryCode"),
     op("post", "/recovery-code/check", "Whether a recovery code is the one in force", "204").takes("RecoveryCodeTry"),
+    op(
+        "post",
+        "/filevault/profile",
+        "The profile by which Macs escrow their FileVault recovery keys (application/x-apple-aspen-config)",
+        "201",
+    ),
+    op("post", "/devices/{id}/filevault", "Install that profile on a Mac", "201").gives("Command"),
+    op("post", "/devices/{id}/secrets/sheet", "The secrets of a device on paper (text/html); rules as for one secret", "200")
+        .takes("SheetWish"),
+    op("post", "/devices/{id}/theft-sheet", "What the police need of a stolen device (text/html); no secrets", "200")
+        .takes("TheftSheetWish"),
+    op("post", "/devices/{id}/activation-lock-code", "Make a code for Activation Lock; Apple is given its hash", "201")
+        .gives("MadeCode"),
     op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
     op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),
@@ -376,6 +391,9 @@ fn components() -> Value {
     add::<RecoveryCode>(&mut all, "RecoveryCode");
     add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
 
+    add::<SheetWish>(&mut all, "SheetWish");
+    add::<TheftSheetWish>(&mut all, "TheftSheetWish");
+    add::<MadeCode>(&mut all, "MadeCode");
     add::<Retention>(&mut all, "Retention");
     add::<RetentionChange>(&mut all, "RetentionChange");
     add::<KeyState>(&mut all, "KeyState");

@@ -285,6 +285,32 @@ pub(super) mod tests {
         assert_eq!(built, include_str!("fixtures/enrollment.mobileconfig").trim_end());
     }
 
+    /// Profiles of other kinds than the usual one, each held byte for byte.
+    #[test]
+    fn the_other_kinds_of_profile_are_exactly_these() {
+        let pkcs12 = Identity::Pkcs12 {
+            der: Secret::new(vec![0x30, 3]),
+            password: Secret::new("one-time".into()),
+            name: "identity.p12".into(),
+        };
+        type Bend<'a> = &'a dyn Fn(&mut EnrollmentProfile);
+        let few = AccessRights::from_names(["all", "-lock", "-erase"]).unwrap();
+        let table: [(&str, Bend<'_>); 4] = [
+            (include_str!("fixtures/pkcs12.mobileconfig"), &|p| p.identity = pkcs12.clone()),
+            (include_str!("fixtures/publicly-trusted.mobileconfig"), &|p| {
+                (p.anchors, p.intermediates) = (Vec::new(), Vec::new());
+            }),
+            (include_str!("fixtures/few-rights.mobileconfig"), &|p| p.mdm.access_rights = few),
+            (include_str!("fixtures/sign-message.mobileconfig"), &|p| p.mdm.sign_message = true),
+        ];
+        for (held, bend) in table {
+            let mut profile = sample();
+            bend(&mut profile);
+            let built = String::from_utf8(enrollment_profile(&profile, &mut counter()).unwrap().plain()).unwrap();
+            assert_eq!(built, held.trim_end());
+        }
+    }
+
     #[test]
     fn what_a_device_would_refuse_is_not_built() {
         let refused = |change: fn(&mut EnrollmentProfile)| {

@@ -3,12 +3,14 @@
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
 mod enrollment;
+mod escrow;
 mod read;
 mod rights;
 mod settings;
 mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
+pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
