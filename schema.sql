@@ -41,6 +41,7 @@ CREATE TABLE certificate (
     CHECK ((revoked_at IS NULL) = (revoked_why IS NULL))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX certificate_expiring ON certificate (purpose, not_after);
+CREATE INDEX certificate_revoked ON certificate (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- The school's own keys: root, issuing CA, TLS, profile signer, and the one that Macs seal their FileVault keys for. One current of each purpose; replaced ones stay, and at most one
 -- is to come: it goes out to the devices first.
@@ -102,8 +103,14 @@ CREATE TABLE enrollment (
     token_updates      INTEGER NOT NULL DEFAULT 0,
     awaiting_configuration INTEGER NOT NULL DEFAULT 0 CHECK (awaiting_configuration IN (0, 1)),
     not_on_console     INTEGER NOT NULL DEFAULT 0 CHECK (not_on_console IN (0, 1)),
-    -- Set only by an administrator's explicit word; the one thing that lets an answer un-enrol.
+    -- Set only by an administrator's explicit word; with 'dismissed_at' the one thing that lets an answer un-enrol.
     blocked_at         INTEGER,
+    -- An administrator ended this enrolment. Counts once it is Gone; a fresh enrolment clears it.
+    dismissed_at       INTEGER,
+    -- The RemoveProfile that ends it.
+    dismissed_by       TEXT,
+    -- An administrator decided that it may come back out of Gone as it is.
+    welcome_back       INTEGER NOT NULL DEFAULT 0 CHECK (welcome_back IN (0, 1)),
     issued_profile     INTEGER REFERENCES issued_profile (id),
     authenticated_at   INTEGER,
     token_updated_at   INTEGER,
@@ -166,6 +173,8 @@ CREATE TABLE challenge (
     transaction_id  TEXT,
     key_hash        BLOB,
     certificate     BLOB REFERENCES certificate (fingerprint),
+    -- A challenge inside a queued command lives as long as the command waits.
+    command         TEXT,
     CHECK ((consumed_at IS NULL) = (certificate IS NULL))
 ) STRICT;
 CREATE INDEX challenge_transaction ON challenge (transaction_id) WHERE transaction_id IS NOT NULL;
@@ -463,6 +472,64 @@ CREATE TABLE secret_request (
     CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHERE used_at IS NULL;
+
+-- Replacements of MDM profiles on enrolled devices. 'queued': the InstallProfile waits or is being installed; 'proven': TokenUpdate
+-- came under the new certificate, while the one before it stays good until the result of the command says what the device kept;
+-- then 'done' or 'failed'. One open at a time.
+CREATE TABLE renewal (
+    id              INTEGER PRIMARY KEY,
+    enrollment      INTEGER NOT NULL REFERENCES enrollment (id),
+    -- No foreign key: old commands are cleared away.
+    command         TEXT NOT NULL UNIQUE,
+    issued_profile  INTEGER NOT NULL REFERENCES issued_profile (id),
+    reason          TEXT NOT NULL CHECK (reason IN ('identity', 'profile', 'authorities', 'asked')),
+    state           TEXT NOT NULL CHECK (state IN ('queued', 'proven', 'done', 'failed')),
+    -- The certificate that comes back into force if the device rolls back.
+    fallback        BLOB REFERENCES certificate (fingerprint),
+    -- Failures in a row, this one included, and when it is tried again.
+    failures        INTEGER NOT NULL DEFAULT 0,
+    next_try_at     INTEGER,
+    why             TEXT,
+    created_at      INTEGER NOT NULL,
+    finished_at     INTEGER,
+    CHECK ((finished_at IS NULL) = (state IN ('queued', 'proven')))
+) STRICT;
+CREATE UNIQUE INDEX renewal_open ON renewal (enrollment) WHERE finished_at IS NULL;
+CREATE INDEX renewal_of_enrollment ON renewal (enrollment, id);
+
+-- Where channels were pushed before a renewal that is still open: a device that rolls back has its old token and magic again.
+CREATE TABLE fallback_target (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    push_token  BLOB NOT NULL,
+    push_magic  TEXT NOT NULL
+) STRICT;
+
+-- What waits for a person's decision about a device. One open row per device and kind; the same thing again is counted.
+CREATE TABLE attention (
+    id           INTEGER PRIMARY KEY,
+    device       INTEGER NOT NULL REFERENCES device (id),
+    kind         TEXT NOT NULL CHECK (kind IN ('came-back', 'clone', 'other-identity', 'renewal')),
+    certificate  BLOB REFERENCES certificate (fingerprint),
+    detail       TEXT NOT NULL,
+    first_at     INTEGER NOT NULL,
+    last_at      INTEGER NOT NULL,
+    times        INTEGER NOT NULL,
+    settled_at   INTEGER,
+    settled_by   TEXT,
+    settled_how  TEXT,
+    CHECK ((settled_at IS NULL) = (settled_by IS NULL) AND (settled_at IS NULL) = (settled_how IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX attention_open ON attention (device, kind) WHERE settled_at IS NULL;
+
+-- The last revocation list of each issuing authority; numbers only grow.
+CREATE TABLE revocation_list (
+    issuer     BLOB PRIMARY KEY REFERENCES certificate (fingerprint),
+    number     INTEGER NOT NULL,
+    der        BLOB NOT NULL,
+    -- SHA-256 over what is in it.
+    contents   BLOB NOT NULL CHECK (length(contents) = 32),
+    made_at    INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- ---- Profiles that the school hands out: what there is, who should have it, and what stands on each channel.
 

@@ -5,7 +5,9 @@ use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
-use crate::service::{Context, Error, auditing, commands, events, expiring, faults, purging, rotating, webhooks};
+use crate::service::{
+    Context, Error, auditing, commands, events, expiring, faults, purging, renewing, replacing, rotating, webhooks,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -17,6 +19,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
+/// Rounds of the upkeep thread between two rounds of renewals: a minute.
+const RENEWALS: u32 = 12;
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
 const SELDOM: u32 = 720;
 /// Rounds between two looks for what is no longer needed: ten minutes.
@@ -119,6 +123,10 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
+            log_fault(cx, "authorities", replacing::keep_fresh(cx));
+        }
+        if round.is_multiple_of(RENEWALS) {
+            log_fault(cx, "renewals", renewing::run(cx).map(drop));
         }
         round = round.wrapping_add(1);
     }

@@ -15,6 +15,7 @@ mod tidy;
 
 mod custody;
 mod directory;
+mod lifecycle;
 mod people;
 mod trust;
 mod users;

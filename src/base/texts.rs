@@ -87,6 +87,16 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    DidNotLeave { device: String },
+    DeviceBlocked { device: String },
+    NothingToDecide { device: String },
+    NotItsIdentity { device: String },
+    NoRightToRenew { device: String },
+    NoSuchCertificate { which: String },
+    ReplacementUnderWay,
+    NoReplacement,
+    WouldStrand { count: usize, devices: String },
+    TlsNotOurs,
     OnlyMacs { device: String },
     BadProfile { why: String },
     NoSuchProfile { profile: String },
@@ -192,6 +202,16 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::DidNotLeave { .. } => "did-not-leave",
+            Text::DeviceBlocked { .. } => "device-blocked",
+            Text::NothingToDecide { .. } => "nothing-to-decide",
+            Text::NotItsIdentity { .. } => "not-its-identity",
+            Text::NoRightToRenew { .. } => "no-right-to-renew",
+            Text::NoSuchCertificate { .. } => "no-such-certificate",
+            Text::ReplacementUnderWay => "replacement-under-way",
+            Text::NoReplacement => "no-replacement",
+            Text::WouldStrand { .. } => "would-strand",
+            Text::TlsNotOurs => "tls-not-ours",
             Text::BadProfile { .. } => "bad-profile",
             Text::NoSuchProfile { .. } => "no-such-profile",
             Text::NotAssigned { .. } => "not-assigned",
@@ -391,6 +411,35 @@ impl Text {
             Text::NotLost { device } => {
                 write!(f, "{device} is not marked lost and not in Lost Mode. `cordon device lost {device}` marks it.")
             }
+            Text::DidNotLeave { device } => write!(f, "{device} has not left, so it need not be taken back."),
+            Text::DeviceBlocked { device } => {
+                write!(f, "{device} is blocked. Lift that first with `cordon device unblock {device}`.")
+            }
+            Text::NothingToDecide { device } => {
+                write!(f, "Nothing of this kind waits for {device}. `cordon device attention` shows what does.")
+            }
+            Text::NotItsIdentity { device } => write!(
+                f,
+                "The certificate that {device} showed belongs to another device, or was revoked by hand. Enrol {device} anew with a profile of its own."
+            ),
+            Text::NoRightToRenew { device } => write!(
+                f,
+                "{device} did not grant the right to install profiles when it enrolled, so its identity cannot be renewed from here. Enrol it anew before the identity ends."
+            ),
+            Text::NoSuchCertificate { which } => {
+                write!(f, "No certificate, or more than one, is called {which}. `cordon cert list` shows serial numbers and fingerprints.")
+            }
+            Text::ReplacementUnderWay => f.write_str(
+                "A new root is on its way to the devices already. `cordon ca status` shows who has it; `cordon ca replace --cancel` gives it up.",
+            ),
+            Text::NoReplacement => f.write_str("No new root is on its way. Begin with `cordon ca replace`."),
+            Text::WouldStrand { count, devices } => write!(
+                f,
+                "{count} enrolled device(s) do not trust the new root yet and could never connect again: {devices}. Wait until they have it                  (`cordon ca status`), or release those that will never come back with `cordon device release DEVICE`."
+            ),
+            Text::TlsNotOurs => f.write_str(
+                "The TLS certificate is not one of Cordon's own authority, so there is nothing to renew here: it comes from the files or the service named in the configuration.",
+            ),
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }

@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::{admin, filevault, key, recovery_code, restore, retention, secret};
-use super::{audit, command, device, enroll, push, push_cert, setup, tls, token, webhook};
+use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{group, user};
 use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +96,10 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// The school's own root and what stands below it: see it, replace it
+    Ca(authorities::CaArgs),
+    /// Identities of devices: see them, revoke one
+    Cert(authorities::CertArgs),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
     /// Groups of devices and people, and classes

@@ -2,11 +2,11 @@
 
 use super::command;
 use super::failure::Failure;
-use super::missing;
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
+use super::{leaving, missing};
 use crate::base::time::Timestamp;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -31,6 +31,24 @@ enum Verb {
     Found(missing::FoundArgs),
     /// Ask a lost device where it is
     Locate(missing::LocateArgs),
+    /// Take a device out of management
+    Remove(leaving::RemoveArgs),
+    /// End management here at once, for a device that never comes back
+    Release(leaving::ReleaseArgs),
+    /// It must leave and stay away
+    Block(leaving::BlockArgs),
+    /// It may enrol again
+    Unblock(leaving::UnblockArgs),
+    /// Let a device that left come back as it is
+    TakeBack(leaving::TakeBackArgs),
+    /// Let the original of a copied identity go on
+    ReleaseQuarantine(leaving::QuarantineArgs),
+    /// Bind a device to the certificate that it showed
+    Rebind(leaving::RebindArgs),
+    /// What waits for a decision
+    Attention(leaving::AttentionArgs),
+    /// What happens to devices that come and go
+    Policy(leaving::PolicyArgs),
     /// What the police need of a stolen device, on one page
     TheftSheet(missing::TheftSheetArgs),
     /// Let a lost device play a sound
@@ -96,6 +114,15 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Lost(args) => missing::lost(api, args, voice),
         Verb::Found(args) => missing::found(api, args, voice),
         Verb::Locate(args) => missing::locate(api, args, voice),
+        Verb::Remove(args) => leaving::remove(api, args, voice),
+        Verb::Release(args) => leaving::release(api, args, voice),
+        Verb::Block(args) => leaving::block(api, args, voice),
+        Verb::Unblock(args) => leaving::unblock(api, args, voice),
+        Verb::TakeBack(args) => leaving::take_back(api, args, voice),
+        Verb::ReleaseQuarantine(args) => leaving::release_quarantine(api, args, voice),
+        Verb::Rebind(args) => leaving::rebind(api, args, voice),
+        Verb::Attention(_) => leaving::attention(api, voice),
+        Verb::Policy(args) => leaving::policy(api, args, voice),
         Verb::PlaySound(args) => missing::play_sound(api, args, voice),
         Verb::TheftSheet(args) => missing::theft_sheet(api, args, voice),
     }
@@ -175,6 +202,10 @@ fn story(device: &Value, now: Timestamp) -> String {
     if device["lost_mode"] == true {
         facts.add("Lost Mode", "on");
     }
+    facts.add("Identity", identity_in_words(&device["identity"], now));
+    if device["blocked_at"].is_string() {
+        facts.add("Blocked", told_field(&device["blocked_at"], now));
+    }
     facts.add("Push", push_in_words(&device["push"], now));
     let mut text = facts.render();
     let list = |key: &str| device[key].as_array().filter(|items| !items.is_empty());
@@ -197,6 +228,18 @@ fn story(device: &Value, now: Timestamp) -> String {
         text.push_str(&format!("\n{}", happened(timeline)));
     }
     text
+}
+
+/// Until when the identity is good, and how its renewal stands.
+fn identity_in_words(identity: &Value, now: Timestamp) -> String {
+    let Some(until) = identity["not_after"].as_str() else { return String::from("-") };
+    let renewal = &identity["renewal"];
+    let standing = match renewal["state"].as_str() {
+        Some("queued" | "proven") => format!("renewal under way since {}", told_field(&renewal["begun_at"], now)),
+        Some("failed") => format!("renewal failed: {}", cell(renewal, "why")),
+        _ => format!("renewed by itself {}", told_field(&identity["renew_at"], now)),
+    };
+    format!("good until {until}; {standing}")
 }
 
 fn push_in_words(push: &Value, now: Timestamp) -> String {

@@ -24,6 +24,8 @@ enum Verb {
     Profile(ProfileArgs),
     /// How devices get their identity and which rights are asked for, for profiles that do not say otherwise
     Policy(PolicyArgs),
+    /// Renew the identity of a device now, or of all that are due
+    Renew(RenewArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -41,6 +43,21 @@ struct PolicyArgs {
     /// Rights in words: all, then -NAME for each that is not wanted, or the names of those that are
     #[arg(long, value_name = "NAME,…", value_delimiter = ',', allow_hyphen_values = true)]
     rights: Option<Vec<String>>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon enroll renew C02XK1ZZJGH5
+  cordon enroll renew --due
+
+Cordon renews by itself when a third of an identity's life is left. The device keeps its profile, its queue and everything else.")]
+struct RenewArgs {
+    /// Cordon's id, UDID / EnrollmentID, or serial number
+    #[arg(required_unless_present = "due", conflicts_with = "due")]
+    device: Option<String>,
+    /// Every device that is due, at once
+    #[arg(long)]
+    due: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,7 +102,20 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::Profile(args) => profile(api, args, voice),
         Verb::Policy(args) => policy(api, args, voice),
+        Verb::Renew(args) => renew(api, args, voice),
     }
+}
+
+fn renew(api: &dyn Api, args: &RenewArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let Some(device) = &args.device else {
+        let begun = api.json(&Call::post_json("/api/v1/renewals", &json!({})))?;
+        return voice.show(&begun, || format!("{} renewal(s) begun.", begun["begun"]));
+    };
+    let path = format!("/api/v1/devices/{}/renew", super::reach::escape(device));
+    let begun = api.json(&Call::post_json(path, &json!({})))?;
+    voice.show(&begun, || {
+        format!("The renewal of {device} is queued as {}.", begun["command_uuid"].as_str().unwrap_or("?"))
+    })
 }
 
 const POLICY: &str = "/api/v1/enrollment-policy";

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod audit;
+mod authorities;
 mod command;
 pub mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod device;
 mod enroll;
 pub mod failure;
 mod files;
+mod leaving;
 pub mod log;
 mod moment;
 mod push;
@@ -110,6 +112,8 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Ca(args) => authorities::ca(api, &args, voice),
+        Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),

@@ -1,5 +1,6 @@
 //! `cordon tls`: the certificate that the listeners serve, and what is wrong with a newer one.
 
+use super::authorities;
 use super::failure::Failure;
 use super::reach::{Api, Call};
 use super::table::{Facts, field};
@@ -12,9 +13,15 @@ use serde_json::Value;
   cordon tls --json
 
 Where it comes from is set in the configuration file: tls.mode = \"own-ca\", \"files\" or \"acme\".")]
-pub struct Args {}
+pub struct Args {
+    #[command(subcommand)]
+    verb: Option<authorities::TlsVerb>,
+}
 
-pub fn run(api: &dyn Api, _: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
+pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    if let Some(verb) = &args.verb {
+        return authorities::tls(api, verb, voice);
+    }
     let tls = api.json(&Call::get("/api/v1/tls"))?;
     voice.show(&tls, || {
         let served = &tls["served"];

@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod control;
+mod crl;
 pub mod device;
 pub mod doors;
 pub mod listen;

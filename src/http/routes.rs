@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, device, scep, trust};
+use super::{api, crl, device, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -35,6 +35,7 @@ impl Front {
 enum Room {
     Device,
     Scep,
+    Crl,
     Trust,
     Api,
     Health,
@@ -54,6 +55,8 @@ fn room(door: Door, path: &str) -> Room {
     match path {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
+        "/crl" if people && door != Door::Control => Room::Crl,
+        path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
@@ -80,6 +83,7 @@ impl Handler for Front {
         match room(request.door, &request.path) {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
+            Room::Crl => crl::handle(&self.cx, &request),
             Room::Trust => trust::handle(&self.cx, &request),
             Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
@@ -101,6 +105,8 @@ mod tests {
             (Door::Devices, SCEP, Room::None),
             (Door::People, CHECKIN, Room::None),
             (Door::People, SCEP, Room::Scep),
+            (Door::People, "/crl/00ff", Room::Crl),
+            (Door::Devices, "/crl", Room::None),
             (Door::People, "/api/v1/devices", Room::Api),
             (Door::Proxied, COMMAND, Room::Device),
             (Door::Proxied, SCEP, Room::Scep),

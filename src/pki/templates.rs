@@ -158,7 +158,31 @@ pub fn issue_device_identity(
     days: i64,
     random: &dyn Random,
 ) -> Result<Certificate, IssueError> {
-    let extensions = leaf_extensions(spki_der, Some(&CLIENT_AUTH))?;
+    issue_listed_identity(authority, spki_der, common_name, organization, now, days, None, random)
+}
+
+/// As [`issue_device_identity`], with the address of the revocation list inside.
+///
+/// # Errors
+/// As [`issue_device_identity`].
+#[allow(clippy::too_many_arguments, reason = "a certificate's fields, each once")]
+pub fn issue_listed_identity(
+    authority: &Authority,
+    spki_der: &[u8],
+    common_name: &str,
+    organization: &str,
+    now: Timestamp,
+    days: i64,
+    crl_url: Option<&str>,
+    random: &dyn Random,
+) -> Result<Certificate, IssueError> {
+    let mut extensions = leaf_extensions(spki_der, Some(&CLIENT_AUTH))?;
+    if let Some(url) = crl_url {
+        // DistributionPoint { distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] } } }
+        let name = asn1::element(context(0), &[&asn1::element(context(0), &[&asn1::element(0x86, &[url.as_bytes()])])]);
+        let points = asn1::sequence(&[&asn1::sequence(&[&name])]);
+        extensions.push(extension(&oids::CRL_DISTRIBUTION_POINTS, Critical::No, &points));
+    }
     let subject = subject(common_name, organization);
     Draft { subject: &subject, spki: spki_der, not_after: now.plus(days.saturating_mul(DAY)), extensions }.sign_alive(
         &Issuer::of(authority),
@@ -206,17 +230,39 @@ pub(super) fn issue_self_signed(
     )
 }
 
-/// A certificate revocation list (RFC 5280 §5) as DER: serial numbers as [`Certificate::serial`] gives them, with the instant of
-/// revocation. `number` must grow with every list.
+/// Why a certificate is revoked, in the numbers of RFC 5280 §5.3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Superseded = 4,
+    CessationOfOperation = 5,
+    /// It may come back.
+    CertificateHold = 6,
+    PrivilegeWithdrawn = 9,
+}
+
+/// One line of a revocation list.
+#[derive(Debug, Clone)]
+pub struct Revoked {
+    /// As [`Certificate::serial`] gives it.
+    pub serial: Vec<u8>,
+    pub at: Timestamp,
+    pub reason: Reason,
+}
+
+/// A certificate revocation list (RFC 5280 §5) as DER, good for a week. `number` must grow with every list.
 ///
 /// # Panics
 /// Like [`Random::fill`], if this machine cannot sign at all.
-pub fn crl(authority: &Authority, revoked: &[(Vec<u8>, Timestamp)], number: u64, now: Timestamp) -> Vec<u8> {
+pub fn crl(authority: &Authority, revoked: &[Revoked], number: u64, now: Timestamp) -> Vec<u8> {
     let issuer = Issuer::of(authority);
     let algorithm = authority.key.signature_algorithm(authority.key.preferred_digest());
     let entries: Vec<Vec<u8>> = revoked
         .iter()
-        .map(|(serial, at)| asn1::sequence(&[&asn1::element(asn1::INTEGER, &[serial]), &asn1::time(*at)]))
+        .map(|one| {
+            let reason = asn1::element(0x0a, &[&[one.reason as u8]]);
+            let reason = asn1::sequence(&[&extension(&oids::CRL_REASON, Critical::No, &reason)]);
+            asn1::sequence(&[&asn1::element(asn1::INTEGER, &[&one.serial]), &asn1::time(one.at), &reason])
+        })
         .collect();
     let entries = match entries.is_empty() {
         true => Vec::new(), // RFC 5280 §5.1.2.6: an empty list is left out
@@ -438,7 +484,7 @@ pub(super) mod tests {
 
     #[test]
     fn revocation_list() {
-        for list in [vec![], vec![(vec![0x40, 1], NOW)]] {
+        for list in [vec![], vec![Revoked { serial: vec![0x40, 1], at: NOW, reason: Reason::Superseded }]] {
             let der = crl(&CA, &list, 300, NOW);
             let mut outer = asn1::Reader::only(&der, asn1::SEQUENCE).unwrap().inside();
             let tbs = outer.any().unwrap();

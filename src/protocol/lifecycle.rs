@@ -61,6 +61,10 @@ pub struct Known {
     pub renewal_in_progress: bool,
     /// A person decided that this device must leave.
     pub blocked: bool,
+    /// A person ended this enrolment, and it is over: whoever still holds its identity is told to un-enrol. A fresh enrolment is not.
+    pub dismissed: bool,
+    /// It left by itself, and a person (or the school's policy) decided that it may come back as it is.
+    pub welcome_back: bool,
 }
 
 /// How the certificate shown stands to the device named in the message.
@@ -78,6 +82,10 @@ pub enum BindingFact {
     BoundToOther,
     /// Set aside by a person or by a rule.
     Quarantined,
+    /// Bound and current, but expired not long ago: it may fetch its renewal.
+    Lapsed,
+    /// Was bound to this device, and revoked only because the device left or got another one. The restore of a backup brings it back.
+    Withdrawn,
 }
 
 /// Which channel speaks.
@@ -117,6 +125,8 @@ pub enum Decision {
     Accept,
     /// Settle the report, then hand out the next command of this channel.
     Serve,
+    /// Settle the report, then hand out the renewal of the identity and nothing else.
+    ServeRenewal,
     /// 200 with the stored bootstrap token, or without one.
     GiveBootstrapToken,
     /// A network user logs in: `network_user` decides, by what the school knows.
@@ -125,6 +135,8 @@ pub enum Decision {
     DeclineUser,
     /// 400. The text is for the log and the timeline.
     Refuse(&'static str),
+    /// 400, or by the school's policy 401 or 403: nobody here knows this device.
+    RefuseStranger(&'static str),
     /// 401 or 403: the device takes its MDM profile off.
     Unenroll,
 }
@@ -163,6 +175,21 @@ pub enum Effect {
     CreateUserChannel,
     /// Push this channel if a delivery waits: only now can it be reached.
     Greet,
+    /// It came back out of Gone as a person decided; the decision is used up.
+    TakeBack,
+    /// A person must decide: see [`Alert`].
+    Raise(Alert),
+}
+
+/// What a person must decide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alert {
+    /// A device that had left is back, as after a restore: take it back, or let it go.
+    CameBack,
+    /// One identity, two devices: a copied disk or a stolen key. The identity is set aside at once.
+    Clone,
+    /// A device of ours shows an identity of ours that is not its own yet, or no longer.
+    OtherIdentity,
 }
 
 /// What follows.
@@ -180,21 +207,66 @@ impl Step {
     fn refuse(why: &'static str) -> Self {
         Self::new(Decision::Refuse(why), [])
     }
+
+    fn raise(why: &'static str, alert: Alert) -> Self {
+        Self::new(Decision::Refuse(why), [Effect::Raise(alert)])
+    }
 }
 
 /// Decides one message. `known` is the record of the *device's* enrollment; `binding` relates the certificate shown to that device.
 pub fn next(known: Option<&Known>, speaker: Speaker, event: Event, binding: BindingFact) -> Step {
-    if let Some(why) = wrong_channel(speaker, event).or_else(|| wrong_certificate(speaker, event, binding)) {
+    if let Some(why) = wrong_channel(speaker, event) {
         return Step::refuse(why);
     }
+    let own = matches!(
+        binding,
+        BindingFact::Current
+            | BindingFact::Pending
+            | BindingFact::Retired
+            | BindingFact::Lapsed
+            | BindingFact::Withdrawn
+    );
     match known {
-        // Looked at only after the certificate: a stranger who names a blocked device learns and causes nothing.
-        Some(known) if known.blocked => blocked(event),
+        // Only whoever proves to be the device: a stranger who names a blocked one learns and causes nothing.
+        Some(known) if known.blocked && (own || (event == Event::Authenticate && binding == BindingFact::Unbound)) => {
+            return blocked(event);
+        }
+        Some(known) if known.dismissed && own => return Step::new(Decision::Unenroll, []),
+        Some(known) if known.state == State::Gone && own && event != Event::Authenticate => {
+            return came_back(known, speaker, event, binding);
+        }
+        _ => {}
+    }
+    if let Some(refused) = wrong_certificate(known, speaker, event, binding) {
+        return refused;
+    }
+    match known {
         Some(known) => known_device(known, speaker, event, binding),
         None if event == Event::Authenticate => {
             Step::new(Decision::Accept, [Effect::StartGeneration(1), Effect::MarkStarted, Effect::BindPending])
         }
-        None => Step::refuse("this device never sent Authenticate"),
+        None => Step::new(Decision::RefuseStranger("this device never sent Authenticate"), []),
+    }
+}
+
+/// Out of Gone there is one way back without enrolling anew: the TokenUpdate that follows the restore of a backup.
+fn came_back(known: &Known, speaker: Speaker, event: Event, binding: BindingFact) -> Step {
+    match event {
+        Event::CheckOut if binding != BindingFact::Lapsed => {
+            Step::new(Decision::Accept, [Effect::MarkGone, Effect::DisablePush])
+        }
+        Event::TokenUpdate { has_unlock_token }
+            if speaker == Speaker::Device && known.welcome_back && binding != BindingFact::Lapsed =>
+        {
+            let mut effects = vec![Effect::StoreTarget, Effect::PromoteBinding, Effect::RetireOthers, Effect::TakeBack];
+            if has_unlock_token {
+                effects.push(Effect::StoreUnlockToken);
+            }
+            effects.extend([Effect::MarkActive { first: true }, Effect::Greet]);
+            Step::new(Decision::Accept, effects)
+        }
+        _ if known.welcome_back => Step::refuse("this device checked out; its TokenUpdate is awaited"),
+        _ => Step::raise("this device checked out", Alert::CameBack),
     }
 }
 
@@ -213,14 +285,22 @@ fn wrong_channel(speaker: Speaker, event: Event) -> Option<&'static str> {
 
 /// Authenticate may come with a new certificate; everything else needs one that is bound. A TokenUpdate under a retired one is
 /// the restore of an older backup to the same device: its old identity came back with it.
-fn wrong_certificate(speaker: Speaker, event: Event, binding: BindingFact) -> Option<&'static str> {
+fn wrong_certificate(known: Option<&Known>, speaker: Speaker, event: Event, binding: BindingFact) -> Option<Step> {
     match (binding, event, speaker) {
-        (BindingFact::BoundToOther, ..) => Some("the certificate belongs to another device"),
-        (BindingFact::Quarantined, ..) => Some("the certificate is in quarantine"),
+        (BindingFact::BoundToOther, ..) => Some(Step::raise("the certificate belongs to another device", Alert::Clone)),
+        (BindingFact::Quarantined, ..) => Some(Step::refuse("the certificate is in quarantine")),
+        (BindingFact::Lapsed, Event::Poll, Speaker::Device) => None,
+        (BindingFact::Lapsed, ..) => Some(Step::refuse("the client certificate has expired")),
+        (BindingFact::Retired | BindingFact::Withdrawn, Event::TokenUpdate { .. }, Speaker::Device) => None,
+        (BindingFact::Withdrawn, ..) => {
+            Some(Step::raise("the certificate was replaced and revoked", Alert::OtherIdentity))
+        }
         (BindingFact::Current | BindingFact::Pending, ..) | (_, Event::Authenticate, _) => None,
-        (BindingFact::Retired, Event::TokenUpdate { .. }, Speaker::Device) => None,
-        (BindingFact::Retired, ..) => Some("the certificate was replaced"),
-        (BindingFact::Unbound, ..) => Some("the certificate is not bound to this device"),
+        (BindingFact::Retired, ..) => Some(Step::raise("the certificate was replaced", Alert::OtherIdentity)),
+        (BindingFact::Unbound, ..) if known.is_some() => {
+            Some(Step::raise("the certificate is not bound to this device", Alert::OtherIdentity))
+        }
+        (BindingFact::Unbound, ..) => None,
     }
 }
 
@@ -236,7 +316,6 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::Authenticate, _) => authenticate(known, binding),
         (Event::TokenUpdate { has_unlock_token }, Speaker::Device) => token_update(known, has_unlock_token, binding),
         (Event::CheckOut, _) => Step::new(Decision::Accept, [Effect::MarkGone, Effect::DisablePush]),
-        _ if known.state == State::Gone => Step::refuse("this device checked out"),
         (Event::TokenUpdate { .. }, Speaker::User { known }) => user_token_update(known),
         (Event::UserAuthenticate, _) => Step::new(Decision::AuthenticateUser, []),
         (Event::SetBootstrapToken { has_token: true }, _) => Step::new(Decision::Accept, [Effect::StoreBootstrapToken]),
@@ -246,6 +325,7 @@ fn known_device(known: &Known, speaker: Speaker, event: Event, binding: BindingF
         (Event::GetBootstrapToken, _) => Step::new(Decision::GiveBootstrapToken, []),
         (Event::GetToken, _) => Step::refuse("no token service is offered"),
         (Event::DeclarativeManagement, _) => Step::refuse("declarative management is off"),
+        (Event::Poll, _) if binding == BindingFact::Lapsed => Step::new(Decision::ServeRenewal, []),
         (Event::Poll, Speaker::User { known: false }) => Step::new(Decision::Serve, [Effect::CreateUserChannel]),
         (Event::Poll, _) => Step::new(Decision::Serve, []),
     }
@@ -266,7 +346,7 @@ fn authenticate(known: &Known, binding: BindingFact) -> Step {
     Step::new(Decision::Accept, effects)
 }
 
-/// The device can be reached. Without an Authenticate before it, and out of Gone, it is a restore from backup: accepted back.
+/// The device can be reached. Without an Authenticate before it, it is the restore of a backup to the same device.
 fn token_update(known: &Known, has_unlock_token: bool, binding: BindingFact) -> Step {
     let mut effects = vec![Effect::StoreTarget];
     if binding != BindingFact::Current {
@@ -309,13 +389,21 @@ mod tests {
         Event::DeclarativeManagement,
         Event::Poll,
     ];
-    const BINDINGS: [BindingFact; 6] = [Current, Pending, Retired, Unbound, BoundToOther, Quarantined];
+    const BINDINGS: [BindingFact; 8] =
+        [Current, Pending, Retired, Unbound, BoundToOther, Quarantined, Lapsed, Withdrawn];
     const DEVICE: Speaker = Speaker::Device;
     const USER: Speaker = Speaker::User { known: false };
     const TOKEN: Event = Event::TokenUpdate { has_unlock_token: false };
 
     fn known(state: State) -> Known {
-        Known { state, generation: 3, renewal_in_progress: false, blocked: false }
+        Known {
+            state,
+            generation: 3,
+            renewal_in_progress: false,
+            blocked: false,
+            dismissed: false,
+            welcome_back: false,
+        }
     }
 
     /// Every row that is accepted; whatever is not listed here must be a refusal without effects.
@@ -356,14 +444,18 @@ mod tests {
             (Some(Active), DEVICE, Event::Authenticate, Current | Pending) if renewal => renewed(false),
             (Some(_), DEVICE, Event::Authenticate, Unbound | Retired) => fresh(true),
             (Some(_), DEVICE, Event::Authenticate, Current | Pending) => fresh(false),
+            (Some(Gone), DEVICE, Event::CheckOut, Current | Pending | Retired | Withdrawn) => {
+                (Accept, vec![F::MarkGone, F::DisablePush])
+            }
+            (Some(Gone), ..) => return None,
             (Some(state), DEVICE, Event::TokenUpdate { has_unlock_token }, Current) => {
                 target(false, has_unlock_token, state != Active)
             }
-            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired) => {
+            (Some(_), DEVICE, Event::TokenUpdate { has_unlock_token }, Pending | Retired | Withdrawn) => {
                 target(true, has_unlock_token, true)
             }
             (Some(_), DEVICE, Event::CheckOut, Current | Pending) => (Accept, vec![F::MarkGone, F::DisablePush]),
-            (Some(Gone), ..) => return None,
+            (_, DEVICE, Event::Poll, Lapsed) => (Decision::ServeRenewal, vec![]),
             (_, DEVICE, Event::SetBootstrapToken { has_token: true }, Current | Pending) => {
                 (Accept, vec![F::StoreBootstrapToken])
             }
@@ -399,7 +491,8 @@ mod tests {
                             match accepted(state, renewal, speaker, event, binding) {
                                 Some((outcome, effects)) => assert_eq!(step, Step { outcome, effects }, "{row}"),
                                 None => assert!(
-                                    matches!(step.outcome, Decision::Refuse(_)) && step.effects.is_empty(),
+                                    matches!(step.outcome, Decision::Refuse(_) | Decision::RefuseStranger(_))
+                                        && step.effects.iter().all(|e| matches!(e, F::Raise(_))),
                                     "{row}"
                                 ),
                             }
@@ -409,7 +502,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(rows, 4 * 2 * 3 * 11 * 6);
+        assert_eq!(rows, 4 * 2 * 3 * 11 * 8);
     }
 
     #[test]
@@ -438,6 +531,42 @@ mod tests {
                 next(Some(&record), DEVICE, Event::CheckOut, Current),
                 Step::new(Unenroll, [F::MarkGone, F::DisablePush])
             );
+        }
+    }
+
+    #[test]
+    fn out_of_gone_a_person_decides() {
+        let gone = known(State::Gone);
+        let raised = |alert| vec![F::Raise(alert)];
+        for binding in [Current, Retired, Withdrawn] {
+            let step = next(Some(&gone), DEVICE, TOKEN, binding);
+            assert!(matches!(step.outcome, Decision::Refuse(_)), "{binding:?}");
+            assert_eq!(step.effects, raised(Alert::CameBack));
+            let welcome = Known { welcome_back: true, ..gone };
+            let step = next(Some(&welcome), DEVICE, TOKEN, binding);
+            assert_eq!(step.outcome, Accept);
+            assert!(step.effects.contains(&F::TakeBack) && step.effects.contains(&F::PromoteBinding));
+            assert!(matches!(next(Some(&welcome), DEVICE, Event::Poll, binding).outcome, Decision::Refuse(_)));
+            let dismissed = Known { dismissed: true, ..gone };
+            assert_eq!(next(Some(&dismissed), DEVICE, TOKEN, binding).outcome, Unenroll);
+            assert_eq!(next(Some(&dismissed), DEVICE, Event::Authenticate, Unbound).outcome, Accept);
+        }
+        let strangers = [Unbound, BoundToOther, Quarantined];
+        for binding in strangers {
+            let dismissed = Known { dismissed: true, ..gone };
+            assert!(matches!(next(Some(&dismissed), DEVICE, TOKEN, binding).outcome, Decision::Refuse(_)));
+        }
+        assert_eq!(next(Some(&gone), DEVICE, TOKEN, BoundToOther).effects, raised(Alert::Clone));
+        assert_eq!(next(None, DEVICE, Event::Poll, BoundToOther).effects, raised(Alert::Clone));
+    }
+
+    #[test]
+    fn an_expired_identity_fetches_its_renewal_and_nothing_else() {
+        for event in EVENTS {
+            let step = next(Some(&known(State::Active)), DEVICE, event, Lapsed);
+            assert_eq!(step.outcome == Decision::ServeRenewal, event == Event::Poll, "{event:?}");
+            assert!(step.effects.is_empty());
+            assert!(matches!(next(Some(&known(State::Active)), USER, event, Lapsed).outcome, Decision::Refuse(_)));
         }
     }
 

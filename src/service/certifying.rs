@@ -3,14 +3,14 @@
 
 use super::founding::certificate_row;
 use super::identity::{self, Peer};
-use super::{Context, Error, school};
+use super::{Context, Error, revoking, school};
 use crate::base::time::{HOUR, Timestamp};
 use crate::pki::csr::Csr;
 use crate::pki::digest::sha256;
 use crate::pki::scep::{FailInfo, Kind, Request};
 use crate::pki::templates::{self, Authority};
 use crate::pki::x509::Certificate;
-use crate::store::{BindingState, ChallengeRow, Consumption, Purpose};
+use crate::store::{BindingState, ChallengeRow, Consumption, Db, Purpose};
 
 /// Life of a device identity. Renewal comes at a third of it left, so that a summer holiday is survived.
 pub const IDENTITY_DAYS: i64 = 365;
@@ -87,8 +87,12 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
     if challenge.consumed.is_some() {
         return repeat(cx, request, csr, &challenge, now);
     }
-    if challenge.expires_at < now {
-        return refuse("the challenge has expired");
+    match &challenge.command {
+        Some(command) if !cx.store.read(|db| waits(db, command))? => {
+            return refuse("the command that carried the challenge is over");
+        }
+        None if challenge.expires_at < now => return refuse("the challenge has expired"),
+        _ => {}
     }
     if cx.clock_is_behind().is_some() {
         return refuse("this machine's clock runs behind; nothing is issued until it is right");
@@ -115,6 +119,11 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
             None => refuse("the challenge is gone"),
         },
     }
+}
+
+/// Whether a command has not been answered yet.
+fn waits(db: &Db<'_>, command: &str) -> Result<bool, Error> {
+    Ok(db.find_delivery_of(command)?.is_some_and(|delivery| !delivery.state.is_finished()))
 }
 
 /// Another request consumed the challenge between our look and our write.
@@ -194,13 +203,14 @@ fn poll(cx: &Context, request: &Request) -> Result<Decided, Error> {
 fn issue(cx: &Context, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
     let organization = school::organization(cx)?;
     let name = format!("Cordon device {}", crate::base::ids::short_code(&cx.random_bytes::<10>()));
-    let issued = templates::issue_device_identity(
+    let issued = templates::issue_listed_identity(
         &cx.authorities().issuing,
         csr.spki_der(),
         &name,
         &organization,
         now,
         IDENTITY_DAYS,
+        Some(&revoking::list_url(cx)),
         &*cx.random,
     );
     Ok(issued.map_err(|e| {

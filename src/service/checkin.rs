@@ -1,18 +1,18 @@
 //! Check-in: a device enrols, says how to reach it, and leaves. One transaction per message; `protocol::lifecycle` decides.
 
 use super::events::{self, Kind};
-use super::identity::{self, Distrust, Identity, Peer};
-use super::{Context, Error, custody, network_users, reconciling};
+use super::identity::{self, Distrust, Identity, Peer, Worth};
+use super::{Context, Error, attention, custody, leaving, network_users, reconciling, renewing, revoking};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value, to_xml};
 use crate::protocol::checkin::{Authenticate, Checkin, Message, TokenUpdate};
-use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker, Step};
+use crate::protocol::lifecycle::{self, BindingFact, Decision, Effect, Event, Known, Speaker, State, Step};
 use crate::protocol::network_user::Admission;
 use crate::protocol::sender::{DeviceKey, Sender, UserKey};
 use crate::protocol::status::{Outcome, RefusalStatus, knows_unrecognized_device};
-use crate::store::{BindingState, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
+use crate::store::{BindingState, Db, DeviceFacts, DeviceRow, EnrollmentRow, NewEnrollment, Tx};
 use serde_json::json;
 
 /// Receives one check-in message.
@@ -23,9 +23,13 @@ pub fn receive(cx: &Context, peer: &Peer, checkin: &Checkin) -> Result<Outcome, 
     let now = cx.now();
     let behind = cx.clock_is_behind().is_some();
     let outcome = cx.store.write(|tx| {
-        let identity = match identity::resolve(tx, peer, now, behind)? {
+        let identity = match identity::recognise(tx, peer, now, behind)? {
             Ok(identity) => identity,
-            Err(distrust) => return Ok(refuse(peer, checkin, distrust_text(distrust))),
+            Err(distrust) => {
+                let why = distrust_text(distrust);
+                tracing::warn!(origin = peer.origin, message = checkin.message.message_type(), why, "check-in refused");
+                return leaving::stranger(tx, &checkin.from, why);
+            }
         };
         Visit { cx, tx, peer, identity, checkin, now }.decide()
     })?;
@@ -53,27 +57,39 @@ pub(super) fn distrust_text(distrust: Distrust) -> &'static str {
 }
 
 /// How a certificate stands to the device channel that a message names.
-pub(super) fn binding_fact(identity: &Identity, device_channel: Option<i64>) -> BindingFact {
+pub(super) fn binding_fact(
+    db: &Db<'_>,
+    identity: &Identity,
+    device_channel: Option<i64>,
+) -> Result<BindingFact, Error> {
     let own = identity.bindings.iter().find(|b| Some(b.enrollment) == device_channel);
-    match own.map(|b| b.state) {
-        Some(BindingState::Current) => BindingFact::Current,
-        Some(BindingState::Pending) => BindingFact::Pending,
-        Some(BindingState::Retired) => BindingFact::Retired,
-        Some(BindingState::Quarantined) => BindingFact::Quarantined,
+    Ok(match own {
         None if identity.bindings.is_empty() => BindingFact::Unbound,
         None => BindingFact::BoundToOther,
-    }
+        Some(own) => match (own.state, identity.worth) {
+            (BindingState::Quarantined, _) => BindingFact::Quarantined,
+            (_, Worth::Withdrawn) => BindingFact::Withdrawn,
+            (_, Worth::Lapsed) => BindingFact::Lapsed,
+            (BindingState::Current, _) => BindingFact::Current,
+            (BindingState::Pending, _) => BindingFact::Pending,
+            // Until a renewal has its result, the device may have rolled back.
+            (BindingState::Retired, _) if renewing::is_fallback(db, own.enrollment, identity)? => BindingFact::Current,
+            (BindingState::Retired, _) => BindingFact::Retired,
+        },
+    })
 }
 
-/// What `lifecycle` needs of a device channel.
-pub(super) fn known(device_channel: &EnrollmentRow) -> Known {
-    Known {
+/// What `lifecycle` needs of a device channel; whether a renewal is under way, only an Authenticate asks.
+pub(super) fn known(db: &Db<'_>, device_channel: &EnrollmentRow) -> Result<Known, Error> {
+    let gone = device_channel.state == State::Gone;
+    Ok(Known {
         state: device_channel.state,
         generation: device_channel.generation,
-        // No verb sends replacements of the MDM profile yet; every Authenticate is a fresh enrolment.
         renewal_in_progress: false,
         blocked: device_channel.blocked_at.is_some(),
-    }
+        dismissed: gone && device_channel.dismissed_at.is_some(),
+        welcome_back: gone && leaving::is_welcome_back(db, device_channel)?,
+    })
 }
 
 /// 401 or 403, by what the device understands.
@@ -169,10 +185,26 @@ impl Visit<'_, '_> {
             device_channel.clone()
         };
         let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
-        let fact = binding_fact(&self.identity, device_channel.as_ref().map(|d| d.id));
-        let known = device_channel.as_ref().map(known);
+        let mut fact = binding_fact(self.tx, &self.identity, device_channel.as_ref().map(|d| d.id))?;
+        let mut known = device_channel.as_ref().map(|row| known(self.tx, row)).transpose()?;
+        if let (Message::Authenticate(said), Some(row), Some(known)) =
+            (&self.checkin.message, &device_channel, &mut known)
+        {
+            known.renewal_in_progress = renewing::is_of_open_renewal(self.tx, row.id, &self.identity)?;
+            if matches!(fact, BindingFact::Current | BindingFact::Pending | BindingFact::Retired)
+                && self.is_another_device(said, row.device)?
+            {
+                fact = BindingFact::BoundToOther;
+            }
+        }
         let step = lifecycle::next(known.as_ref(), speaker, event(&self.checkin.message), fact);
         let step = self.admitted(step, device_channel.as_ref())?;
+        if let (Message::TokenUpdate(_), Some(row), Decision::Accept) =
+            (&self.checkin.message, &device_channel, step.outcome)
+        {
+            let user = channel.as_ref().map(|c| c.id).filter(|_| from.is_user());
+            renewing::token_updated(self.cx, self.tx, row, user, &self.identity, self.now)?;
+        }
 
         let mut rows = Rows {
             device_channel: device_channel.as_ref().map(|d| d.id),
@@ -204,7 +236,10 @@ impl Visit<'_, '_> {
     fn admitted(&self, step: Step, device_channel: Option<&EnrollmentRow>) -> Result<Step, Error> {
         let from = &self.checkin.from;
         let (Some(device_channel), true) = (device_channel, from.is_user()) else { return Ok(step) };
-        if matches!(step.outcome, Decision::Refuse(_) | Decision::Unenroll | Decision::AuthenticateUser) {
+        if matches!(
+            step.outcome,
+            Decision::Refuse(_) | Decision::RefuseStranger(_) | Decision::Unenroll | Decision::AuthenticateUser
+        ) {
             return Ok(step);
         }
         let admission = network_users::admit(self.tx, from, device_channel.id)?;
@@ -216,10 +251,11 @@ impl Visit<'_, '_> {
 
     fn answer(&self, decision: &Decision, device: Option<i64>) -> Result<Outcome, Error> {
         Ok(match decision {
-            Decision::Accept | Decision::Serve | Decision::AuthenticateUser => Outcome::Empty,
+            Decision::Accept | Decision::Serve | Decision::ServeRenewal | Decision::AuthenticateUser => Outcome::Empty,
             Decision::GiveBootstrapToken => Outcome::Plist(self.bootstrap_token(device)?),
             Decision::DeclineUser => Outcome::refuse(RefusalStatus::Gone, "network users are not managed here"),
             Decision::Refuse(why) => refuse(self.peer, self.checkin, why),
+            Decision::RefuseStranger(why) => leaving::stranger(self.tx, &self.checkin.from, why)?,
             Decision::Unenroll => {
                 let row = device.map(|id| self.tx.find_device(id)).transpose()?.flatten();
                 unenroll(row.as_ref())
@@ -232,11 +268,19 @@ impl Visit<'_, '_> {
         if let Effect::StartGeneration(generation) = effect {
             return self.start_generation(generation, rows, before);
         }
+        if let Effect::Raise(alert) = effect {
+            let at = attention::Sighting {
+                from: &self.checkin.from,
+                serial: serial(&self.checkin.message),
+                origin: &self.peer.origin,
+            };
+            return attention::raise(self.cx, tx, alert, &self.identity, before, &at, now);
+        }
         let Some(device_channel) = rows.device_channel else {
             return Err(Error::internal("an effect without a device"));
         };
         match effect {
-            Effect::StartGeneration(_) => {}
+            Effect::StartGeneration(_) | Effect::Raise(_) => {}
             Effect::MarkStarted => {
                 tx.mark_started(device_channel)?;
                 tx.forget_standings(device_channel)?;
@@ -255,11 +299,26 @@ impl Visit<'_, '_> {
             Effect::StoreTarget => self.store_target(rows)?,
             Effect::MarkActive { .. } => {}
             Effect::BindPending => self.bind(device_channel, BindingState::Pending)?,
-            Effect::PromoteBinding => self.bind(device_channel, BindingState::Current)?,
-            Effect::RetireOthers => {
-                tx.retire_other_bindings(&self.identity.certificate.fingerprint, device_channel, now)?
+            Effect::PromoteBinding => {
+                self.bind(device_channel, BindingState::Current)?;
+                tx.restore_certificate(&self.identity.certificate.fingerprint)?;
+                if let Some(issued_profile) = self.identity.certificate.issued_profile {
+                    tx.put_issued_profile(device_channel, issued_profile)?;
+                }
             }
-            Effect::MarkGone => tx.mark_gone(device_channel, now)?,
+            Effect::RetireOthers => {
+                let fingerprint = &self.identity.certificate.fingerprint;
+                tx.retire_other_bindings(fingerprint, device_channel, now)?;
+                // While a renewal may still roll back, what it replaces stays good.
+                if !renewing::is_of_open_renewal(tx, device_channel, &self.identity)? {
+                    tx.revoke_bound(device_channel, Some(fingerprint), revoking::REPLACED, now)?;
+                }
+            }
+            Effect::MarkGone => {
+                tx.mark_gone(device_channel, now)?;
+                tx.revoke_bound(device_channel, None, revoking::CHECKED_OUT, now)?;
+            }
+            Effect::TakeBack => attention::taken_back(tx, device_channel, now)?,
             Effect::StoreBootstrapToken => {
                 if let Message::SetBootstrapToken { token: Some(token), .. } = &self.checkin.message {
                     self.keep_secret(rows, "bootstrap-token", token)?;
@@ -332,10 +391,28 @@ impl Visit<'_, '_> {
                 self.tx.insert_enrollment(&new, self.now)?
             }
         };
-        self.tx.start_generation(row, generation, self.identity.certificate.issued_profile, self.now)?;
+        // A renewal counts when it is proven: until then the device may go back to the profile that it had.
+        let renewal = renewing::is_of_open_renewal(self.tx, row, &self.identity)?;
+        let issued_profile = self.identity.certificate.issued_profile.filter(|_| !renewal);
+        self.tx.start_generation(row, generation, issued_profile, self.now)?;
+        if !renewal {
+            renewing::superseded(self.tx, row, self.now)?;
+            self.tx.put_dismissed(row, None, None)?;
+            self.tx.put_welcome_back(row, false)?;
+            attention::settled_by_enrolment(self.tx, device, self.now)?;
+        }
         self.tx.update_device(device, &facts(said))?;
         *rows = Rows { device_channel: Some(row), channel: Some(row), device: Some(device) };
         Ok(())
+    }
+
+    /// The identity of one device with the serial number of another.
+    fn is_another_device(&self, said: &Authenticate, device: i64) -> Result<bool, Error> {
+        let held = self.tx.find_device(device)?.and_then(|row| row.serial);
+        Ok(match (&said.serial, held) {
+            (Some(said), Some(held)) => said.as_str() != held,
+            _ => false,
+        })
     }
 
     /// The physical thing: by serial number where it gives one, else by its channel, else new.
@@ -386,7 +463,9 @@ impl Visit<'_, '_> {
     fn tell(&self, rows: &Rows, outcome: &Decision) -> Result<(), Error> {
         let Some(device) = rows.device else { return Ok(()) };
         let detail = match outcome {
-            Decision::Refuse(why) => Some(json!({ "refused": why, "origin": self.peer.origin }).to_string()),
+            Decision::Refuse(why) | Decision::RefuseStranger(why) => {
+                Some(json!({ "refused": why, "origin": self.peer.origin }).to_string())
+            }
             Decision::Unenroll => Some(json!({ "unenrolled": true }).to_string()),
             _ => None,
         };
@@ -426,6 +505,14 @@ struct Rows {
     device_channel: Option<i64>,
     channel: Option<i64>,
     device: Option<i64>,
+}
+
+/// The serial number that a message gives; only Authenticate does.
+fn serial(message: &Message) -> Option<&str> {
+    match message {
+        Message::Authenticate(said) => said.serial.as_ref().map(|serial| serial.as_str()),
+        _ => None,
+    }
 }
 
 fn event(message: &Message) -> Event {

@@ -337,6 +337,17 @@ pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Er
     show(cx, actor, uuid)
 }
 
+/// Takes a command of our own back that no device has seen; `false` when one has.
+pub(super) fn withdraw_unsent(tx: &Tx<'_>, uuid: &str, now: Timestamp) -> Result<bool, Error> {
+    match tx.find_delivery_of(uuid)? {
+        Some(delivery) if delivery.state == DeliveryState::Queued && delivery.sent_count == 0 => {
+            tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
 /// Ends commands whose time is over. Nothing expires while the clock cannot be trusted.
 pub fn expire(cx: &Context) -> Result<usize, Error> {
     if cx.clock_is_behind().is_some() {

@@ -2,6 +2,7 @@
 
 use super::actor::{Actor, Permission, Scope};
 use super::checkin::platform;
+use super::renewing::{self, Standing};
 use super::{Context, Error};
 use crate::base::ids::Serial;
 use crate::base::texts::Text;
@@ -24,6 +25,8 @@ pub struct ChannelView {
 pub struct DeviceView {
     pub row: DeviceRow,
     pub channels: Vec<ChannelView>,
+    /// How the renewal of its identity stands; only where one device is shown.
+    pub standing: Option<Standing>,
 }
 
 /// By Cordon's id, UDID / EnrollmentID or serial number, if it is one of the actor's.
@@ -105,7 +108,12 @@ pub fn list(
 
 pub fn show(cx: &Context, actor: &Actor, device: &str) -> Result<DeviceView, Error> {
     actor.require(Permission::Look)?;
-    view(cx, find(cx, actor, device)?)
+    let found = find(cx, actor, device)?;
+    let standing = match channel(cx, &found, None) {
+        Ok(channel) => renewing::standing(cx, &channel)?,
+        Err(_) => None,
+    };
+    Ok(DeviceView { standing, ..view(cx, found)? })
 }
 
 /// What happened to a device, newest first.
@@ -125,7 +133,7 @@ fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {
         }
         Ok(channels)
     })?;
-    Ok(DeviceView { row, channels })
+    Ok(DeviceView { row, channels, standing: None })
 }
 
 /// What DeviceInformation says of the device itself goes into its record, which comes back as it stands now.

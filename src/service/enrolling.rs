@@ -6,7 +6,7 @@
 use super::actor::{Actor, Permission};
 use super::founding::certificate_row;
 use super::trust::{self, Trust};
-use super::{Context, Error, auditing, certifying, enrollment_policy, school};
+use super::{Context, Error, auditing, certifying, enrollment_policy, revoking, school};
 use crate::base::ids::{short_code, upper_uuid};
 use crate::base::push::Topic;
 use crate::base::secret::Secret;
@@ -266,13 +266,14 @@ fn scep(cx: &Context, organization: &str) -> (Identity, Given) {
 fn pkcs12(cx: &Context, organization: &str, now: Timestamp) -> Result<(Identity, Given), Error> {
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
     let name = format!("{SUBJECT} {}", short_code(&cx.random_bytes::<10>()));
-    let issued = templates::issue_device_identity(
+    let issued = templates::issue_listed_identity(
         &cx.authorities().issuing,
         &key.spki_der(),
         &name,
         organization,
         now,
         certifying::IDENTITY_DAYS,
+        Some(&revoking::list_url(cx)),
         &*cx.random,
     );
     let certificate = issued.map_err(Error::internal)?;

@@ -24,6 +24,7 @@ pub enum Kind {
     DeviceTokenUpdated,
     DeviceCheckedOut,
     DeviceBootstrapToken,
+    DeviceAttention,
     CommandQueued,
     CommandSent,
     CommandNotNow,
@@ -39,12 +40,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::DeviceAuthenticated,
         Kind::DeviceEnrolled,
         Kind::DeviceTokenUpdated,
         Kind::DeviceCheckedOut,
         Kind::DeviceBootstrapToken,
+        Kind::DeviceAttention,
         Kind::CommandQueued,
         Kind::CommandSent,
         Kind::CommandNotNow,
@@ -66,6 +68,7 @@ impl Kind {
             Kind::DeviceTokenUpdated => "device.token_updated",
             Kind::DeviceCheckedOut => "device.checked_out",
             Kind::DeviceBootstrapToken => "device.bootstrap_token",
+            Kind::DeviceAttention => "device.attention",
             Kind::CommandQueued => "command.queued",
             Kind::CommandSent => "command.sent",
             Kind::CommandNotNow => "command.not_now",

@@ -261,12 +261,12 @@ fn open_authority(keyring: &Keyring, purpose: Purpose, row: &AuthorityRow) -> Re
 }
 
 /// A key of the school with its certificate, for `service`'s own use.
-pub fn authority(cx: &Context, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
+pub(super) fn authority(cx: &Context, purpose: Purpose, row: &AuthorityRow) -> Result<Authority, Error> {
     open_authority(&cx.keyring(), purpose, row)
 }
 
 /// Takes what the database now says into memory: after authorities came, were put in force, or went.
-pub fn reload_authorities(cx: &Context) -> Result<(), Error> {
+pub(super) fn reload_authorities(cx: &Context) -> Result<(), Error> {
     let authorities = load_authorities(&cx.store, &cx.keyring())?;
     cx.set_authorities(authorities.ok_or_else(|| Error::internal("the school's authorities are gone"))?);
     Ok(())
@@ -309,7 +309,7 @@ fn put_authority(
 }
 
 /// Puts an authority into the register and its key, sealed, into the file.
-pub fn put(
+pub(super) fn put(
     cx: &Context,
     tx: &Tx<'_>,
     purpose: Purpose,
@@ -333,7 +333,8 @@ pub struct TlsIdentity {
     pub key_pkcs8: Secret<Vec<u8>>,
 }
 
-/// The chain and key that the listeners serve for `names`; issued anew when the names changed or a third of its life is left.
+/// The chain and key that the listeners serve for `names`; issued anew when the names or the authority changed, or a third of its
+/// life is left.
 ///
 /// # Errors
 /// `Internal` when the sealed keys cannot be opened.
@@ -341,28 +342,39 @@ pub fn tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error
     let now = cx.now();
     let authorities = cx.authorities();
     let issuing = &authorities.issuing;
-    let chain = |leaf: &Certificate| vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
-    let names_now = json!(names);
-    if cx.store.read(|db| db.find_setting(TLS_NAMES))? == Some(names_now.clone())
+    if cx.store.read(|db| db.find_setting(TLS_NAMES))? == Some(json!(names))
         && let Some(row) = cx.store.read(|db| db.find_authority(Purpose::Tls))?
     {
         let leaf = Certificate::parse(&row.der).map_err(Error::internal)?;
         let life = leaf.not_after().since(leaf.not_before());
-        if leaf.not_after().since(now) > life / 3 || cx.clock_is_behind().is_some() {
+        let ours = leaf.issued_by(&issuing.certificate);
+        if ours && (leaf.not_after().since(now) > life / 3 || cx.clock_is_behind().is_some()) {
             let key = cx.open(&key_place(Purpose::Tls, &leaf.fingerprint()), &row.sealed_key)?;
-            return Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: key });
+            let chain_der = vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
+            return Ok(TlsIdentity { chain_der, key_pkcs8: key });
         }
     }
+    issue_tls_identity(cx, names)
+}
+
+/// A new certificate for the listeners, from the authority in force, whatever the age of the one before.
+///
+/// # Errors
+/// `Internal` when the authority cannot issue.
+pub(super) fn issue_tls_identity(cx: &Context, names: &[String]) -> Result<TlsIdentity, Error> {
+    let (now, authorities) = (cx.now(), cx.authorities());
+    let issuing = &authorities.issuing;
     let key = PrivateKey::generate_ec_p256().map_err(Error::internal)?;
     let leaf = templates::issue_tls_server(issuing, names, &key.spki_der(), now, TLS_DAYS, &*cx.random)
         .map_err(Error::internal)?;
     let authority = Authority { certificate: leaf.clone(), key };
     cx.store.write(|tx| {
         put_authority(tx, &cx.keyring(), &*cx.random, Purpose::Tls, &authority, Standing::Current, now)?;
-        tx.put_setting(TLS_NAMES, &names_now)
+        tx.put_setting(TLS_NAMES, &json!(names))
     })?;
-    Ok(TlsIdentity { chain_der: chain(&leaf), key_pkcs8: authority.key.to_pkcs8_der() })
+    let chain_der = vec![leaf.der().to_vec(), issuing.certificate.der().to_vec()];
+    Ok(TlsIdentity { chain_der, key_pkcs8: authority.key.to_pkcs8_der() })
 }
 
 /// Setting: the names on the current TLS certificate.
-const TLS_NAMES: &str = "tls_names";
+pub(super) const TLS_NAMES: &str = "tls_names";

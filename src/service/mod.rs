@@ -30,12 +30,18 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod attention;
 pub mod channels;
+pub mod device_policy;
 pub mod groups;
+pub mod leaving;
 pub mod library;
 pub mod login_policy;
 pub mod network_users;
 pub(crate) mod reconciling;
+pub mod renewing;
+pub mod replacing;
+pub mod revoking;
 pub mod roster;
 pub mod series;
 pub mod users;

@@ -2,15 +2,16 @@
 //! everything else is one transaction, on disk before the answer leaves.
 
 use super::answers::{Sealed, seal_answer};
+use super::attention::{self, Sighting};
 use super::checkin::{binding_fact, create_user_channel, distrust_text, known, unenroll};
 use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
-use super::{Context, Error, checkin, devices, lost, network_users, reconciling, series, unlocking};
+use super::{Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, unlocking};
 use crate::base::ids::CommandUuid;
 use crate::base::time::{MINUTE, Timestamp};
-use crate::protocol::lifecycle::{self, Decision, Effect, Event, Speaker};
+use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
 use crate::protocol::network_user::Admission;
 use crate::protocol::push;
 use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
@@ -27,6 +28,7 @@ const SEALED_BY_WRITER: usize = 16 * 1024;
 
 /// Who polls, as far as reading alone tells.
 struct Caller {
+    identity: Identity,
     channel: Option<EnrollmentRow>,
     device_channel: Option<EnrollmentRow>,
     decision: Decision,
@@ -50,6 +52,11 @@ pub fn receive(cx: &Arc<Context>, peer: &Peer, report: Report, bytes: usize) -> 
         let report = &report;
         let caller = match cx.store.read(|db| judge(cx, db, peer, report, now))? {
             Judged::Answer(outcome) => return Ok(outcome),
+            Judged::Raise(alert, caller, outcome) => {
+                cx.store.write(|tx| raise(cx, tx, alert, &caller, peer, report, now))?;
+                cx.ring_teller();
+                return Ok(outcome);
+            }
             Judged::Serve(caller) => caller,
         };
         let delivery = cx.store.read(|db| named(db, &caller, report))?;
@@ -76,6 +83,10 @@ pub fn receive(cx: &Arc<Context>, peer: &Peer, report: Report, bytes: usize) -> 
 fn look_and_serve(cx: &Context, tx: &Tx<'_>, peer: &Peer, report: &Report, now: Timestamp) -> Result<Answered, Error> {
     let caller = match judge(cx, tx, peer, report, now)? {
         Judged::Answer(outcome) => return Ok(Answered { outcome: Some(outcome), ..Answered::default() }),
+        Judged::Raise(alert, caller, outcome) => {
+            raise(cx, tx, alert, &caller, peer, report, now)?;
+            return Ok(Answered { outcome: Some(outcome), ..Answered::default() });
+        }
         Judged::Serve(caller) => caller,
     };
     let delivery = named(tx, &caller, report)?;
@@ -104,6 +115,8 @@ struct Answered {
 /// Whether a report is served, or what it gets instead.
 enum Judged {
     Answer(Outcome),
+    /// Refused, and a person must decide what becomes of it.
+    Raise(Alert, Box<Caller>, Outcome),
     Serve(Box<Caller>),
 }
 
@@ -183,11 +196,24 @@ fn refuse(peer: &Peer, report: &Report, why: &'static str) -> Outcome {
 fn judge(cx: &Context, db: &Db<'_>, peer: &Peer, report: &Report, now: Timestamp) -> Result<Judged, Error> {
     let caller = match look(cx, db, peer, report, now)? {
         Ok(caller) => caller,
-        Err(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+        Err(why) => {
+            refuse(peer, report, why);
+            return Ok(Judged::Answer(leaving::stranger(db, &report.from, why)?));
+        }
     };
     match caller.decision {
-        Decision::Serve => {}
-        Decision::Refuse(why) => return Ok(Judged::Answer(refuse(peer, report, why))),
+        Decision::Serve | Decision::ServeRenewal => {}
+        Decision::Refuse(why) => {
+            let outcome = refuse(peer, report, why);
+            return Ok(match caller.effects.first() {
+                Some(Effect::Raise(alert)) => Judged::Raise(*alert, Box::new(caller), outcome),
+                _ => Judged::Answer(outcome),
+            });
+        }
+        Decision::RefuseStranger(why) => {
+            refuse(peer, report, why);
+            return Ok(Judged::Answer(leaving::stranger(db, &report.from, why)?));
+        }
         Decision::Unenroll => {
             let device = caller.device_channel.as_ref().map(|d| db.find_device(d.device)).transpose()?.flatten();
             return Ok(Judged::Answer(unenroll(device.as_ref())));
@@ -212,7 +238,7 @@ fn look(
     report: &Report,
     now: Timestamp,
 ) -> Result<Result<Caller, &'static str>, Error> {
-    let identity = match identity::resolve(db, peer, now, cx.clock_is_behind().is_some())? {
+    let identity = match identity::recognise(db, peer, now, cx.clock_is_behind().is_some())? {
         Ok(identity) => identity,
         Err(distrust) => return Ok(Err(distrust_text(distrust))),
     };
@@ -221,8 +247,8 @@ fn look(
     let channel =
         if from.is_user() { db.find_enrollment(from.enrollment_id().as_str())? } else { device_channel.clone() };
     let speaker = if from.is_user() { Speaker::User { known: channel.is_some() } } else { Speaker::Device };
-    let fact = binding_fact(&identity, device_channel.as_ref().map(|d| d.id));
-    let known = device_channel.as_ref().map(known);
+    let fact = binding_fact(db, &identity, device_channel.as_ref().map(|d| d.id))?;
+    let known = device_channel.as_ref().map(|row| known(db, row)).transpose()?;
     let mut step = lifecycle::next(known.as_ref(), speaker, Event::Poll, fact);
     if let (Decision::Serve, Some(device_channel), true) = (step.outcome, &device_channel, from.is_user()) {
         match network_users::admit(db, from, device_channel.id)? {
@@ -232,13 +258,15 @@ fn look(
         }
     }
     let waiting = match &channel {
+        // Its renewal may not be queued yet.
+        Some(_) if step.outcome == Decision::ServeRenewal => true,
         // Any other report goes to the writer, which looks for itself.
         Some(channel) if report.status == Status::Idle => {
             db.has_waiting(channel.id)? || checkin::tells_news(channel, from) || series::concerns(db, report, channel)?
         }
         _ => false,
     };
-    Ok(Ok(Caller { channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
+    Ok(Ok(Caller { identity, channel, device_channel, decision: step.outcome, effects: step.effects, waiting }))
 }
 
 /// Does what the report asks for. `delivery` is what it names, as this transaction sees it.
@@ -264,14 +292,33 @@ fn serve(
     };
     checkin::note_user(tx, channel, &report.from)?;
     let finished = match &report.command_uuid {
-        Some(uuid) => settle(cx, tx, report, uuid, channel, sealed, delivery, now)?,
+        Some(uuid) => settle(cx, tx, report, uuid, &caller.identity, channel, sealed, delivery, now)?,
         None => false,
     };
+    if caller.decision == Decision::ServeRenewal {
+        let only = renewing::urgent(cx, tx, channel, now)?;
+        let (next, left) = hand_out(cx, tx, report, channel, finished, Some(&only), now)?;
+        return Ok(Answered { outcome: None, next, left });
+    }
     let (next, left) = match series::take_part(cx, tx, report, channel, now)? {
         Some(open) => hand_out_in_series(cx, tx, report, channel, &open, finished, now)?,
-        None => hand_out(cx, tx, report, channel, finished, now)?,
+        None => hand_out(cx, tx, report, channel, finished, None, now)?,
     };
     Ok(Answered { outcome: None, next, left })
+}
+
+/// A person must decide; the device was refused already.
+fn raise(
+    cx: &Context,
+    tx: &Tx<'_>,
+    alert: Alert,
+    caller: &Caller,
+    peer: &Peer,
+    report: &Report,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let at = Sighting { from: &report.from, serial: None, origin: &peer.origin };
+    attention::raise(cx, tx, alert, &caller.identity, caller.device_channel.as_ref(), &at, now)
 }
 
 /// What the reported status does to the delivery it names, and whether that finished it. An unknown UUID is noted and answered like
@@ -282,6 +329,7 @@ fn settle(
     tx: &Tx<'_>,
     report: &Report,
     uuid: &CommandUuid,
+    identity: &Identity,
     channel: &EnrollmentRow,
     sealed: &Sealed,
     delivery: Option<DeliveryRow>,
@@ -307,7 +355,7 @@ fn settle(
         Settle::Late => {
             file(tx, report, &delivery, sealed, now)?;
             tell("late-answer", Some(json!({ "status": report.status.as_str() }).to_string()))?;
-            follow(cx, tx, report, &delivery, channel, sealed, now)?;
+            follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }
         Settle::Finish(state) => {
             tx.finish_delivery(delivery.seq, state, now)?;
@@ -324,7 +372,7 @@ fn settle(
             {
                 custody::ask_bypass_code_of(cx, tx, &device, channel, now)?;
             }
-            follow(cx, tx, report, &delivery, channel, sealed, now)?;
+            follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }
     }
     Ok(matches!(step, Settle::Finish(_)))
@@ -332,17 +380,21 @@ fn settle(
 
 /// What follows from an answer beyond its own delivery: secrets are kept, Lost Mode is known, and after a cleared passcode the
 /// device is asked how it stands.
+#[allow(clippy::too_many_arguments, reason = "one report, who sent it, and what was made ready for it")]
 fn follow(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     delivery: &DeliveryRow,
+    identity: &Identity,
     channel: &EnrollmentRow,
     sealed: &Sealed,
     now: Timestamp,
 ) -> Result<(), Error> {
     custody::settled(cx, tx, report, delivery, channel, &sealed.captured, now)?;
     lost::settled(tx, report, delivery, channel)?;
+    renewing::settled(cx, tx, report, delivery, identity, channel, now)?;
+    leaving::settled(tx, report, delivery, channel, now)?;
     reconciling::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
@@ -395,17 +447,26 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
 /// A command to hand out: its UUID and its sealed bytes.
 type HandedOut = Option<(String, Vec<u8>)>;
 
-/// Chooses and marks the next command. `finished`: the report ended another one. The flag that comes back says that something stays waiting for which the device must be called again.
+/// Chooses and marks the next command; with `only`, no other than that one. `finished`: the report ended another one. The flag that comes back says that something stays waiting for which the device must be called again.
 fn hand_out(
     cx: &Context,
     tx: &Tx<'_>,
     report: &Report,
     channel: &EnrollmentRow,
     finished: bool,
+    only: Option<&Option<String>>,
     now: Timestamp,
 ) -> Result<(HandedOut, bool), Error> {
     let waiting: Option<Waiting> = loop {
-        let Some((row, sealed_plist)) = tx.find_next_delivery(channel.id, now)? else { break None };
+        let next = match only {
+            None => tx.find_next_delivery(channel.id, now)?,
+            Some(None) => None,
+            Some(Some(uuid)) => {
+                let delivery = tx.find_delivery(uuid, channel.id)?;
+                delivery.zip(tx.find_command(uuid)?).map(|(delivery, command)| (delivery, command.sealed_plist))
+            }
+        };
+        let Some((row, sealed_plist)) = next else { break None };
         let waiting = as_waiting(&row);
         if queue::select(waiting.as_slice(), Some(report.status), now).is_none() {
             break waiting;

@@ -69,10 +69,16 @@ impl Device {
         if self.state.behaviour.awaits_configuration {
             self.state.awaiting.push(Channel::Device);
         }
+        if self.managed.is_some() && take_one(&mut self.state.behaviour.fails_replacement) {
+            return Err(Refusal::installation(4001, "another payload of the profile could not be installed").into());
+        }
         let line = self.state.new_line(Channel::Device);
         let unlock_token = self.new_unlock_token(mdm.access_rights);
         let body = messages::token_update(&self.state, mdm, Channel::Device, &line, unlock_token.as_ref());
         self.send_check_in(link, enrolling, Channel::Device, "TokenUpdate", &body)?;
+        if self.managed.is_some() && take_one(&mut self.state.behaviour.forgets_replacement) {
+            return Err(DeviceError::Refused { message: "TokenUpdate", status: 0 });
+        }
         let user = if self.state.spec.person.is_some() && mdm.per_user_connections {
             self.check_user_in(link, enrolling)?
         } else {
@@ -136,6 +142,13 @@ impl Device {
         let part = |n: u32| derive(self.state.spec.seed, &format!("unlock token {} {n}", self.state.generation));
         has_one.then(|| Blob((0..16).flat_map(part).collect()))
     }
+}
+
+/// Counts a misdeed down; whether it is to be done.
+fn take_one(left: &mut u32) -> bool {
+    let due = *left > 0;
+    *left = left.saturating_sub(1);
+    due
 }
 
 #[cfg(test)]

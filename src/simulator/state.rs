@@ -125,6 +125,10 @@ pub struct Behaviour {
     pub repoll_millis: u64,
     /// A result that did not get through is sent again after this, then after twice this, and so on up to a minute.
     pub retry_millis: u64,
+    /// Fails to install this many more replacements of its MDM profile, after Authenticate.
+    pub fails_replacement: u32,
+    /// Goes back to its old configuration this many times more, after a TokenUpdate that the server took: its answer was lost.
+    pub forgets_replacement: u32,
     /// Apps it reports; thousands make a large result.
     pub apps: usize,
     /// Setup Assistant waits for DeviceConfigured after an enrolment.
@@ -148,6 +152,8 @@ impl Default for Behaviour {
             scep_by_get: false,
             repoll_millis: 2_000,
             retry_millis: 1_000,
+            fails_replacement: 0,
+            forgets_replacement: 0,
             apps: 12,
             awaits_configuration: false,
             awaits_user_configuration: false,

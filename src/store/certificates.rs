@@ -52,6 +52,8 @@ pub struct CertificateStanding {
     pub not_after: Timestamp,
     pub issued_profile: Option<i64>,
     pub revoked_at: Option<Timestamp>,
+    /// By a person's hand; everything else is undone when the device comes back.
+    pub revoked_for_good: bool,
 }
 
 /// Whether a key of the school is in force.
@@ -161,7 +163,9 @@ impl Db<'_> {
         &self,
         fingerprint: &[u8; 32],
     ) -> Result<Option<(CertificateStanding, Vec<BindingRow>)>, StoreError> {
-        let sql = "SELECT c.not_before, c.not_after, c.issued_profile, c.revoked_at, b.enrollment, b.state
+        let sql =
+            "SELECT c.not_before, c.not_after, c.issued_profile, c.revoked_at, c.revoked_why = 'manual', b.enrollment,
+                       b.state
                    FROM certificate c LEFT JOIN binding b ON b.certificate = c.fingerprint WHERE c.fingerprint = ?1";
         let mut statement = self.conn.prepare_cached(sql)?;
         let mut rows = statement.query([fingerprint])?;
@@ -174,6 +178,7 @@ impl Db<'_> {
                 not_after: Timestamp(fields.next()?),
                 issued_profile: fields.next()?,
                 revoked_at: fields.next_at()?,
+                revoked_for_good: fields.next::<Option<bool>>()?.unwrap_or(false),
             };
             let (_, bindings) = found.get_or_insert_with(|| (standing, Vec::with_capacity(1)));
             if let Some(enrollment) = fields.next()? {

@@ -39,6 +39,9 @@ pub struct EnrollmentRow {
     /// The user's session is not the one on the screen.
     pub not_on_console: bool,
     pub blocked_at: Option<Timestamp>,
+    pub dismissed_at: Option<Timestamp>,
+    /// A person decided that it may come back out of Gone.
+    pub welcome_back: bool,
     pub issued_profile: Option<i64>,
     pub token_updated_at: Option<Timestamp>,
     pub last_seen_at: Option<Timestamp>,
@@ -61,7 +64,8 @@ pub struct NewEnrollment<'a> {
 macro_rules! columns {
     () => {
         "id, device, parent, enrollment_id, channel, user_id, user_short_name, user_long_name, state, generation, topic, push_token,
-         push_magic, token_updates, awaiting_configuration, not_on_console, blocked_at, issued_profile, token_updated_at, last_seen_at"
+         push_magic, token_updates, awaiting_configuration, not_on_console, blocked_at, dismissed_at, welcome_back, issued_profile,
+          token_updated_at, last_seen_at"
     };
 }
 
@@ -84,6 +88,8 @@ fn row_to_enrollment(row: &Row<'_>) -> rusqlite::Result<EnrollmentRow> {
         awaiting_configuration: fields.next()?,
         not_on_console: fields.next()?,
         blocked_at: fields.next_at()?,
+        dismissed_at: fields.next_at()?,
+        welcome_back: fields.next()?,
         issued_profile: fields.next()?,
         token_updated_at: fields.next_at()?,
         last_seen_at: fields.next_at()?,
@@ -120,6 +126,12 @@ impl Db<'_> {
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([device], row_to_enrollment)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Whether this command was sent to end this enrolment.
+    pub fn is_dismissed_by(&self, id: i64, command: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM enrollment WHERE id = ?1 AND dismissed_by = ?2)";
+        Ok(self.conn.prepare_cached(sql)?.query_row(params![id, command], |row| row.get(0))?)
     }
 
     /// How many device channels are in each state: (Started, Active, Gone).
@@ -221,6 +233,33 @@ impl Tx<'_> {
         self.conn.prepare_cached(sql)?.execute(params![id, now.0])?;
         let sql = "UPDATE push SET due_at = NULL WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
         self.conn.prepare_cached(sql)?.execute([id])?;
+        Ok(())
+    }
+
+    /// An administrator's word: it must leave, and stay away. `None` takes it back.
+    pub fn put_blocked(&self, id: i64, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET blocked_at = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0)])?;
+        Ok(())
+    }
+
+    /// An administrator ended this enrolment, by this command if there is one. `None` when it begins again.
+    pub fn put_dismissed(&self, id: i64, at: Option<Timestamp>, command: Option<&str>) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET dismissed_at = ?2, dismissed_by = ?3 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, at.map(|t| t.0), command])?;
+        Ok(())
+    }
+
+    pub fn put_welcome_back(&self, id: i64, welcome: bool) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET welcome_back = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, welcome])?;
+        Ok(())
+    }
+
+    /// The profile that this enrollment lives by is known: TokenUpdate came under a certificate that it brought.
+    pub fn put_issued_profile(&self, id: i64, issued_profile: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET issued_profile = ?2 WHERE id = ?1";
+        self.conn.prepare_cached(sql)?.execute(params![id, issued_profile])?;
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
 mod acme;
+mod attention;
 mod audit;
 mod certificates;
 mod commands;
@@ -18,7 +19,9 @@ mod migrations;
 mod profiles;
 mod push;
 mod readers;
+mod renewals;
 mod retention;
+mod revocations;
 mod sealed;
 mod secrets;
 mod series;
@@ -28,6 +31,10 @@ mod webhooks;
 mod writer;
 
 mod groups;
+pub use attention::{AttentionRow, NewAttention};
+pub use renewals::{DueRow, NewRenewal, RenewalRow, RenewalState};
+pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
+
 mod people;
 pub use people::{AdminRow, LoginTries, OpenSession, PasswordHash, SessionRow};
 mod persons;

@@ -74,6 +74,8 @@ pub struct ChallengeRow {
     pub enrollment: Option<i64>,
     pub expires_at: Timestamp,
     pub consumed: Option<Consumption>,
+    /// The queued command that carries it; it lives as long as that waits.
+    pub command: Option<String>,
 }
 
 /// Who used a challenge, and for what: a repeat by the same one is answered with the same certificate.
@@ -100,6 +102,7 @@ fn row_to_challenge(row: &Row<'_>) -> rusqlite::Result<ChallengeRow> {
         enrollment: row.get("enrollment")?,
         expires_at: Timestamp(row.get("expires_at")?),
         consumed,
+        command: row.get("command")?,
     })
 }
 
@@ -144,7 +147,7 @@ impl Db<'_> {
     }
 
     pub fn find_challenge(&self, hash: &[u8; 32]) -> Result<Option<ChallengeRow>, StoreError> {
-        let sql = "SELECT id, issued_profile, enrollment, expires_at, transaction_id, key_hash, certificate FROM challenge WHERE hash = ?1";
+        let sql = "SELECT id, issued_profile, enrollment, expires_at, transaction_id, key_hash, certificate, command FROM challenge WHERE hash = ?1";
         Ok(self.conn.prepare_cached(sql)?.query_row([hash], row_to_challenge).optional()?)
     }
 

@@ -80,6 +80,12 @@ fn no_refusal_ends_management() {
             }
         }
     }
+    let mend = || {
+        let path = format!("/api/v1/devices/{me}/release-quarantine");
+        // It may have named another device, and is then set aside.
+        assert!(matches!(school.control("POST", &path, &serde_json::json!({})).0, 200 | 409));
+    };
+    mend();
     note("another method", school.ask("GET", "/mdm/checkin", &[], b""));
     note("another path", school.ask("PUT", "/mdm/other", &[], b""));
     note("too large", school.put(Some(&good.identity), "/mdm/checkin", &[], &[b'x'; 2_000_000]));
@@ -98,6 +104,7 @@ fn no_refusal_ends_management() {
         file.execute_batch(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE hidden RENAME TO {table}")).unwrap();
     }
     let provoked: Vec<u16> = seen.into_iter().collect();
+    mend();
     for wanted in [200, 400, 404, 405, 410, 413, 500] {
         assert!(provoked.contains(&wanted), "the sweep no longer provokes {wanted}: {provoked:?}");
     }

@@ -83,6 +83,17 @@ impl Handle {
         login
     }
 
+    /// For devices that check in by themselves: every token of so many enrolments to come.
+    pub fn expect_many_tokens(&self, stand_in: &StandIn, generations: u32) {
+        let mut next = self.with(|d| d.state().clone());
+        for _ in 0..generations {
+            next.generation += 1;
+            for channel in [Channel::Device, Channel::User] {
+                self.register(stand_in, &next.new_line(channel));
+            }
+        }
+    }
+
     fn register(&self, stand_in: &StandIn, line: &Line) {
         let (pushes, deaf, receiver) = (Arc::clone(&self.pushes), Arc::clone(&self.deaf), self.fleet.receiver());
         let on_push: OnPush = Arc::new(move |push| {

@@ -1,9 +1,11 @@
 //! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
+mod authorities;
 mod commands;
 mod devices;
 mod enrollment;
+mod leaving;
 mod openapi;
 mod origin;
 mod reply;
@@ -178,6 +180,25 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "push"]) => devices::push(call, device),
         (&Method::GET, ["devices", device, "commands"]) => commands::list(call, Some(device)),
         (&Method::POST, ["devices", device, "commands"]) => commands::send(call, device),
+        (&Method::POST, ["devices", device, "remove"]) => leaving::remove(call, device),
+        (&Method::POST, ["devices", device, "release"]) => leaving::release(call, device),
+        (&Method::POST, ["devices", device, "block"]) => leaving::block(call, device),
+        (&Method::POST, ["devices", device, "unblock"]) => leaving::unblock(call, device),
+        (&Method::POST, ["devices", device, "take-back"]) => leaving::take_back(call, device),
+        (&Method::POST, ["devices", device, "release-quarantine"]) => leaving::release_quarantine(call, device),
+        (&Method::POST, ["devices", device, "rebind"]) => leaving::rebind(call, device),
+        (&Method::POST, ["devices", device, "renew"]) => authorities::renew(call, device),
+        (&Method::GET, ["attention"]) => leaving::list(call),
+        (&Method::GET, ["device-policy"]) => leaving::show_policy(call),
+        (&Method::PATCH, ["device-policy"]) => leaving::change_policy(call),
+        (&Method::POST, ["renewals"]) => authorities::renew_due(call),
+        (&Method::GET, ["certificates"]) => authorities::list(call),
+        (&Method::POST, ["certificates", which, "revoke"]) => authorities::revoke(call, which),
+        (&Method::GET, ["authorities"]) => authorities::status(call),
+        (&Method::POST, ["authorities", "replace"]) => authorities::replace(call),
+        (&Method::POST, ["authorities", "finish"]) => authorities::finish(call),
+        (&Method::POST, ["authorities", "cancel"]) => authorities::cancel(call),
+        (&Method::POST, ["tls", "renew"]) => authorities::renew_tls(call),
         (&Method::GET, ["commands"]) => commands::list(call, call.query("device").as_deref()),
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),

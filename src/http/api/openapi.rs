@@ -1,32 +1,10 @@
-//! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
+//! The OpenAPI document: every operation stands here, `describing` tells one, `shapes` are the structs that the API really reads and
+//! writes. A test holds the paths against the router.
 
 mod describing;
+mod shapes;
 
-use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
-use super::custody::MadeCode;
-use super::custody::{
-    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
-};
-use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
-use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
-use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
-use super::people::{
-    Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
-    SessionsEnded, TotpBegun, TotpCode, UnlockWish,
-};
-use super::profiles::{AssignmentWish, Profile};
-use super::reply::Problem;
-use super::retention::{Retention, RetentionChange};
-use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
-use super::sheets::{SheetWish, TheftSheetWish};
-use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
-use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
-use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{ComponentsBuilder, RefOr};
 
 /// One operation: method, path, what it does, shape of the request and of the answer with its status.
 pub(super) struct Operation {
@@ -92,6 +70,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .takes("CommandWish")
     .gives("Command"),
+    op("post", "/devices/{id}/remove", "End management by command: the MDM profile and all that came with it go", "201")
+        .gives("Command"),
+    op("post", "/devices/{id}/release", "End management here at once, without waiting for the device", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/block", "The device must leave and stay away: the next answer un-enrols it", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/unblock", "The device may enrol again", "200").gives("Device"),
+    op("post", "/devices/{id}/take-back", "A device that left may come back as it is", "200").gives("Device"),
+    op("post", "/devices/{id}/release-quarantine", "The original of a copied identity goes on with it", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/rebind", "The identity that the device showed is its own from now on", "200")
+        .gives("Device"),
+    op("post", "/devices/{id}/renew", "Renew identity and MDM profile of a device now", "201").gives("RenewalBegun"),
+    op("get", "/attention", "What waits for a person's decision, oldest first", "200").gives("Page_Attention"),
+    op("get", "/device-policy", "What was decided about devices that come and go", "200").gives("DevicePolicy"),
+    op("patch", "/device-policy", "Change what is given, leave the rest", "200")
+        .takes("DevicePolicyChange")
+        .gives("DevicePolicy"),
+    op("post", "/renewals", "Renew every device that is due, at once", "202").gives("RenewalsBegun"),
+    op("get", "/certificates", "Identities of devices, those that end last first", "200").gives("Page_Identity"),
+    op("post", "/certificates/{which}/revoke", "Revoke an identity by serial number or fingerprint, for good", "200")
+        .gives("Identity"),
+    op("get", "/authorities", "The school's own certificates, and which devices lack the root to come", "200")
+        .gives("Authorities"),
+    op("post", "/authorities/replace", "Begin to replace the root, or replace what stands below it", "200")
+        .takes("Replacement")
+        .gives("Authorities"),
+    op("post", "/authorities/finish", "Put the new root in force; refused while a device lacks it", "200")
+        .gives("Authorities"),
+    op("post", "/authorities/cancel", "Give the new root up", "200").gives("Authorities"),
+    op("post", "/tls/renew", "A new TLS certificate from Cordon's own authority, in force at once", "200")
+        .gives("Authority"),
     op("get", "/commands", "All commands, newest first; `state` and `device` narrow the list", "200")
         .gives("Page_Command")
         .paged(),
@@ -325,7 +335,7 @@ pub(super) fn methods(path: &str) -> Vec<&'static str> {
 
 /// The document served at `/api/v1/openapi.json`.
 pub fn document() -> Value {
-    let components = components();
+    let components = shapes::components();
     let mut paths = serde_json::Map::new();
     for operation in OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
@@ -339,127 +349,6 @@ pub fn document() -> Value {
         "paths": paths,
         "components": components,
     })
-}
-
-fn components() -> Value {
-    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>, name: &str) {
-        all.push((name.to_owned(), T::schema()));
-        T::schemas(all);
-    }
-    let mut all = Vec::new();
-    add::<Page<Device>>(&mut all, "Page_Device");
-    add::<Page<User>>(&mut all, "Page_User");
-    add::<Page<Command>>(&mut all, "Page_Command");
-    add::<Page<PushCertificate>>(&mut all, "Page_PushCertificate");
-    add::<Page<Token>>(&mut all, "Page_Token");
-    add::<Page<AuditItem>>(&mut all, "Page_AuditItem");
-    add::<Device>(&mut all, "Device");
-    add::<User>(&mut all, "User");
-    add::<Command>(&mut all, "Command");
-    add::<Explanation>(&mut all, "Explanation");
-    add::<PushCertificate>(&mut all, "PushCertificate");
-    add::<Token>(&mut all, "Token");
-    add::<AuditItem>(&mut all, "AuditItem");
-    add::<AuditVerdict>(&mut all, "AuditVerdict");
-    add::<Health>(&mut all, "Health");
-    add::<Problem>(&mut all, "Problem");
-    add::<SetUp>(&mut all, "SetUp");
-    add::<ProfileWish>(&mut all, "ProfileWish");
-    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
-    add::<PolicyChange>(&mut all, "PolicyChange");
-    add::<Tls>(&mut all, "Tls");
-    add::<PushImport>(&mut all, "PushImport");
-    add::<PushRequest>(&mut all, "PushRequest");
-    add::<PushRequestMade>(&mut all, "PushRequestMade");
-    add::<NewToken>(&mut all, "NewToken");
-
-    add::<SetUpState>(&mut all, "SetUpState");
-    add::<Page<Admin>>(&mut all, "Page_Admin");
-    add::<Admin>(&mut all, "Admin");
-    add::<Login>(&mut all, "Login");
-    add::<LoggedIn>(&mut all, "LoggedIn");
-    add::<NewAdmin>(&mut all, "NewAdmin");
-    add::<AdminChange>(&mut all, "AdminChange");
-    add::<OwnPassword>(&mut all, "OwnPassword");
-    add::<TotpBegun>(&mut all, "TotpBegun");
-    add::<UnlockWish>(&mut all, "UnlockWish");
-    add::<Page<OpenSession>>(&mut all, "Page_OpenSession");
-    add::<OpenSession>(&mut all, "OpenSession");
-    add::<SessionsEnded>(&mut all, "SessionsEnded");
-    add::<SecretRotation>(&mut all, "SecretRotation");
-    add::<TotpCode>(&mut all, "TotpCode");
-    add::<RecoveryCode>(&mut all, "RecoveryCode");
-    add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
-
-    add::<SheetWish>(&mut all, "SheetWish");
-    add::<TheftSheetWish>(&mut all, "TheftSheetWish");
-    add::<MadeCode>(&mut all, "MadeCode");
-    add::<Retention>(&mut all, "Retention");
-    add::<RetentionChange>(&mut all, "RetentionChange");
-    add::<KeyState>(&mut all, "KeyState");
-    add::<KeyRotation>(&mut all, "KeyRotation");
-    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
-
-    add::<Page<Webhook>>(&mut all, "Page_Webhook");
-    add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
-    add::<Webhook>(&mut all, "Webhook");
-    add::<WebhookDelivery>(&mut all, "WebhookDelivery");
-    add::<NewWebhook>(&mut all, "NewWebhook");
-    add::<WebhookChange>(&mut all, "WebhookChange");
-
-    add::<Page<Secret>>(&mut all, "Page_Secret");
-    add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
-    add::<Secret>(&mut all, "Secret");
-    add::<SecretRequest>(&mut all, "SecretRequest");
-    add::<SecretRule>(&mut all, "SecretRule");
-    add::<Approval>(&mut all, "Approval");
-    add::<RevealWish>(&mut all, "RevealWish");
-    add::<Revealed>(&mut all, "Revealed");
-    add::<LostWish>(&mut all, "LostWish");
-    add::<Marked>(&mut all, "Marked");
-    add::<Reason>(&mut all, "Reason");
-    add::<Whereabouts>(&mut all, "Whereabouts");
-    add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
-    add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
-    add::<ChannelStory>(&mut all, "ChannelStory");
-    add::<ChannelProfiles>(&mut all, "ChannelProfiles");
-    add::<LoginPolicy>(&mut all, "LoginPolicy");
-    add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
-    add::<Page<Profile>>(&mut all, "Page_Profile");
-    add::<Profile>(&mut all, "Profile");
-    add::<AssignmentWish>(&mut all, "AssignmentWish");
-
-    add::<Page<Person>>(&mut all, "Page_Person");
-    add::<Person>(&mut all, "Person");
-    add::<NewPerson>(&mut all, "NewPerson");
-    add::<PersonChange>(&mut all, "PersonChange");
-    add::<PeopleImport>(&mut all, "PeopleImport");
-    add::<PeopleImported>(&mut all, "PeopleImported");
-    add::<NetworkUsers>(&mut all, "NetworkUsers");
-    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
-    add::<Page<Group>>(&mut all, "Page_Group");
-    add::<Group>(&mut all, "Group");
-    add::<NewGroup>(&mut all, "NewGroup");
-    add::<GroupChange>(&mut all, "GroupChange");
-    add::<GroupMembers>(&mut all, "GroupMembers");
-    let built = ComponentsBuilder::new().schemas_from_iter(all).build();
-    let mut value = serde_json::to_value(built).unwrap_or_default();
-    // Apple's keys differ by RequestType; what is common is written here.
-    value["schemas"]["CommandWish"] = json!({
-        "type": "object",
-        "required": ["RequestType"],
-        "properties": {
-            "RequestType": { "type": "string" },
-            "user": { "type": "string" },
-            "not_before": { "type": "string", "format": "date-time" },
-            "expires_at": { "type": "string", "format": "date-time" },
-            "possession": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "ClearPasscode: how it was verified that the owner holds the device" },
-            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "DeviceLocation: why" },
-        },
-        "additionalProperties": true,
-    });
-    value["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
-    value
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use crate::protocol::catalogue;
 use crate::protocol::lifecycle::State;
 use crate::service::commands::CommandView;
 use crate::service::devices::{ChannelView, DeviceView};
+use crate::service::renewing::Standing;
 use crate::store::{AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
 use serde::Serialize;
 use serde_json::Value;
@@ -83,8 +84,60 @@ pub struct Device {
     pub lost_by: Option<String>,
     /// What the device acknowledged.
     pub lost_mode: bool,
+    /// Since when an administrator wants it to leave and stay away.
+    pub blocked_at: Option<String>,
+    /// Since when an administrator wants this enrolment to end.
+    pub dismissed_at: Option<String>,
+    /// Only where one device is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityDates>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<TimelineItem>>,
+}
+
+/// Dates of the certificate that a device speaks by, and how its renewal stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IdentityDates {
+    pub not_before: String,
+    pub not_after: String,
+    /// When it is renewed by itself.
+    pub renew_at: String,
+    pub renewal: Option<Renewal>,
+}
+
+/// The newest renewal of a device.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Renewal {
+    /// `queued`, `proven` (the new identity was seen; the result is awaited), `done` or `failed`.
+    pub state: &'static str,
+    /// `identity`, `profile`, `authorities` or `asked`.
+    pub reason: String,
+    pub command_uuid: String,
+    pub begun_at: String,
+    pub finished_at: Option<String>,
+    /// Why it failed.
+    pub why: Option<String>,
+    /// Failures in a row.
+    pub failures: i64,
+    pub next_try_at: Option<String>,
+}
+
+fn identity_dates(standing: Standing) -> IdentityDates {
+    IdentityDates {
+        not_before: standing.not_before.to_string(),
+        not_after: standing.not_after.to_string(),
+        renew_at: standing.due_at.to_string(),
+        renewal: standing.last.map(|last| Renewal {
+            state: last.state.as_str(),
+            reason: last.reason,
+            command_uuid: last.command,
+            begun_at: last.created_at.to_string(),
+            finished_at: text(last.finished_at),
+            why: last.why,
+            failures: last.failures,
+            next_try_at: text(last.next_try_at),
+        }),
+    }
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -226,6 +279,9 @@ pub fn device(view: &DeviceView, timeline: Option<Vec<TimelineRow>>) -> Device {
         lost_since: text(row.lost_since),
         lost_by: row.lost_by.clone(),
         lost_mode: row.lost_mode,
+        blocked_at: text(channel.and_then(|c| c.row.blocked_at)),
+        dismissed_at: text(channel.and_then(|c| c.row.dismissed_at)),
+        identity: view.standing.clone().map(identity_dates),
         timeline: timeline.map(|rows| rows.into_iter().map(timeline_item).collect()),
     }
 }

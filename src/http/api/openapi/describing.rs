@@ -23,6 +23,12 @@ pub(super) fn describe(operation: &Operation, components: &Value) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
+        "/certificates" => {
+            query("device", json!({ "type": "string" }));
+            query("search", json!({ "type": "string" }));
+            query("revoked", json!({ "type": "boolean" }));
+            query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
+        }
         "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
         "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
             query("user", json!({ "type": "string" }))
