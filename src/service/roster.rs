@@ -155,7 +155,7 @@ fn find_heading(word: &str) -> Option<&'static str> {
     let same = |other: &&str| other.replace('-', "_") == word;
     HEADINGS
         .iter()
-        .find(|(name, others)| *name == word || others.iter().any(|other| same(other)))
+        .find(|(name, others)| *name == word || others.iter().any(&same))
         .map(|(name, _)| *name)
 }
 
