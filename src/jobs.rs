@@ -6,7 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, commands, events, expiring, faults, purging, renewing, replacing, rotating, webhooks,
+    Context, Error, auditing, commands, directories, events, expiring, faults, purging, renewing, replacing, rotating,
+    webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,6 +55,10 @@ impl Jobs {
         let (tls_cx, tls_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads.push(
             Builder::new().name(String::from("certificate")).spawn(move || certificate(&tls_cx, keeper, &tls_stop))?,
+        );
+        let (people_cx, people_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads.push(
+            Builder::new().name(String::from("directory")).spawn(move || take_people_over(&people_cx, &people_stop))?,
         );
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
@@ -152,6 +157,16 @@ fn tell(cx: &Arc<Context>, sender: Arc<dyn WebhookSender>, stop: &AtomicBool) {
         cx.wait_for_telling(pause);
     }
     log_fault(cx, "webhooks", teller.finish(LAST_ANSWERS));
+}
+
+/// Asks the directory by itself; apart from the other upkeep, because a directory may take its time.
+fn take_people_over(cx: &Context, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        std::thread::park_timeout(FLUSH_EVERY * 12);
+        if !stop.load(Ordering::SeqCst) {
+            log_fault(cx, "directory", directories::sync_if_due(cx).map(drop));
+        }
+    }
 }
 
 fn log_fault(cx: &Context, job: &'static str, result: Result<(), Error>) {

@@ -14,6 +14,7 @@
 //! | 3 | [`http`] | listeners and the edges behind them |
 //! | 3 | [`simulator`] | devices and stand-ins that speak the real protocol |
 //! | 3 | [`outbound`] | requests to the receivers of webhooks |
+//! | 3 | [`directory`] | the school's people over LDAP |
 //! | 3 | [`jobs`] | the one scheduler thread: which upkeep verb runs when |
 //! | 4 | [`server`] | the running server, put together |
 //! | 5 | [`cli`] | subcommands |
@@ -32,6 +33,7 @@
 pub mod apple;
 pub mod base;
 pub mod cli;
+pub mod directory;
 pub mod http;
 pub mod jobs;
 pub mod outbound;

@@ -14,10 +14,12 @@ use crate::http::tls::TlsHolder;
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
 use crate::outbound::acme::AcmeClient;
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
 use crate::service::ports::{AcmeChallenge, Doors, PushSender};
+use crate::service::push_signing::{MDMCERT_URL, SigningService};
 use crate::service::serving::{Demands, Keeper, Source};
 use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -72,8 +74,12 @@ pub struct Options {
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
+    /// PEM of certificate authorities that count as Apple's for built-in device identities, for stand-ins.
+    pub device_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
+    /// Base address of the service that signs push certificate requests.
+    pub mdmcert_url: String,
     /// Whether a device is asked what it is when it has enrolled.
     pub asks_at_enrollment: bool,
     pub timeouts: Timeouts,
@@ -101,7 +107,9 @@ impl Options {
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
+            device_ca_pem: None,
             webhook_ca_pem: None,
+            mdmcert_url: String::from(MDMCERT_URL),
             asks_at_enrollment: true,
             timeouts: Timeouts::default(),
             clock,
@@ -137,6 +145,12 @@ impl Server {
         let mut cx = founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?;
         cx.asks_at_enrollment = options.asks_at_enrollment;
         let cx = Arc::new(cx);
+        cx.set_directory(Arc::new(crate::directory::Ldap));
+        if let Some(pem) = &options.device_ca_pem {
+            let read = DeviceAuthorities::with_stand_ins(&String::from_utf8_lossy(pem));
+            cx.trust_stand_ins(read.map_err(|why| Error::internal(format!("apple.device_ca_file: {why}")))?);
+            tracing::warn!("apple.device_ca_file is set: devices that Apple never built can enrol here");
+        }
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);
@@ -148,8 +162,10 @@ impl Server {
         push_certificates::load(&cx, &*sender)?;
 
         let port_sender: Arc<dyn PushSender> = Arc::clone(&sender) as Arc<dyn PushSender>;
-        let front: Arc<dyn Handler> =
-            Arc::new(Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender))));
+        let outbound = Arc::new(Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?);
+        let signing = SigningService { sender: Arc::clone(&outbound) as _, url: options.mdmcert_url.clone() };
+        let front = Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender)));
+        let front: Arc<dyn Handler> = Arc::new(front.with_signing(signing));
         let runtime = Runtime::start(&Sizes::default()).map_err(Error::internal)?;
         let mut listeners = Vec::new();
         let plain: Arc<dyn Handler> = Arc::new(Plain::new(Arc::clone(&cx)));
@@ -186,15 +202,15 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
-        // Costs some 2 KB with every message, so only where devices have no other door.
-        let signing = proxied.is_some() && devices.is_none() && !options.proxy_forwards_certificate;
+        // Costs some 2 KB with every message, so only where devices do not come straight to their own door.
+        let direct = devices.is_some_and(|door| cx.urls().devices.ends_with(&format!(":{}", door.port())));
+        let signing = proxied.is_some() && !direct && !options.proxy_forwards_certificate;
         trust::settle_signing(&cx, signing)?;
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;
         pushing::call_everyone_waiting(&cx)?;
-        let outbound = Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?;
-        let jobs = Jobs::start(Arc::clone(&cx), port_sender, Arc::new(outbound), keeper).map_err(Error::internal)?;
+        let jobs = Jobs::start(Arc::clone(&cx), port_sender, outbound, keeper).map_err(Error::internal)?;
         Ok(Server {
             cx,
             listeners,

@@ -15,8 +15,10 @@ mod tidy;
 
 mod custody;
 mod directory;
+mod enrolling;
 mod lifecycle;
 mod people;
+mod push_certificates;
 mod trust;
 mod users;
 mod webhooks;

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("simulator", 3, &[]),
     ("jobs", 3, &[]),
     ("outbound", 3, &[]),
+    ("directory", 3, &[]),
     ("server", 4, &[]),
     ("cli", 5, &[]),
 ];

@@ -91,3 +91,10 @@ pub const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_WEBHOOK_ANSWER: usize = 4 * 1024;
 /// A webhook's URL, in bytes.
 pub const MAX_WEBHOOK_URL: usize = 2_048;
+
+// ---- directory
+
+/// A directory must have answered by then, one question at a time.
+pub const DIRECTORY_TIMEOUT: Duration = Duration::from_secs(10);
+/// People taken over from a directory; far beyond any school, and a bound on memory.
+pub const MAX_DIRECTORY_RECORDS: usize = 50_000;

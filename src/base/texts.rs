@@ -29,7 +29,12 @@ pub enum Text {
     PushCertificateNoTopic,
     PushCertificateExpired { at: String },
     PushCertificateNotYetValid { at: String },
-    PushTopicChanged { new: String, held: String, devices: i64 },
+    PushTopicChanged { new: String, held: String, devices: i64, account: Option<String> },
+    VendorUnusable { why: String },
+    NoSigningService,
+    SigningServiceUnreached { url: String, why: String },
+    SigningServiceRefused { url: String, why: String },
+    SignedRequestUnreadable { why: String },
     RoleMissing { needed: &'static str },
     LoginNeeded,
     BadRole { role: String },
@@ -87,6 +92,21 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    NoSuchInvitation { id: String },
+    InvitationWrong,
+    InvitationExpired { at: String },
+    InvitationUsed,
+    InvitationRevoked,
+    ArrivalOver,
+    ArrivalBound,
+    DeviceUnreadable { why: String },
+    SignerUnknown,
+    ChallengeWrong,
+    ChallengeUsed,
+    OtherDevice,
+    AutomatedClosed,
+    PageTooOld,
+    NothingToEnterWith,
     DidNotLeave { device: String },
     DeviceBlocked { device: String },
     NothingToDecide { device: String },
@@ -114,6 +134,8 @@ pub enum Text {
     GroupExists { name: String },
     NotInThisGroup { name: String, kind: String },
     UserNotManaged { user: String, device: String },
+    NoDirectory,
+    DirectoryUnreached { why: String },
 }
 
 impl Text {
@@ -144,6 +166,11 @@ impl Text {
             Text::PushCertificateExpired { .. } => "push-certificate-expired",
             Text::PushCertificateNotYetValid { .. } => "push-certificate-not-yet-valid",
             Text::PushTopicChanged { .. } => "push-topic-changed",
+            Text::VendorUnusable { .. } => "vendor-unusable",
+            Text::NoSigningService => "no-signing-service",
+            Text::SigningServiceUnreached { .. } => "signing-service-unreached",
+            Text::SigningServiceRefused { .. } => "signing-service-refused",
+            Text::SignedRequestUnreadable { .. } => "signed-request-unreadable",
             Text::RoleMissing { .. } => "role-missing",
             Text::LoginNeeded => "login-needed",
             Text::BadRole { .. } => "bad-role",
@@ -202,6 +229,21 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::NoSuchInvitation { .. } => "no-such-invitation",
+            Text::InvitationWrong => "invitation-wrong",
+            Text::InvitationExpired { .. } => "invitation-expired",
+            Text::InvitationUsed => "invitation-used",
+            Text::InvitationRevoked => "invitation-revoked",
+            Text::ArrivalOver => "arrival-over",
+            Text::ArrivalBound => "arrival-bound",
+            Text::DeviceUnreadable { .. } => "device-unreadable",
+            Text::SignerUnknown => "signer-unknown",
+            Text::ChallengeWrong => "challenge-wrong",
+            Text::ChallengeUsed => "challenge-used",
+            Text::OtherDevice => "other-device",
+            Text::AutomatedClosed => "automated-closed",
+            Text::PageTooOld => "page-too-old",
+            Text::NothingToEnterWith => "nothing-to-enter-with",
             Text::DidNotLeave { .. } => "did-not-leave",
             Text::DeviceBlocked { .. } => "device-blocked",
             Text::NothingToDecide { .. } => "nothing-to-decide",
@@ -228,6 +270,8 @@ impl Text {
             Text::GroupExists { .. } => "group-exists",
             Text::NotInThisGroup { .. } => "not-in-this-group",
             Text::UserNotManaged { .. } => "user-not-managed",
+            Text::NoDirectory => "no-directory",
+            Text::DirectoryUnreached { .. } => "directory-unreached",
         }
     }
 
@@ -280,10 +324,28 @@ impl Text {
             ),
             Text::PushCertificateExpired { at } => write!(f, "This push certificate expired at {at}. Renew it on identity.apple.com/pushcert."),
             Text::PushCertificateNotYetValid { at } => write!(f, "This push certificate is valid only from {at}. Check this machine's clock."),
-            Text::PushTopicChanged { new, held, devices } => write!(
+            Text::PushTopicChanged { new, held, devices, account } => write!(
                 f,
                 "This certificate has the topic {new}, but {devices} enrolled channels hold {held}; with it they could never be pushed again. \
-                 Renew the certificate that is there, with the Apple Account that made it. To add this one on purpose use --additional."
+                 Renew the certificate that is there, with the Apple Account that made it{}. To add this one on purpose use --additional.",
+                account.as_ref().map(|account| format!(" ({account})")).unwrap_or_default()
+            ),
+            Text::VendorUnusable { why } => write!(f, "This vendor certificate cannot sign: {why}."),
+            Text::NoSigningService => f.write_str(
+                "A request is sent to mdmcert.download by the running server. Start it with `cordon serve`, or make a plain request \
+                 and have it signed elsewhere.",
+            ),
+            Text::SigningServiceUnreached { url, why } => write!(
+                f,
+                "{url} could not be reached: {why}. Nothing is lost: try again when this machine is online."
+            ),
+            Text::SigningServiceRefused { url, why } => write!(
+                f,
+                "{url} refused the request: {why}. Check that the address is registered there and that the API key is yours."
+            ),
+            Text::SignedRequestUnreadable { why } => write!(
+                f,
+                "This is not a signed request that can be used: {why}. Save the attachment of the mail (its name ends in .b64.p7) and give that file."
             ),
             Text::RoleMissing { needed } => write!(f, "This needs the role “{needed}”. Ask the owner of this Cordon for it."),
             Text::LoginNeeded => f.write_str(
@@ -443,6 +505,29 @@ impl Text {
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::NoSuchInvitation { id } => write!(f, "No invitation {id} can still be used. `cordon invitations list` shows them."),
+            Text::InvitationWrong => f.write_str(
+                "This code is not one of the school's. Compare it with the paper, letter by letter; it has three groups of four and never i, l, o, u, 0 or 1.",
+            ),
+            Text::InvitationExpired { at } => {
+                write!(f, "This invitation ended at {at}. Ask whoever gave it to you for a new one.")
+            }
+            Text::InvitationUsed => f.write_str(
+                "A device has been enrolled with this invitation already, and each is good for one device. Ask whoever gave it to you for another one.",
+            ),
+            Text::InvitationRevoked => f.write_str("This invitation was withdrawn. Ask whoever gave it to you for a new one."),
+            Text::ArrivalOver => f.write_str("The hour for this enrolment is over. Begin again with the invitation or the login."),
+            Text::ArrivalBound => {
+                f.write_str("A device has begun to enrol with this login. Finish it there, or begin again with the invitation or the login.")
+            }
+            Text::DeviceUnreadable { why } => write!(f, "This is not what a device sends to enrol: {why}."),
+            Text::SignerUnknown => f.write_str("Whoever signed this is neither an Apple device nor enrolled here."),
+            Text::ChallengeWrong => f.write_str("This request belongs to no login at the enrolment page. Begin again at the enrolment page."),
+            Text::ChallengeUsed => f.write_str("Another device has used this profile before. Get one for this device at the enrolment page."),
+            Text::OtherDevice => f.write_str("This request speaks of another device than the one that it belongs to."),
+            Text::PageTooOld => f.write_str("This page had been open for too long, or your browser keeps no cookies. Try once more."),
+            Text::NothingToEnterWith => f.write_str("Type the code of your invitation, or your school name and password."),
+            Text::AutomatedClosed => f.write_str("This school does not take this device by Automated Device Enrolment. Ask whoever runs its device management."),
             Text::BadProfile { why } => write!(f, "That is not a profile that can be handed out: {why}."),
             Text::NoSuchProfile { profile } => write!(f, "No profile is known as “{profile}”. `cordon profile list` shows those that are."),
             Text::NotAssigned { profile, to } => write!(f, "“{profile}” is not assigned to {to}. `cordon profile show` lists to whom it is."),
@@ -471,6 +556,8 @@ impl Text {
                 f,
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
+            Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
+            Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),
             Text::GroupExists { name } => write!(f, "There is a group “{name}” already. Choose another name, or change that one."),
             Text::NotInThisGroup { name, kind } => write!(

@@ -4,9 +4,10 @@
 
 use super::config::Config;
 use super::failure::Failure;
+use super::invitations;
 use super::{admin, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
-use super::{group, user};
+use super::{directory, group, user};
 use super::{login_policy, profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -102,6 +103,10 @@ Exit code 1 when something needs attention.")]
     Cert(authorities::CertArgs),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Invitations to the enrolment page
+    Invitations(invitations::Args),
+    /// The LDAP directory that people come from
+    Directory(directory::Args),
     /// Groups of devices and people, and classes
     Group(group::Args),
     /// Configuration profiles, and who should have them
@@ -313,6 +318,8 @@ mod tests {
             "cordon user add anna --password-file f --guid G --guid H",
             "cordon user erase anna --yes",
             "cordon user import people.csv --dry-run",
+            "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
+            "cordon directory sync --json",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 27] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -22,6 +22,7 @@ const KEYS: [&str; 25] = [
     "listen.http",
     "proxy.trusted",
     "proxy.forwards_certificate",
+    "mdmcert.url",
     "tls.mode",
     "tls.cert_file",
     "tls.key_file",
@@ -31,6 +32,7 @@ const KEYS: [&str; 25] = [
     "tls.acme_contact",
     "apple.apns_url",
     "apple.ca_file",
+    "apple.device_ca_file",
     "log.format",
     "log.level",
     "machine_key_file",
@@ -65,6 +67,8 @@ pub struct Config {
     pub machine_key: Option<PathBuf>,
     /// Roots in PEM that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_file: Option<PathBuf>,
+    /// `None`: mdmcert.download.
+    pub mdmcert_url: Option<String>,
 }
 
 /// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
@@ -143,6 +147,8 @@ pub struct Apple {
     pub apns_url: Option<String>,
     /// Roots in PEM that are trusted beside the public ones.
     pub ca_file: Option<PathBuf>,
+    /// Authorities in PEM whose word counts for a device's built-in identity beside Apple's.
+    pub device_ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,11 +310,16 @@ impl Settings {
             trusted: self.trusted()?,
             forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
             tls,
-            apple: Apple { apns_url: self.read("apple.apns_url", url)?, ca_file: self.read("apple.ca_file", path)? },
+            apple: Apple {
+                apns_url: self.read("apple.apns_url", url)?,
+                ca_file: self.read("apple.ca_file", path)?,
+                device_ca_file: self.read("apple.device_ca_file", path)?,
+            },
             log,
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,
             webhook_ca_file: self.read("webhooks.ca_file", path)?,
+            mdmcert_url: self.read("mdmcert.url", url)?,
         })
     }
 

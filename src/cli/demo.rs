@@ -93,7 +93,7 @@ impl Demo {
         let named = school::School { organization: Some(String::from("Hill School")), hostname: None };
         school::set_up(cx, &actor, &named)?;
         let (certificate, key) = apns.push_certificate(TOPIC).map_err(broken)?;
-        push_certificates::import(cx, &actor, &certificate, Some(&key), false)?;
+        push_certificates::import(cx, &actor, &certificate, Some(&key), false, None)?;
         push_certificates::load(cx, server.push_sender())?;
 
         let plan = Plan::school_morning(devices);

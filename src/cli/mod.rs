@@ -28,6 +28,8 @@ mod token;
 mod voice;
 mod webhook;
 
+mod invitations;
+
 mod admin;
 mod asking;
 mod recovery_code;
@@ -39,6 +41,7 @@ mod missing;
 mod retention;
 mod secret;
 
+mod directory;
 mod group;
 mod login_policy;
 mod profile;
@@ -116,6 +119,8 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
+        Verb::Invitations(args) => invitations::run(api, &args, voice),
+        Verb::Directory(args) => directory::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),

@@ -296,6 +296,7 @@ fn open_file(global: &Global, founding: Founding) -> Result<Option<Reach>, Failu
         Err(error) => return Err(error.into()),
     };
     cx.set_urls(addresses(&cx, &config)?);
+    cx.set_directory(Arc::new(crate::directory::Ldap));
     let front = Front::new(Arc::clone(&cx), config.trusted, None);
     Ok(Some(Reach::File { cx, front }))
 }

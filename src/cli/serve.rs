@@ -61,11 +61,17 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
     };
     options.trusted_proxies = config.trusted.clone();
     options.proxy_forwards_certificate = config.forwards_certificate;
+    if let Some(url) = &config.mdmcert_url {
+        options.mdmcert_url = url.clone();
+    }
     if let Some(url) = &config.apple.apns_url {
         options.apns_url = url.clone();
     }
     if let Some(path) = &config.apple.ca_file {
         options.apple_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
+    }
+    if let Some(path) = &config.apple.device_ca_file {
+        options.device_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
     }
     if let Some(path) = &config.webhook_ca_file {
         options.webhook_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);

@@ -230,6 +230,20 @@ pub(super) fn issue_self_signed(
     )
 }
 
+/// A self-signed RSA certificate with its key, for somebody to encrypt one message to.
+///
+/// # Errors
+/// [`IssueError`].
+pub fn new_mail_recipient(
+    now: Timestamp,
+    days: i64,
+    random: &dyn Random,
+) -> Result<(Certificate, PrivateKey), IssueError> {
+    let key = PrivateKey::generate_rsa(2048)?;
+    let certificate = issue_self_signed(&key, "Cordon signing request", now, days, random)?;
+    Ok((certificate, key))
+}
+
 /// Why a certificate is revoked, in the numbers of RFC 5280 §5.3.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
@@ -461,7 +475,7 @@ pub(super) mod tests {
 
     #[test]
     fn unsuitable_keys_and_authorities() {
-        let weak = Certificate::parse_pem(include_str!("fixtures/apple-iphone-device-ca.pem")).unwrap();
+        let weak = Certificate::parse_pem(include_str!("apple/apple-iphone-device-ca.pem")).unwrap();
         let issue = |spki: &[u8], now| issue_device_identity(&CA, spki, "E", "", now, 1, &SystemRandom).unwrap_err();
         assert_eq!(issue(weak.spki_der(), NOW), IssueError::UnsuitableKey);
         assert_eq!(issue(b"", NOW), IssueError::UnsuitableKey);

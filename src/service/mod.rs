@@ -17,6 +17,7 @@ pub mod identity;
 pub mod polling;
 pub mod ports;
 pub mod push_certificates;
+pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
@@ -33,6 +34,7 @@ pub mod totp;
 pub mod attention;
 pub mod channels;
 pub mod device_policy;
+pub mod directories;
 pub mod groups;
 pub mod leaving;
 pub mod library;
@@ -60,11 +62,17 @@ pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
 
+pub mod arriving;
+pub mod doorway;
+pub mod inviting;
+pub mod over_the_air;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::sealing::{Keyring, SealError};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
@@ -73,7 +81,7 @@ use crate::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
 /// The school's own certificate authorities, open in memory.
 pub struct Authorities {
@@ -130,6 +138,9 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    device_authorities: OnceLock<DeviceAuthorities>,
+    /// What asks the school's directory; none where nothing may use the network.
+    directory: RwLock<Option<Arc<dyn ports::Directory>>>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -196,6 +207,25 @@ impl Context {
     /// Set once the listeners know their ports.
     pub fn set_urls(&self, urls: Urls) {
         *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    /// Whose word counts for a genuine Apple device: Apple's alone, unless [`Context::trust_stand_ins`] said more.
+    pub fn device_authorities(&self) -> &DeviceAuthorities {
+        self.device_authorities.get_or_init(DeviceAuthorities::default)
+    }
+
+    /// For tests and rehearsals, once, before the first request.
+    pub fn trust_stand_ins(&self, authorities: DeviceAuthorities) {
+        let _ = self.device_authorities.set(authorities);
+    }
+
+    pub fn directory(&self) -> Option<Arc<dyn ports::Directory>> {
+        self.directory.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_directory(&self, directory: Arc<dyn ports::Directory>) {
+        *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].

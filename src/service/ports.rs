@@ -165,3 +165,47 @@ pub trait WebhookSender: Send + Sync {
     /// after a while, or when the sender stops: `done` gets one result for each post that was tried.
     fn send(&self, posts: Vec<Post>, done: PostsDone) -> Result<(), SenderFull>;
 }
+
+// ---- the school's directory
+
+/// Where a directory is, who asks, and which attribute is what.
+#[derive(Debug, Clone)]
+pub struct DirectoryPlace {
+    /// `ldaps://…`, or `ldap://` to this machine.
+    pub url: String,
+    pub base_dn: String,
+    /// Who of the records is a person of the school.
+    pub filter: String,
+    /// Name and password of who asks; `None` asks as nobody.
+    pub bind: Option<(String, Secret<String>)>,
+    /// Authorities that the server's certificate may come from, instead of the public ones.
+    pub ca_pem: Option<String>,
+    pub short_name: String,
+    pub long_name: Option<String>,
+    pub mail: Option<String>,
+    /// Attributes that hold ids of the record.
+    pub guids: Vec<String>,
+}
+
+/// One person as the directory has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryRecord {
+    pub short_name: String,
+    pub long_name: Option<String>,
+    pub mail: Option<String>,
+    /// Each with the attribute it comes from.
+    pub guids: Vec<(String, String)>,
+}
+
+/// Why the directory gave no answer, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DirectoryFault(pub String);
+
+/// Asks a directory. Every call waits for the network; never inside a transaction.
+pub trait Directory: Send + Sync {
+    /// Every person there.
+    fn read(&self, place: &DirectoryPlace) -> Result<Vec<DirectoryRecord>, DirectoryFault>;
+    /// Whether this password opens the record of this short name.
+    fn check(&self, place: &DirectoryPlace, name: &str, password: &Secret<String>) -> Result<bool, DirectoryFault>;
+}

@@ -6,11 +6,12 @@ use super::{Context, Error, auditing, school};
 use crate::base::push::Topic;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
+use crate::base::time::Timestamp;
 use crate::pki::csr;
 use crate::pki::digest::sha256;
 use crate::pki::keys::PrivateKey;
 use crate::pki::x509::{Certificate, pem_to_ders};
-use crate::store::{NewPushCertificate, PushCertificateRow};
+use crate::store::{NewPushCertificate, PushCertificateRow, Tx};
 use base64::Engine;
 use serde_json::json;
 
@@ -28,9 +29,38 @@ pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<PushCertificateRow>, Erro
     cx.store.read(|db| Ok(db.list_push_certificates()?))
 }
 
+/// A key and a certificate request that are not kept yet.
+pub(super) struct Asked {
+    pub der: Vec<u8>,
+    pub pem: String,
+    /// SHA-256 of the public key, by which the certificate that comes back finds its key.
+    pub hash: [u8; 32],
+    sealed: Vec<u8>,
+}
+
+impl Asked {
+    pub fn keep(&self, tx: &Tx<'_>, now: Timestamp) -> Result<(), Error> {
+        Ok(tx.insert_push_request(&self.hash, &self.sealed, &self.pem, now)?)
+    }
+}
+
 /// Makes a key and a certificate request (PEM). The key never leaves the database; the certificate that comes back finds it.
+///
+/// # Errors
+/// `Denied` without the right.
 pub fn request(cx: &Context, actor: &Actor, email: Option<&str>) -> Result<String, Error> {
     actor.require(Permission::Administer)?;
+    let asked = ask(cx, email)?;
+    let now = cx.now();
+    cx.store.write(|tx| {
+        asked.keep(tx, now)?;
+        auditing::record(tx, actor, "push-certificate.request", None, None, now)
+    })?;
+    Ok(asked.pem)
+}
+
+/// RSA-2048 and the subject that the portal expects: C, CN, emailAddress.
+pub(super) fn ask(cx: &Context, email: Option<&str>) -> Result<Asked, Error> {
     let organization = school::organization(cx)?;
     let key = PrivateKey::generate_rsa(2048).map_err(Error::internal)?;
     let mut subject = vec![("CN", organization.as_str()), ("C", "US")];
@@ -41,12 +71,7 @@ pub fn request(cx: &Context, actor: &Actor, email: Option<&str>) -> Result<Strin
     let pem = pem("CERTIFICATE REQUEST", &der);
     let hash = sha256(&key.spki_der());
     let sealed = cx.seal(&request_place(&hash), key.to_pkcs8_der().expose());
-    let now = cx.now();
-    cx.store.write(|tx| {
-        tx.insert_push_request(&hash, &sealed, &pem, now)?;
-        auditing::record(tx, actor, "push-certificate.request", None, None, now)
-    })?;
-    Ok(pem)
+    Ok(Asked { der, pem, hash, sealed })
 }
 
 /// Takes a push certificate in: key match, topic, dates, and no topic change under enrolled devices unless `additional`.
@@ -59,6 +84,7 @@ pub fn import(
     certificate_pem: &str,
     key_pem: Option<&str>,
     additional: bool,
+    apple_account: Option<&str>,
 ) -> Result<Imported, Error> {
     actor.require(Permission::Administer)?;
     let unreadable = |why: String| Error::invalid(Text::PushCertificateUnreadable { why });
@@ -71,6 +97,12 @@ pub fn import(
     let key = find_key(cx, &certificate, key_pem.unwrap_or(certificate_pem))?;
     if !certificate.key_matches(&key) {
         return Err(Error::invalid(Text::PushKeyMismatch));
+    }
+
+    let account = apple_account.map(str::trim).filter(|account| !account.is_empty());
+    if account.is_some_and(|account| account.len() > 254 || account.chars().any(char::is_control)) {
+        let (key, why) = (String::from("apple_account"), String::from("must be the address of an Apple Account"));
+        return Err(Error::invalid(Text::BadArgument { key, why }));
     }
 
     let mut warnings = Vec::new();
@@ -87,7 +119,9 @@ pub fn import(
         let known = tx.has_push_certificate(topic.as_str())?;
         if let (false, false, Some((held, devices))) = (additional, known, strange) {
             let (new, held, devices) = (topic.to_string(), held.clone(), *devices);
-            return Err(Error::conflict(Text::PushTopicChanged { new, held, devices }));
+            let rows = tx.list_push_certificates()?;
+            let account = rows.into_iter().find(|row| row.topic == held).and_then(|row| row.apple_account);
+            return Err(Error::conflict(Text::PushTopicChanged { new, held, devices, account }));
         }
         let current = tx.find_current_push_certificate()?;
         let new = NewPushCertificate {
@@ -98,10 +132,12 @@ pub fn import(
             not_before: certificate.not_before(),
             not_after: certificate.not_after(),
             current: !additional || current.is_none(),
+            apple_account: account,
         };
         tx.put_push_certificate(&new, now)?;
         tx.hasten_owed_pushes(now)?;
-        let detail = json!({ "not_after": certificate.not_after().to_string(), "additional": additional });
+        let detail = json!({ "not_after": certificate.not_after().to_string(), "additional": additional,
+            "apple_account": account });
         auditing::record(tx, actor, "push-certificate.import", Some(topic.as_str()), Some(detail), now)
     })?;
     let row = cx.store.read(|db| db.list_push_certificates())?.into_iter().find(|row| row.topic == topic.as_str());
@@ -165,7 +201,7 @@ fn request_place(hash: &[u8; 32]) -> String {
 }
 
 /// PEM with lines of 64 characters, as Apple's portal wants them.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(super) fn pem(label: &str, der: &[u8]) -> String {
     let text = Secret::new(base64::prelude::BASE64_STANDARD.encode(der));
     let mut out = format!("-----BEGIN {label}-----\n");
     for line in text.expose().as_bytes().chunks(64) {

@@ -153,10 +153,7 @@ fn wrong(report: &mut Report, line: usize, error: Error) -> Result<(), Error> {
 fn find_heading(word: &str) -> Option<&'static str> {
     let word = word.trim().to_lowercase().replace([' ', '-'], "_");
     let same = |other: &&str| other.replace('-', "_") == word;
-    HEADINGS
-        .iter()
-        .find(|(name, others)| *name == word || others.iter().any(&same))
-        .map(|(name, _)| *name)
+    HEADINGS.iter().find(|(name, others)| *name == word || others.iter().any(&same)).map(|(name, _)| *name)
 }
 
 fn entry(cx: &Context, columns: &[Option<&'static str>], fields: &[String], trial: bool) -> Result<Entry, Error> {

@@ -4,7 +4,7 @@
 //! The audit never names a person, only the id: when a person is erased, that id is a pseudonym of nobody.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, login, passwords};
+use super::{Context, Error, auditing, directories, login, passwords};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -175,16 +175,23 @@ pub fn check_password(cx: &Context, name: &str, password: &Secret<String>) -> Re
 ///
 /// # Errors
 /// `Denied` with `LoginFailed` for a wrong name or password and for somebody disabled, without saying which; `Busy` with
-/// `TooManyTries`.
+/// `TooManyTries`, or when a directory that has to be asked does not answer.
 pub fn sign_in(cx: &Context, attempt: &SignIn<'_>) -> Result<PersonRow, Error> {
     let keys = login::keys_of("person", attempt.name, attempt.address);
     cx.guesses.refuse_blocked(&keys, cx.now())?;
     let found = cx.store.read(|db| db.find_person(attempt.name))?.filter(|person| person.disabled_at.is_none());
     let kept = found.as_ref().and_then(|person| person.password.as_ref());
-    let right = cx.guesses.checked(|| passwords::verify(cx, kept, attempt.password))?;
+    let by_directory = found.as_ref().filter(|person| person.source == Source::Ldap);
+    let right = cx.guesses.checked(|| match by_directory {
+        Some(person) => directories::check(cx, &person.short_name, attempt.password),
+        None => passwords::verify(cx, kept, attempt.password),
+    })?;
     match found.filter(|_| right) {
         Some(person) => {
             cx.guesses.forget(&keys[0]);
+            if person.source == Source::Ldap {
+                renew_digest(cx, &person, attempt.password)?;
+            }
             Ok(person)
         }
         None => {
@@ -192,6 +199,19 @@ pub fn sign_in(cx: &Context, attempt: &SignIn<'_>) -> Result<PersonRow, Error> {
             Err(Error::denied(Text::LoginFailed))
         }
     }
+}
+
+/// A directory gives no passwords away: what answers a Mac is made when the person signs in, and anew after a new password.
+fn renew_digest(cx: &Context, person: &PersonRow, password: &Secret<String>) -> Result<(), Error> {
+    let now = cx.now();
+    cx.store.write(|tx| {
+        let wanted = find_realm(tx)?.map(|realm| digest::ha1(&person.short_name, &realm, password.expose()));
+        if wanted.is_some() && find_ha1(cx, tx, person.id)? == wanted {
+            return Ok(());
+        }
+        put_digest(cx, tx, person.id, &person.short_name, password, now)?;
+        auditing::record(tx, &Actor::Job("sign-in"), "user.digest", Some(&person.public_id), None, now)
+    })
 }
 
 /// By short name or Cordon's id.

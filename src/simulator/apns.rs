@@ -115,6 +115,11 @@ impl StandIn {
         self.authority.push_certificate(topic, self.shared.clock.now())
     }
 
+    /// A push certificate for the public key (DER) of a request, as Apple's portal makes one of an upload: PEM.
+    pub fn push_certificate_for(&self, topic: &str, spki_der: &[u8]) -> io::Result<String> {
+        self.authority.push_certificate_for(topic, spki_der, self.shared.clock.now())
+    }
+
     /// Makes a token known; `on_push` is called for every push that carries its topic and magic. Registering again replaces.
     pub fn register(&self, token: &[u8], topic: &str, magic: &str, on_push: OnPush) {
         self.shared.registry().register(token, topic, magic, on_push);

@@ -30,8 +30,10 @@ mod tokens;
 mod webhooks;
 mod writer;
 
+mod directory;
 mod groups;
 pub use attention::{AttentionRow, NewAttention};
+pub use directory::DirectoryRow;
 pub use renewals::{DueRow, NewRenewal, RenewalRow, RenewalState};
 pub use revocations::{IdentityFilter, IdentityRow, RevocationList};
 
@@ -42,6 +44,11 @@ mod standings;
 pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 pub use standings::StandingRow;
+
+mod arrivals;
+mod invitations;
+pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
+pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
@@ -55,7 +62,7 @@ pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
-pub use push::{NewPushCertificate, PushCertificateRow};
+pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
 pub use sealed::{SealedCursor, SealedValue};

@@ -38,6 +38,8 @@ pub struct PushCertificateRow {
     pub current: bool,
     pub imported_at: Timestamp,
     pub paused_why: Option<String>,
+    /// Who can renew it.
+    pub apple_account: Option<String>,
 }
 
 /// A push certificate to be put in force. `sealed_key` is sealed for the place `push-certificate/<topic>`.
@@ -51,10 +53,20 @@ pub struct NewPushCertificate<'a> {
     pub not_after: Timestamp,
     /// For new enrollments; at most one certificate is.
     pub current: bool,
+    /// `None` keeps what is known.
+    pub apple_account: Option<&'a str>,
+}
+
+/// A request that is being signed elsewhere; `sealed_key` opens the answer.
+#[derive(Debug, Clone)]
+pub struct SigningRequestRow {
+    pub push_request: [u8; 32],
+    pub certificate: Vec<u8>,
+    pub sealed_key: Vec<u8>,
 }
 
 const CERTIFICATE: &str =
-    "topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at, paused_why";
+    "topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at, paused_why, apple_account";
 
 fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<PushCertificateRow> {
     Ok(PushCertificateRow {
@@ -67,6 +79,7 @@ fn row_to_certificate(row: &Row<'_>) -> rusqlite::Result<PushCertificateRow> {
         current: row.get("current")?,
         imported_at: Timestamp(row.get("imported_at")?),
         paused_why: row.get("paused_why")?,
+        apple_account: row.get("apple_account")?,
     })
 }
 
@@ -138,6 +151,20 @@ impl Db<'_> {
         let sql = "SELECT topic, count(*) FROM enrollment WHERE topic IS NOT NULL GROUP BY topic ORDER BY topic";
         let mut statement = self.conn.prepare(sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The latest requests that are signed elsewhere, newest first.
+    pub fn list_signing_requests(&self) -> Result<Vec<SigningRequestRow>, StoreError> {
+        let sql = "SELECT push_request, certificate, sealed_key FROM signing_request ORDER BY id DESC LIMIT 16";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| {
+            Ok(SigningRequestRow {
+                push_request: row.get("push_request")?,
+                certificate: row.get("certificate")?,
+                sealed_key: row.get("sealed_key")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -259,12 +286,13 @@ impl Tx<'_> {
             self.conn.execute("UPDATE push_certificate SET current = 0 WHERE topic <> ?1", [new.topic])?;
         }
         self.conn.execute(
-            "INSERT INTO push_certificate (topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO push_certificate (topic, chain_pem, sealed_key, subject, not_before, not_after, current, imported_at, apple_account)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (topic) DO UPDATE SET chain_pem = excluded.chain_pem, sealed_key = excluded.sealed_key, subject = excluded.subject,
                  not_before = excluded.not_before, not_after = excluded.not_after, imported_at = excluded.imported_at,
-                 current = max(current, excluded.current), paused_why = NULL",
-            params![new.topic, new.chain_pem, new.sealed_key, new.subject, new.not_before.0, new.not_after.0, new.current, now.0],
+                 current = max(current, excluded.current), apple_account = coalesce(excluded.apple_account, apple_account), paused_why = NULL",
+            params![new.topic, new.chain_pem, new.sealed_key, new.subject, new.not_before.0, new.not_after.0, new.current, now.0,
+                new.apple_account],
         )?;
         Ok(())
     }
@@ -286,6 +314,22 @@ impl Tx<'_> {
         self.conn.execute(
             "INSERT INTO push_request (key_hash, sealed_key, csr_pem, created_at) VALUES (?1, ?2, ?3, ?4)",
             params![key_hash, sealed_key, csr_pem, now.0],
+        )?;
+        Ok(())
+    }
+
+    /// `sealed_key` is sealed for the place `signing-request/<hex of push_request>`.
+    pub fn insert_signing_request(
+        &self,
+        push_request: &[u8; 32],
+        certificate: &[u8],
+        sealed_key: &[u8],
+        email: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.conn.execute(
+            "INSERT INTO signing_request (push_request, certificate, sealed_key, email, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![push_request, certificate, sealed_key, email, now.0],
         )?;
         Ok(())
     }

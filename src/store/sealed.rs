@@ -27,6 +27,12 @@ const SHELVES: &[Shelf] = &[
         key: "key_hash",
         place: "'push-request/' || lower(hex(key_hash))",
     },
+    Shelf {
+        table: "signing_request",
+        column: "sealed_key",
+        key: "id",
+        place: "'signing-request/' || lower(hex(push_request))",
+    },
     Shelf { table: "acme", column: "sealed_account_key", key: "directory", place: "'acme/account/' || directory" },
     Shelf { table: "acme", column: "sealed_key", key: "directory", place: "'acme/certificate/' || directory" },
     Shelf { table: "admin", column: "sealed_totp", key: "id", place: "'admin/' || id || '/totp'" },

@@ -2,6 +2,7 @@
 //! no device is asked of the door itself, as in [`super::people`].
 
 mod groups;
+mod ldap;
 mod network;
 mod roster;
 mod teachers;

@@ -356,6 +356,7 @@ fn v4_1_1_and_v4_1_2_nobody_says_of_themselves_who_they_are() {
         "no role slips in beside one's own password"
     );
     assert_eq!(looks(&house, &token), 200, "and nothing was changed: the session goes on");
+    assert_eq!(house.ask(Some(&token), "GET", "/api/v1/users", &Value::Null).status, 403, "and is a teacher's");
 }
 
 #[test]

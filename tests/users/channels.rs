@@ -116,7 +116,7 @@ fn commands_go_only_where_they_are_taken() {
     school.try_send(&mac, Some(&person), "DeviceConfigured", Value::Null).is_problem(400, "wrong-channel");
     school.try_send(&mac, None, "Restrictions", Value::Null).is_problem(400, "wrong-channel");
     school.try_send(&ipad, None, "AccountConfiguration", Value::Null).is(400);
-    school.try_send(&mac, Some("nobody"), "ProfileList", Value::Null).is_problem(404, "no-such-user");
+    school.try_send(&mac, Some("nobody"), "ProfileList", Value::Null).is_problem(404, "user-not-managed");
     school.send_to(&mac, Some(&person), "ProfileList", Value::Null);
     school.send(&ipad, "Restrictions", Value::Null);
 }

@@ -16,10 +16,12 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod invitations;
 mod keys;
 mod retention;
 mod sheets;
 
+mod directory;
 mod groups;
 mod users;
 
@@ -31,6 +33,7 @@ use super::query;
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
 use crate::service::{Context, Error, Kind, auditing, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
@@ -43,6 +46,7 @@ struct Call<'a> {
     request: &'a Request,
     actor: Actor,
     sender: Option<&'a dyn PushSender>,
+    signing: Option<&'a SigningService>,
 }
 
 impl Call<'_> {
@@ -112,13 +116,19 @@ fn settle_numbers(value: &mut Value) -> bool {
 }
 
 /// One API request.
-pub fn handle(cx: &Context, request: &Request, sender: Option<&dyn PushSender>, trusted: &[IpAddr]) -> Response {
+pub fn handle(
+    cx: &Context,
+    request: &Request,
+    sender: Option<&dyn PushSender>,
+    signing: Option<&SigningService>,
+    trusted: &[IpAddr],
+) -> Response {
     let from = origin::Origin::of(request, trusted);
     let result = if request.method == Method::POST && request.path == "/api/v1/login" {
         people::login(cx, request, &from)
     } else {
         actor(cx, request, &from).and_then(|actor| {
-            let call = Call { cx, request, actor, sender };
+            let call = Call { cx, request, actor, sender, signing };
             dispatch(&call).map_err(|error| note_refusal(&call, error))
         })
     };
@@ -210,6 +220,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
+        (&Method::POST, ["push-certificates", "request", "signed"]) => school::open_signed_push_request(call),
         (&Method::GET, ["tokens"]) => school::list_tokens(call),
         (&Method::POST, ["tokens"]) => school::create_token(call),
         (&Method::DELETE, ["tokens", id]) => school::revoke_token(call, id),
@@ -243,6 +254,12 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["invitations"]) => invitations::list(call),
+        (&Method::POST, ["invitations"]) => invitations::make(call),
+        (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
+        (&Method::DELETE, ["invitations", id]) => invitations::revoke(call, id),
+        (&Method::GET, ["enrollment-door"]) => invitations::show_door(call),
+        (&Method::PATCH, ["enrollment-door"]) => invitations::change_door(call),
         (&Method::POST, ["filevault", "profile"]) => custody::escrow_profile(call),
         (&Method::POST, ["devices", device, "filevault"]) => custody::escrow_filevault(call, device),
         (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
@@ -277,6 +294,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["users", "import"]) => users::import(call),
         (&Method::GET, ["network-users"]) => users::show_policy(call),
         (&Method::PATCH, ["network-users"]) => users::change_policy(call),
+        (&Method::GET, ["directory"]) => directory::show(call),
+        (&Method::PUT, ["directory"]) => directory::set(call),
+        (&Method::DELETE, ["directory"]) => directory::remove(call),
+        (&Method::POST, ["directory", "test"]) => directory::test(call),
+        (&Method::POST, ["directory", "sync"]) => directory::sync(call),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

@@ -121,12 +121,37 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
         .takes("PolicyChange")
         .gives("EnrollmentPolicy"),
+    op(
+        "get",
+        "/invitations",
+        "Invitations to enrol, newest first, without their codes; `class` narrows the list",
+        "200",
+    )
+    .gives("Page_Invitation")
+    .paged(),
+    op("post", "/invitations", "Make invitations; their codes are shown only now", "201")
+        .takes("InvitationWish")
+        .gives("Page_Invitation"),
+    op("post", "/invitations/sheet", "Make invitations and give them as a document to print (text/html)", "201")
+        .takes("InvitationWish"),
+    op("delete", "/invitations/{id}", "End an invitation; devices that came in by it stay", "204"),
+    op(
+        "get",
+        "/enrollment-door",
+        "Which way the enrolment page takes and why; which automated devices are let in",
+        "200",
+    )
+    .gives("EnrollmentDoor"),
+    op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
         .gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
         .takes("PushRequest")
+        .gives("PushRequestMade"),
+    op("post", "/push-certificates/request/signed", "Open what mdmcert.download mailed: the file to upload at Apple", "200")
+        .takes("PushMailed")
         .gives("PushRequestMade"),
     op("get", "/tokens", "API tokens, without their texts", "200").gives("Page_Token"),
     op("post", "/tokens", "Make an API token; its text is shown only now", "201").takes("NewToken").gives("Token"),
@@ -299,6 +324,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/network-users", "Change how network users of Macs are dealt with", "200")
         .takes("NetworkUsersChange")
         .gives("NetworkUsers"),
+    op("get", "/directory", "The LDAP directory that people come from, without its password", "200")
+        .gives("DirectorySettings"),
+    op("put", "/directory", "Say where the directory is", "200").takes("NewDirectory").gives("DirectorySettings"),
+    op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
+    op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
+    op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
     op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
         .gives("Page_Group"),
     op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),

@@ -8,8 +8,9 @@ use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::service::actor::{Actor, Permission};
 use crate::service::auditing::export::{self, Format};
+use crate::service::push_signing::Vendor;
 use crate::service::school::{self, School};
-use crate::service::{Context, Error, auditing, people, push_certificates, recovery, tokens};
+use crate::service::{Context, Error, auditing, people, push_certificates, push_signing, recovery, tokens};
 use crate::store::AuditFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -102,6 +103,8 @@ pub struct PushImport {
     /// Take a second topic on purpose.
     #[serde(default)]
     pub additional: bool,
+    /// The Apple Account at identity.apple.com that made it, to be remembered for the renewal.
+    pub apple_account: Option<String>,
 }
 
 pub fn import_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
@@ -112,6 +115,7 @@ pub fn import_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
         &body.certificate_pem,
         body.key_pem.as_deref(),
         body.additional,
+        body.apple_account.as_deref(),
     )?;
     if let Some(sender) = call.sender {
         push_certificates::load(call.cx, sender)?;
@@ -121,21 +125,82 @@ pub fn import_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
     Ok(json(201, &views::push_certificate(imported.certificate, warnings)))
 }
 
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PushRequest {
     pub email: Option<String>,
+    /// Sign it here with a vendor certificate of your own.
+    pub vendor: Option<PushVendor>,
+    /// Have it signed by mdmcert.download; the answer comes to `email`.
+    pub mdmcert: Option<PushMdmcert>,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushVendor {
+    /// Apple's MDM vendor certificate, the WWDR intermediate and Apple's root.
+    pub chain_pem: String,
+    /// Used once, not kept.
+    pub key_pem: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushMdmcert {
+    /// Your own key for the service.
+    pub api_key: String,
+}
+
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct PushRequestMade {
     pub csr_pem: String,
+    /// What to upload at identity.apple.com/pushcert, once the request is signed.
+    pub upload: Option<String>,
+    /// The signed request comes by mail to this address.
+    pub mailed_to: Option<String>,
+    pub warnings: Vec<String>,
 }
 
 pub fn request_push_certificate(call: &Call<'_>) -> Result<Response, Error> {
     let body: PushRequest = call.body()?;
-    let csr_pem = push_certificates::request(call.cx, &call.actor, body.email.as_deref())?;
-    Ok(json(201, &PushRequestMade { csr_pem }))
+    let (cx, actor, email) = (call.cx, &call.actor, body.email.as_deref());
+    let made = match (body.vendor, body.mdmcert) {
+        (None, None) => {
+            PushRequestMade { csr_pem: push_certificates::request(cx, actor, email)?, ..PushRequestMade::default() }
+        }
+        (Some(vendor), None) => {
+            let vendor = Vendor { chain_pem: vendor.chain_pem, key_pem: Secret::new(vendor.key_pem) };
+            signed(push_signing::sign(cx, actor, email, &vendor)?)
+        }
+        (None, Some(mdmcert)) => {
+            let (to, key) = (email.unwrap_or_default(), Secret::new(mdmcert.api_key));
+            let csr_pem = push_signing::send(cx, actor, call.signing, to, &key)?;
+            PushRequestMade { csr_pem, mailed_to: body.email, ..PushRequestMade::default() }
+        }
+        (Some(_), Some(_)) => {
+            let (key, why) =
+                (String::from("vendor"), String::from("a request is signed once: here or at mdmcert.download"));
+            return Err(Error::invalid(Text::BadArgument { key, why }));
+        }
+    };
+    Ok(json(201, &made))
+}
+
+fn signed(signed: push_signing::Signed) -> PushRequestMade {
+    let warnings = signed.warnings.iter().map(|w| (*w).to_owned()).collect();
+    PushRequestMade { csr_pem: signed.csr_pem, upload: Some(signed.upload), mailed_to: None, warnings }
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushMailed {
+    /// The text of the attachment that mdmcert.download sent.
+    pub attachment: String,
+}
+
+pub fn open_signed_push_request(call: &Call<'_>) -> Result<Response, Error> {
+    let body: PushMailed = call.body()?;
+    Ok(json(200, &signed(push_signing::open(call.cx, &call.actor, &body.attachment)?)))
 }
 
 #[derive(Debug, Deserialize, ToSchema)]

@@ -6,7 +6,7 @@ use crate::base::time::{DAY, Timestamp};
 use der::Decode;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm,
 };
 use std::io;
 
@@ -51,20 +51,44 @@ impl Authority {
 
     /// A push certificate for `topic`, valid for a year as Apple's are: certificate and PKCS#8 key, PEM.
     pub(super) fn push_certificate(&self, topic: &str, now: Timestamp) -> io::Result<(String, String)> {
-        let name = topic.rsplit('.').next().unwrap_or(topic);
-        let mut params = named(&format!("APSP:{name}"));
-        params.distinguished_name.push(DnType::CountryName, "US");
-        params.distinguished_name.push(DnType::CustomDnType(UID.to_vec()), DnValue::Utf8String(topic.to_owned()));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.custom_extensions = vec![CustomExtension::from_oid_content(MDM_PUSH, vec![5, 0])];
-        let ((y, m, d), (next_y, next_m, next_d)) = (day(now.plus(-DAY))?, day(now.plus(365 * DAY))?);
-        params.not_before = rcgen::date_time_ymd(y, m, d);
-        params.not_after = rcgen::date_time_ymd(next_y, next_m, next_d);
         let key = key()?;
-        let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
+        let certificate = push_params(topic, now)?.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         Ok((certificate.pem(), key.serialize_pem()))
     }
+
+    /// The same for the public key of a request (DER), as Apple's portal answers an upload: PEM.
+    pub(super) fn push_certificate_for(&self, topic: &str, spki_der: &[u8], now: Timestamp) -> io::Result<String> {
+        let info = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(spki_der).map_err(io::Error::other)?;
+        let key = Requested(info.subject_public_key.raw_bytes().to_vec());
+        Ok(push_params(topic, now)?.signed_by(&key, &self.issuer).map_err(io::Error::other)?.pem())
+    }
+}
+
+/// The RSA key of a request.
+struct Requested(Vec<u8>);
+
+impl PublicKeyData for Requested {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        &PKCS_RSA_SHA256
+    }
+}
+
+fn push_params(topic: &str, now: Timestamp) -> io::Result<CertificateParams> {
+    let name = topic.rsplit('.').next().unwrap_or(topic);
+    let mut params = named(&format!("APSP:{name}"));
+    params.distinguished_name.push(DnType::CountryName, "US");
+    params.distinguished_name.push(DnType::CustomDnType(UID.to_vec()), DnValue::Utf8String(topic.to_owned()));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.custom_extensions = vec![CustomExtension::from_oid_content(MDM_PUSH, vec![5, 0])];
+    let ((y, m, d), (next_y, next_m, next_d)) = (day(now.plus(-DAY))?, day(now.plus(365 * DAY))?);
+    params.not_before = rcgen::date_time_ymd(y, m, d);
+    params.not_after = rcgen::date_time_ymd(next_y, next_m, next_d);
+    Ok(params)
 }
 
 /// The topic in a push certificate: its subject's UID.

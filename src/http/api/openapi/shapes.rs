@@ -7,8 +7,10 @@ use super::super::custody::MadeCode;
 use super::super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, Whereabouts,
 };
+use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
+use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::super::people::{
@@ -109,6 +111,12 @@ pub(super) fn components() -> Value {
     add::<NewWebhook>(&mut all, "NewWebhook");
     add::<WebhookChange>(&mut all, "WebhookChange");
 
+    add::<Page<Invitation>>(&mut all, "Page_Invitation");
+    add::<Invitation>(&mut all, "Invitation");
+    add::<InvitationWish>(&mut all, "InvitationWish");
+    add::<EnrollmentDoor>(&mut all, "EnrollmentDoor");
+    add::<DoorChange>(&mut all, "DoorChange");
+
     add::<Page<Secret>>(&mut all, "Page_Secret");
     add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
     add::<Secret>(&mut all, "Secret");
@@ -139,6 +147,10 @@ pub(super) fn components() -> Value {
     add::<PeopleImported>(&mut all, "PeopleImported");
     add::<NetworkUsers>(&mut all, "NetworkUsers");
     add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<DirectorySettings>(&mut all, "DirectorySettings");
+    add::<NewDirectory>(&mut all, "NewDirectory");
+    add::<DirectoryTried>(&mut all, "DirectoryTried");
+    add::<DirectorySync>(&mut all, "DirectorySync");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");
