@@ -23,7 +23,9 @@ use super::super::retention::{Retention, RetentionChange};
 use super::super::school::SetUpState;
 use super::super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
 use super::super::sheets::{SheetWish, TheftSheetWish};
-use super::super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
+use super::super::users::{
+    NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange,
+};
 use super::super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
 use super::super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
 use serde_json::{Value, json};
