@@ -61,6 +61,7 @@ pub enum Text {
     DiskNearlyFull { megabytes: u64 },
     PushesFail { since: String },
     FaultOver,
+    WrongMethod { method: String, allow: String },
     NoSuchDelivery { id: String },
     AdminExists { name: String },
     LastOwner { name: String },
@@ -200,6 +201,7 @@ impl Text {
             Text::DiskNearlyFull { .. } => "disk-nearly-full",
             Text::PushesFail { .. } => "pushes-fail",
             Text::FaultOver => "fault-over",
+            Text::WrongMethod { .. } => "wrong-method",
             Text::NoSuchDelivery { .. } => "no-such-delivery",
             Text::AdminExists { .. } => "admin-exists",
             Text::LastOwner { .. } => "last-owner",
@@ -472,6 +474,7 @@ impl Text {
                 "Nothing has reached Apple's push service since {since}, so devices do not hear of their commands. Check the network and the \
                  firewall: api.push.apple.com, port 443 or 2197."
             ),
+            Text::WrongMethod { method, allow } => write!(f, "{method} means nothing here; this takes {allow}."),
             Text::FaultOver => f.write_str("This is over."),
             Text::NoSuchSession { id } => write!(f, "There is no open session {id} of this person. `cordon admin sessions NAME` shows them."),
             Text::NoSuchDelivery { id } => {

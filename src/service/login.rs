@@ -163,9 +163,9 @@ pub fn authenticate(cx: &Context, text: &str, from: &str) -> Result<Actor, Error
 /// Ends the actor's own session.
 ///
 /// # Errors
-/// `Invalid` for who has none.
+/// `Denied` for who has none.
 pub fn logout(cx: &Context, actor: &Actor) -> Result<(), Error> {
-    let Actor::Admin { name, session, .. } = actor else { return Err(Error::invalid(Text::PersonNeeded)) };
+    let Actor::Admin { name, session, .. } = actor else { return Err(Error::denied(Text::PersonNeeded)) };
     let now = cx.now();
     cx.store.write(|tx| {
         tx.end_session(*session)?;

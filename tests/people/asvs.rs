@@ -104,6 +104,14 @@ fn v2_1_7_the_commonest_are_refused() {
 }
 
 #[test]
+fn v2_1_10_passwords_do_not_age() {
+    let house = House::new();
+    house.person("ada", "owner");
+    house.clock.advance(400 * 24 * HOUR);
+    assert_eq!(house.try_login("ada", PASSWORD).status, 200);
+}
+
+#[test]
 fn v2_2_1_guessing_is_slowed_down_and_nobody_is_locked_out_for_good() {
     let house = House::new();
     house.person("ada", "owner");
@@ -161,6 +169,18 @@ fn v2_4_1_kept_only_as_a_slow_salted_hash() {
     assert_ne!(rows[0].password.hash, rows[1].password.hash);
     assert!(rows[0].password.salt.len() >= 16 && rows[0].password.salt != rows[1].password.salt);
     assert_eq!(cordon::pki::stretching::Cost::PASSWORD.to_string(), "m=19456,t=2,p=1");
+}
+
+#[test]
+fn v2_5_4_no_account_is_there_before_somebody_makes_one() {
+    let house = House::new();
+    assert!(house.cx.store.read(|db| db.list_admins()).unwrap().is_empty());
+    for name in ["admin", "root", "cordon", "owner"] {
+        for password in ["admin", "password", "cordon", ""] {
+            assert_eq!(house.try_login(name, password).status, 401, "{name} {password}");
+        }
+        house.clock.advance(HOUR);
+    }
 }
 
 #[test]
@@ -277,6 +297,22 @@ fn v3_3_3_a_new_password_or_disabling_ends_all_of_them() {
 }
 
 #[test]
+fn v3_4_no_cookie_is_set_and_v4_2_2_none_is_believed() {
+    let house = House::new();
+    house.person("ada", "owner");
+    let reply = house.try_login("ada", PASSWORD);
+    assert!(reply.headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("set-cookie")));
+    // A page of somebody else's makes a browser send cookies, never this header: there is nothing to forge.
+    let token = reply.body["token"].as_str().unwrap();
+    for name in ["token", "session", "cordon_session"] {
+        let mut headers = HeaderMap::new();
+        headers.insert("cookie", HeaderValue::from_str(&format!("{name}={token}")).unwrap());
+        let body = json!({ "name": "t", "role": "owner" });
+        assert_eq!(house.send(Door::People, "192.0.2.7:1", headers, "POST", "/api/v1/tokens", &body).status, 401);
+    }
+}
+
+#[test]
 fn v3_7_1_grave_steps_ask_for_the_password_again() {
     let house = House::new();
     house.person("ada", "owner");
@@ -324,15 +360,51 @@ fn v4_1_1_and_v4_1_2_nobody_says_of_themselves_who_they_are() {
 }
 
 #[test]
+fn v4_1_5_what_is_not_known_is_closed() {
+    let house = House::new();
+    house.person("tim", "teacher");
+    let token = house.login("tim");
+    for path in ["/api/v1/anything", "/api/v1/", "/api/v1/admins/../devices", "/api/v1//devices", "/api/v2/devices"] {
+        assert_eq!(house.ask(None, "GET", path, &Value::Null).status, 401, "{path}");
+        assert_eq!(house.ask(Some(&token), "GET", path, &Value::Null).status, 404, "{path}");
+    }
+    let wrong = house.ask(Some(&token), "PUT", "/api/v1/devices", &Value::Null);
+    assert_eq!((wrong.status, wrong.id()), (405, "wrong-method"));
+    assert!(wrong.headers.contains(&("allow", String::from("GET"))), "{:?}", wrong.headers);
+    // A token that is over opens nothing, whatever it was.
+    let local = House::local();
+    let (row, text) = cordon::service::tokens::create(&house.cx, &local, "t", "owner", Some("1h")).unwrap();
+    assert_eq!(looks(&house, text.expose()), 200);
+    house.cx.flush_seen().unwrap();
+    assert!(cordon::service::tokens::list(&house.cx, &local).unwrap()[0].last_used_at.is_some());
+    house.clock.advance(HOUR);
+    assert_eq!(looks(&house, text.expose()), 401);
+    assert!(cordon::service::tokens::revoke(&house.cx, &local, &row.id).is_ok());
+}
+
+#[test]
+fn v4_1_3_nobody_makes_a_token_that_may_more_than_they() {
+    let house = House::new();
+    for role in ["owner", "admin", "helpdesk", "teacher", "auditor"] {
+        house.person(role, role);
+        let token = house.login(role);
+        for wanted in ["owner", "admin", "auditor"] {
+            let reply = house.ask(Some(&token), "POST", "/api/v1/tokens", &json!({ "name": "t", "role": wanted }));
+            assert_eq!(reply.status, if role == "owner" { 201 } else { 403 }, "{role} {wanted}");
+        }
+    }
+}
+
+#[test]
 fn v4_1_3_a_lesser_role_counts_at_once() {
     let house = House::new();
     house.person("ada", "owner");
     house.person("bob", "admin");
     let (owner, bob) = (house.login("ada"), house.login("bob"));
-    let people = || house.ask(Some(&bob), "GET", "/api/v1/users", &Value::Null).status;
-    assert_eq!(people(), 200);
+    let audit = || house.ask(Some(&bob), "GET", "/api/v1/audit", &Value::Null).status;
+    assert_eq!(audit(), 200);
     assert_eq!(house.ask(Some(&owner), "PATCH", "/api/v1/admins/bob", &json!({ "role": "teacher" })).status, 200);
-    assert_eq!(people(), 403);
+    assert_eq!(audit(), 403);
 }
 
 #[test]

@@ -38,6 +38,7 @@ use crate::service::push_signing::SigningService;
 use crate::service::{Context, Error, Kind, auditing, login, tokens};
 use ::http::Method;
 use reply::{json, problem};
+use serde_json::Value;
 use std::net::IpAddr;
 
 /// What a handler sees of a request.
@@ -88,7 +89,31 @@ impl Call<'_> {
 
 fn body<T: serde::de::DeserializeOwned>(request: &Request) -> Result<T, Error> {
     let bytes: &[u8] = if request.body.bytes.is_empty() { b"{}" } else { &request.body.bytes };
-    serde_json::from_slice(bytes).map_err(|e| Error::invalid(Text::BadBody { why: e.to_string() }))
+    // A list would be taken for the fields in their order, which nobody was promised.
+    if bytes.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+        return Err(Error::invalid(Text::BadBody { why: String::from("it is not a JSON object") }));
+    }
+    serde_json::from_slice(bytes).or_else(|error| {
+        let bad = || Error::invalid(Text::BadBody { why: error.to_string() });
+        let mut value: Value = serde_json::from_slice(bytes).map_err(|_| bad())?;
+        if settle_numbers(&mut value) { serde_json::from_value(value).map_err(|_| bad()) } else { Err(bad()) }
+    })
+}
+
+/// JSON knows one kind of number: 95.0 is the integer 95, whoever wrote it. `false` when there was none like that.
+fn settle_numbers(value: &mut Value) -> bool {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let whole = number.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9_007_199_254_740_992.0);
+            if let Some(whole) = whole {
+                *value = Value::from(whole as i64);
+            }
+            whole.is_some()
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |any, item| settle_numbers(item) | any),
+        Value::Object(map) => map.values_mut().fold(false, |any, item| settle_numbers(item) | any),
+        _ => false,
+    }
 }
 
 /// One API request.
@@ -289,6 +314,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["users", name]) => users::show(call, name),
         (&Method::PATCH, ["users", name]) => users::change(call, name),
         (&Method::DELETE, ["users", name]) => users::erase(call, name),
-        _ => Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() })),
+        _ => match openapi::methods(call.request.path.strip_prefix("/api/v1").unwrap_or_default()) {
+            methods if methods.is_empty() => {
+                Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() }))
+            }
+            methods => Ok(reply::wrong_method(call.request, &methods)),
+        },
     }
 }

@@ -1,36 +1,10 @@
-//! The OpenAPI document. Shapes come from the structs that the API really reads and writes; a test holds the paths against the router.
+//! The OpenAPI document: every operation stands here, `describing` tells one, `shapes` are the structs that the API really reads and
+//! writes. A test holds the paths against the router.
 
-use super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
-use super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
-use super::custody::MadeCode;
-use super::custody::{
-    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, SecretRuleChange,
-    Whereabouts,
-};
-use super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
-use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
-use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
-use super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
-use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
-use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
-use super::people::{
-    Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
-    SessionsEnded, TotpBegun, TotpCode, UnlockWish,
-};
-use super::profiles::{AssignmentWish, Profile};
-use super::reply::Problem;
-use super::retention::{Retention, RetentionChange};
-use super::school::SetUpState;
-use super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
-use super::setup_plans::{NewSetupPlan, SetupPlan};
-use super::sheets::{SheetWish, TheftSheetWish};
-use super::users::{NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange};
-use super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
-use super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
+mod describing;
+mod shapes;
+
 use serde_json::{Value, json};
-use utoipa::ToSchema;
-use utoipa::openapi::schema::Schema;
-use utoipa::openapi::{ComponentsBuilder, RefOr};
 
 /// One operation: method, path, what it does, shape of the request and of the answer with its status.
 pub(super) struct Operation {
@@ -378,12 +352,31 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Group"),
 ];
 
+/// The methods of a path of the API (without `/api/v1`); none when there is no such path.
+pub(super) fn methods(path: &str) -> Vec<&'static str> {
+    let fits = |template: &str| {
+        let (mut parts, mut wanted) = (path.split('/'), template.split('/'));
+        loop {
+            match (parts.next(), wanted.next()) {
+                (None, None) => return true,
+                (Some(part), Some(word)) if part == word || word.starts_with('{') => {}
+                _ => return false,
+            }
+        }
+    };
+    // `/users/import` is a path of its own, and no user called "import".
+    let fitting = || OPERATIONS.iter().filter(|operation| fits(operation.path));
+    let nearest = fitting().map(|operation| operation.path).min_by_key(|path| path.matches('{').count());
+    fitting().filter(|operation| Some(operation.path) == nearest).map(|operation| operation.method).collect()
+}
+
 /// The document served at `/api/v1/openapi.json`.
 pub fn document() -> Value {
+    let components = shapes::components();
     let mut paths = serde_json::Map::new();
     for operation in OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
-        entry[operation.method] = describe(operation);
+        entry[operation.method] = describing::describe(operation, &components);
     }
     json!({
         "openapi": "3.1.0",
@@ -391,225 +384,8 @@ pub fn document() -> Value {
         "servers": [{ "url": "/api/v1" }],
         "security": [{ "token": [] }],
         "paths": paths,
-        "components": components(),
+        "components": components,
     })
-}
-
-fn describe(operation: &Operation) -> Value {
-    let reference = |shape: &str| json!({ "$ref": format!("#/components/schemas/{shape}") });
-    let mut parameters: Vec<Value> = operation
-        .path
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect();
-    let mut query = |name: &str, schema: Value| {
-        parameters.push(json!({ "name": name, "in": "query", "required": false, "schema": schema }))
-    };
-    if operation.paged {
-        query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
-        query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
-    }
-    match operation.path {
-        "/invitations" if operation.method == "get" => query("class", json!({ "type": "string" })),
-        "/certificates" => {
-            query("device", json!({ "type": "string" }));
-            query("search", json!({ "type": "string" }));
-            query("revoked", json!({ "type": "boolean" }));
-            query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
-        }
-        "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
-        "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
-            query("user", json!({ "type": "string" }))
-        }
-        "/audit" | "/audit/export" => {
-            for name in ["actor", "verb", "device"] {
-                query(name, json!({ "type": "string" }));
-            }
-            for name in ["since", "until"] {
-                query(name, json!({ "type": "string", "format": "date-time" }));
-            }
-            query("result", json!({ "type": "string", "enum": ["done", "refused"] }));
-            if operation.path == "/audit/export" {
-                query("format", json!({ "type": "string", "enum": ["jsonl", "csv"] }));
-                query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
-            }
-        }
-        "/devices" | "/users" if operation.method == "get" => query("search", json!({ "type": "string" })),
-        "/commands" | "/devices/{id}/commands" if operation.method == "get" => {
-            query("state", json!({ "type": "string" }));
-            if operation.path == "/commands" {
-                query("device", json!({ "type": "string" }));
-            }
-        }
-        _ => {}
-    }
-    let mut answer = json!({ "description": "Done" });
-    if let Some(shape) = operation.answer {
-        answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
-    }
-    if !operation.media.is_empty() {
-        let content = operation.media.iter().map(|m| ((*m).to_owned(), json!({ "schema": { "type": "string" } })));
-        answer["content"] = Value::Object(content.collect());
-    }
-    let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
-    let mut described = json!({
-        "operationId": format!("{}{}", operation.method, operation.path.replace(['/', '{', '}', '-'], "_")),
-        "summary": operation.summary,
-        "parameters": parameters,
-        "responses": { operation.status: answer, "default": problem },
-    });
-    if let Some(shape) = operation.request {
-        described["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": reference(shape) } } });
-    }
-    described
-}
-
-fn components() -> Value {
-    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>, name: &str) {
-        all.push((name.to_owned(), T::schema()));
-        T::schemas(all);
-    }
-    let mut all = Vec::new();
-    add::<Page<Device>>(&mut all, "Page_Device");
-    add::<Page<Attention>>(&mut all, "Page_Attention");
-    add::<Page<Identity>>(&mut all, "Page_Identity");
-    add::<Attention>(&mut all, "Attention");
-    add::<Authorities>(&mut all, "Authorities");
-    add::<Authority>(&mut all, "Authority");
-    add::<DevicePolicy>(&mut all, "DevicePolicy");
-    add::<DevicePolicyChange>(&mut all, "DevicePolicyChange");
-    add::<Identity>(&mut all, "Identity");
-    add::<RenewalBegun>(&mut all, "RenewalBegun");
-    add::<RenewalsBegun>(&mut all, "RenewalsBegun");
-    add::<Replacement>(&mut all, "Replacement");
-    add::<Page<User>>(&mut all, "Page_User");
-    add::<Page<Command>>(&mut all, "Page_Command");
-    add::<Page<PushCertificate>>(&mut all, "Page_PushCertificate");
-    add::<Page<Token>>(&mut all, "Page_Token");
-    add::<Page<AuditItem>>(&mut all, "Page_AuditItem");
-    add::<Device>(&mut all, "Device");
-    add::<User>(&mut all, "User");
-    add::<Command>(&mut all, "Command");
-    add::<Explanation>(&mut all, "Explanation");
-    add::<PushCertificate>(&mut all, "PushCertificate");
-    add::<Token>(&mut all, "Token");
-    add::<AuditItem>(&mut all, "AuditItem");
-    add::<AuditVerdict>(&mut all, "AuditVerdict");
-    add::<Health>(&mut all, "Health");
-    add::<Problem>(&mut all, "Problem");
-    add::<SetUp>(&mut all, "SetUp");
-    add::<ProfileWish>(&mut all, "ProfileWish");
-    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
-    add::<PolicyChange>(&mut all, "PolicyChange");
-    add::<Tls>(&mut all, "Tls");
-    add::<PushImport>(&mut all, "PushImport");
-    add::<PushRequest>(&mut all, "PushRequest");
-    add::<PushRequestMade>(&mut all, "PushRequestMade");
-    add::<NewToken>(&mut all, "NewToken");
-
-    add::<SetUpState>(&mut all, "SetUpState");
-    add::<Page<Admin>>(&mut all, "Page_Admin");
-    add::<Admin>(&mut all, "Admin");
-    add::<Login>(&mut all, "Login");
-    add::<LoggedIn>(&mut all, "LoggedIn");
-    add::<NewAdmin>(&mut all, "NewAdmin");
-    add::<AdminChange>(&mut all, "AdminChange");
-    add::<OwnPassword>(&mut all, "OwnPassword");
-    add::<TotpBegun>(&mut all, "TotpBegun");
-    add::<UnlockWish>(&mut all, "UnlockWish");
-    add::<Page<OpenSession>>(&mut all, "Page_OpenSession");
-    add::<OpenSession>(&mut all, "OpenSession");
-    add::<SessionsEnded>(&mut all, "SessionsEnded");
-    add::<SecretRotation>(&mut all, "SecretRotation");
-    add::<TotpCode>(&mut all, "TotpCode");
-    add::<RecoveryCode>(&mut all, "RecoveryCode");
-    add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
-
-    add::<SheetWish>(&mut all, "SheetWish");
-    add::<TheftSheetWish>(&mut all, "TheftSheetWish");
-    add::<MadeCode>(&mut all, "MadeCode");
-    add::<Retention>(&mut all, "Retention");
-    add::<RetentionChange>(&mut all, "RetentionChange");
-    add::<KeyState>(&mut all, "KeyState");
-    add::<KeyRotation>(&mut all, "KeyRotation");
-    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
-
-    add::<Page<Webhook>>(&mut all, "Page_Webhook");
-    add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
-    add::<Webhook>(&mut all, "Webhook");
-    add::<WebhookDelivery>(&mut all, "WebhookDelivery");
-    add::<NewWebhook>(&mut all, "NewWebhook");
-    add::<WebhookChange>(&mut all, "WebhookChange");
-
-    add::<Page<Invitation>>(&mut all, "Page_Invitation");
-    add::<Invitation>(&mut all, "Invitation");
-    add::<InvitationWish>(&mut all, "InvitationWish");
-    add::<EnrollmentDoor>(&mut all, "EnrollmentDoor");
-    add::<DoorChange>(&mut all, "DoorChange");
-
-    add::<Page<Secret>>(&mut all, "Page_Secret");
-    add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
-    add::<Secret>(&mut all, "Secret");
-    add::<SecretRequest>(&mut all, "SecretRequest");
-    add::<SecretRule>(&mut all, "SecretRule");
-    add::<SecretRuleChange>(&mut all, "SecretRuleChange");
-    add::<Approval>(&mut all, "Approval");
-    add::<RevealWish>(&mut all, "RevealWish");
-    add::<Revealed>(&mut all, "Revealed");
-    add::<LostWish>(&mut all, "LostWish");
-    add::<Marked>(&mut all, "Marked");
-    add::<Reason>(&mut all, "Reason");
-    add::<Whereabouts>(&mut all, "Whereabouts");
-    add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
-    add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
-    add::<ChannelStory>(&mut all, "ChannelStory");
-    add::<ChannelProfiles>(&mut all, "ChannelProfiles");
-    add::<Page<SetupPlan>>(&mut all, "Page_SetupPlan");
-    add::<SetupPlan>(&mut all, "SetupPlan");
-    add::<NewSetupPlan>(&mut all, "NewSetupPlan");
-    add::<LoginPolicy>(&mut all, "LoginPolicy");
-    add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
-    add::<Page<Profile>>(&mut all, "Page_Profile");
-    add::<Profile>(&mut all, "Profile");
-    add::<AssignmentWish>(&mut all, "AssignmentWish");
-
-    add::<Page<Person>>(&mut all, "Page_Person");
-    add::<Person>(&mut all, "Person");
-    add::<NewPerson>(&mut all, "NewPerson");
-    add::<PersonChange>(&mut all, "PersonChange");
-    add::<PeopleImport>(&mut all, "PeopleImport");
-    add::<PeopleImported>(&mut all, "PeopleImported");
-    add::<NetworkUsers>(&mut all, "NetworkUsers");
-    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
-    add::<DirectorySettings>(&mut all, "DirectorySettings");
-    add::<NewDirectory>(&mut all, "NewDirectory");
-    add::<DirectoryTried>(&mut all, "DirectoryTried");
-    add::<DirectorySync>(&mut all, "DirectorySync");
-    add::<Page<Group>>(&mut all, "Page_Group");
-    add::<Group>(&mut all, "Group");
-    add::<NewGroup>(&mut all, "NewGroup");
-    add::<GroupChange>(&mut all, "GroupChange");
-    add::<GroupMembers>(&mut all, "GroupMembers");
-    let built = ComponentsBuilder::new().schemas_from_iter(all).build();
-    let mut value = serde_json::to_value(built).unwrap_or_default();
-    // Apple's keys differ by RequestType; what is common is written here.
-    value["schemas"]["CommandWish"] = json!({
-        "type": "object",
-        "required": ["RequestType"],
-        "properties": {
-            "RequestType": { "type": "string" },
-            "user": { "type": "string" },
-            "not_before": { "type": "string", "format": "date-time" },
-            "expires_at": { "type": "string", "format": "date-time" },
-            "possession": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "ClearPasscode: how it was verified that the owner holds the device" },
-            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "EraseDevice, DisableLostMode, DeviceLocation: why; kept in the audit" },
-        },
-        "additionalProperties": true,
-    });
-    value["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
-    value
 }
 
 #[cfg(test)]

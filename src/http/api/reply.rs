@@ -28,6 +28,23 @@ pub fn json<T: Serialize>(status: u16, body: &T) -> Response {
     }
 }
 
+/// There is such a path, but not for this method.
+pub fn wrong_method(request: &Request, methods: &[&str]) -> Response {
+    let allow = methods.join(", ").to_ascii_uppercase();
+    let public = Text::WrongMethod { method: request.method.as_str().chars().take(20).collect(), allow: allow.clone() };
+    let body = Problem {
+        r#type: "about:blank",
+        title: "Not for this method",
+        status: 405,
+        detail: public.to_string(),
+        id: public.id(),
+        request: format!("{:x}", request.id),
+    };
+    let mut response = json(405, &body);
+    response.headers = vec![("content-type", String::from("application/problem+json")), ("allow", allow)];
+    response
+}
+
 /// The table from kinds of fault to HTTP. Faults of ours are logged here, once.
 pub fn problem(request: &Request, error: Error) -> Response {
     let (status, title) = match error.kind {

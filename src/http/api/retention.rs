@@ -28,8 +28,11 @@ pub fn show(call: &Call<'_>) -> Result<Response, Error> {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionChange {
+    #[schema(minimum = 1, maximum = 3650)]
     pub results_days: Option<i64>,
+    #[schema(minimum = 1, maximum = 3650)]
     pub timeline_days: Option<i64>,
+    #[schema(minimum = 1, maximum = 3650)]
     pub webhook_log_days: Option<i64>,
 }
 

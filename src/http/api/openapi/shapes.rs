@@ -1,0 +1,184 @@
+//! What the OpenAPI document calls a shape: a struct that the API really reads or writes, described by utoipa. A new operation's request
+//! and answer are added here.
+
+use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
+use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
+use super::super::custody::MadeCode;
+use super::super::custody::{
+    Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, SecretRuleChange,
+    Whereabouts,
+};
+use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
+use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
+use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
+use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
+use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::people::{
+    Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
+    SessionsEnded, TotpBegun, TotpCode, UnlockWish,
+};
+use super::super::profiles::{AssignmentWish, Profile};
+use super::super::reply::Problem;
+use super::super::retention::{Retention, RetentionChange};
+use super::super::school::SetUpState;
+use super::super::school::{AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp};
+use super::super::setup_plans::{NewSetupPlan, SetupPlan};
+use super::super::sheets::{SheetWish, TheftSheetWish};
+use super::super::users::{
+    NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange,
+};
+use super::super::views::{AuditItem, Command, Device, Explanation, Page, PushCertificate, Token, User};
+use super::super::webhooks::{NewWebhook, SecretRotation, Webhook, WebhookChange, WebhookDelivery};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::{ComponentsBuilder, RefOr};
+
+/// `components` of the document: each shape under the name that [`super::OPERATIONS`] uses.
+pub(super) fn components() -> Value {
+    fn add<T: ToSchema>(all: &mut Vec<(String, RefOr<Schema>)>, name: &str) {
+        all.push((name.to_owned(), T::schema()));
+        T::schemas(all);
+    }
+    let mut all = Vec::new();
+    add::<Page<Device>>(&mut all, "Page_Device");
+    add::<Page<Attention>>(&mut all, "Page_Attention");
+    add::<Page<Identity>>(&mut all, "Page_Identity");
+    add::<Attention>(&mut all, "Attention");
+    add::<Authorities>(&mut all, "Authorities");
+    add::<Authority>(&mut all, "Authority");
+    add::<DevicePolicy>(&mut all, "DevicePolicy");
+    add::<DevicePolicyChange>(&mut all, "DevicePolicyChange");
+    add::<Identity>(&mut all, "Identity");
+    add::<RenewalBegun>(&mut all, "RenewalBegun");
+    add::<RenewalsBegun>(&mut all, "RenewalsBegun");
+    add::<Replacement>(&mut all, "Replacement");
+    add::<Page<User>>(&mut all, "Page_User");
+    add::<Page<Command>>(&mut all, "Page_Command");
+    add::<Page<PushCertificate>>(&mut all, "Page_PushCertificate");
+    add::<Page<Token>>(&mut all, "Page_Token");
+    add::<Page<AuditItem>>(&mut all, "Page_AuditItem");
+    add::<Device>(&mut all, "Device");
+    add::<User>(&mut all, "User");
+    add::<Command>(&mut all, "Command");
+    add::<Explanation>(&mut all, "Explanation");
+    add::<PushCertificate>(&mut all, "PushCertificate");
+    add::<Token>(&mut all, "Token");
+    add::<AuditItem>(&mut all, "AuditItem");
+    add::<AuditVerdict>(&mut all, "AuditVerdict");
+    add::<Health>(&mut all, "Health");
+    add::<Problem>(&mut all, "Problem");
+    add::<SetUp>(&mut all, "SetUp");
+    add::<ProfileWish>(&mut all, "ProfileWish");
+    add::<EnrollmentPolicy>(&mut all, "EnrollmentPolicy");
+    add::<PolicyChange>(&mut all, "PolicyChange");
+    add::<Tls>(&mut all, "Tls");
+    add::<PushImport>(&mut all, "PushImport");
+    add::<PushRequest>(&mut all, "PushRequest");
+    add::<PushMailed>(&mut all, "PushMailed");
+    add::<PushRequestMade>(&mut all, "PushRequestMade");
+    add::<NewToken>(&mut all, "NewToken");
+
+    add::<SetUpState>(&mut all, "SetUpState");
+    add::<Page<Admin>>(&mut all, "Page_Admin");
+    add::<Admin>(&mut all, "Admin");
+    add::<Login>(&mut all, "Login");
+    add::<LoggedIn>(&mut all, "LoggedIn");
+    add::<NewAdmin>(&mut all, "NewAdmin");
+    add::<AdminChange>(&mut all, "AdminChange");
+    add::<OwnPassword>(&mut all, "OwnPassword");
+    add::<TotpBegun>(&mut all, "TotpBegun");
+    add::<UnlockWish>(&mut all, "UnlockWish");
+    add::<Page<OpenSession>>(&mut all, "Page_OpenSession");
+    add::<OpenSession>(&mut all, "OpenSession");
+    add::<SessionsEnded>(&mut all, "SessionsEnded");
+    add::<SecretRotation>(&mut all, "SecretRotation");
+    add::<TotpCode>(&mut all, "TotpCode");
+    add::<RecoveryCode>(&mut all, "RecoveryCode");
+    add::<RecoveryCodeTry>(&mut all, "RecoveryCodeTry");
+
+    add::<SheetWish>(&mut all, "SheetWish");
+    add::<TheftSheetWish>(&mut all, "TheftSheetWish");
+    add::<MadeCode>(&mut all, "MadeCode");
+    add::<Retention>(&mut all, "Retention");
+    add::<RetentionChange>(&mut all, "RetentionChange");
+    add::<KeyState>(&mut all, "KeyState");
+    add::<KeyRotation>(&mut all, "KeyRotation");
+    add::<MachineKeyReplacement>(&mut all, "MachineKeyReplacement");
+
+    add::<Page<Webhook>>(&mut all, "Page_Webhook");
+    add::<Page<WebhookDelivery>>(&mut all, "Page_WebhookDelivery");
+    add::<Webhook>(&mut all, "Webhook");
+    add::<WebhookDelivery>(&mut all, "WebhookDelivery");
+    add::<NewWebhook>(&mut all, "NewWebhook");
+    add::<WebhookChange>(&mut all, "WebhookChange");
+
+    add::<Page<Invitation>>(&mut all, "Page_Invitation");
+    add::<Invitation>(&mut all, "Invitation");
+    add::<InvitationWish>(&mut all, "InvitationWish");
+    add::<EnrollmentDoor>(&mut all, "EnrollmentDoor");
+    add::<DoorChange>(&mut all, "DoorChange");
+
+    add::<Page<Secret>>(&mut all, "Page_Secret");
+    add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");
+    add::<Secret>(&mut all, "Secret");
+    add::<SecretRequest>(&mut all, "SecretRequest");
+    add::<SecretRule>(&mut all, "SecretRule");
+    add::<SecretRuleChange>(&mut all, "SecretRuleChange");
+    add::<Approval>(&mut all, "Approval");
+    add::<RevealWish>(&mut all, "RevealWish");
+    add::<Revealed>(&mut all, "Revealed");
+    add::<LostWish>(&mut all, "LostWish");
+    add::<Marked>(&mut all, "Marked");
+    add::<Reason>(&mut all, "Reason");
+    add::<Whereabouts>(&mut all, "Whereabouts");
+    add::<Page<ChannelStory>>(&mut all, "Page_ChannelStory");
+    add::<Page<ChannelProfiles>>(&mut all, "Page_ChannelProfiles");
+    add::<ChannelStory>(&mut all, "ChannelStory");
+    add::<ChannelProfiles>(&mut all, "ChannelProfiles");
+    add::<Page<SetupPlan>>(&mut all, "Page_SetupPlan");
+    add::<SetupPlan>(&mut all, "SetupPlan");
+    add::<NewSetupPlan>(&mut all, "NewSetupPlan");
+    add::<LoginPolicy>(&mut all, "LoginPolicy");
+    add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
+    add::<Page<Profile>>(&mut all, "Page_Profile");
+    add::<Profile>(&mut all, "Profile");
+    add::<AssignmentWish>(&mut all, "AssignmentWish");
+
+    add::<Page<Person>>(&mut all, "Page_Person");
+    add::<Person>(&mut all, "Person");
+    add::<NewPerson>(&mut all, "NewPerson");
+    add::<PersonChange>(&mut all, "PersonChange");
+    add::<PeopleImport>(&mut all, "PeopleImport");
+    add::<PeopleImported>(&mut all, "PeopleImported");
+    add::<NetworkUsers>(&mut all, "NetworkUsers");
+    add::<NetworkUsersChange>(&mut all, "NetworkUsersChange");
+    add::<DirectorySettings>(&mut all, "DirectorySettings");
+    add::<NewDirectory>(&mut all, "NewDirectory");
+    add::<DirectoryTried>(&mut all, "DirectoryTried");
+    add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Page<Group>>(&mut all, "Page_Group");
+    add::<Group>(&mut all, "Group");
+    add::<NewGroup>(&mut all, "NewGroup");
+    add::<GroupChange>(&mut all, "GroupChange");
+    add::<GroupMembers>(&mut all, "GroupMembers");
+    let built = ComponentsBuilder::new().schemas_from_iter(all).build();
+    let mut value = serde_json::to_value(built).unwrap_or_default();
+    // Apple's keys differ by RequestType; what is common is written here.
+    value["schemas"]["CommandWish"] = json!({
+        "type": "object",
+        "required": ["RequestType"],
+        "properties": {
+            "RequestType": { "type": "string" },
+            "user": { "type": "string" },
+            "not_before": { "type": "string", "format": "date-time" },
+            "expires_at": { "type": "string", "format": "date-time" },
+            "possession": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "ClearPasscode: how it was verified that the owner holds the device" },
+            "reason": { "type": "string", "minLength": crate::service::unlocking::LEAST_WORDS, "description": "DeviceLocation: why" },
+        },
+        "additionalProperties": true,
+    });
+    value["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
+    value
+}
