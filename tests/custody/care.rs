@@ -41,7 +41,7 @@ fn erasing_and_ending_lost_mode_need_a_reason_through_every_door() {
             raw(&school, &ipad, request_type, "?reason=ticket%20812%2C%20room%20204").is(201)["command_uuid"].clone();
         let told = school.command(uuid.as_str().unwrap());
         assert_eq!(told["history"][0]["detail"]["reason"], REASON);
-        school.api("POST", &format!("/commands/{}/cancel", uuid.as_str().unwrap()), &Value::Null).is(200);
+        school.api("DELETE", &format!("/commands/{}", uuid.as_str().unwrap()), &Value::Null).is(200);
     }
     let rows = school.audited("command.send");
     assert_eq!(rows.len(), 2, "{rows:?}");

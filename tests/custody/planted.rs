@@ -2,7 +2,7 @@
 //! copy as a backup takes it, in the log, in every answer of the API, in the audit's export and in what webhooks are told.
 
 use super::REASON;
-use crate::support::hidden::{assert_hidden_in, assert_pin_hidden, everything, holds, holds_pin};
+use crate::support::hidden::{assert_hidden_in, assert_pin_hidden, everything, files, holds, holds_pin};
 use crate::support::{School, TOPIC};
 use crate::users::profiles::upload;
 use crate::webhooks::receiver::Receiver;
@@ -114,24 +114,22 @@ fn planted_secrets_are_found_nowhere() {
     assert_eq!(school.reveal(&mac, "firmware-password")["value"].as_str().map(str::len), Some(40));
     receiver.wait_for_kind("command.acknowledged");
 
-    let search = |school: &School| {
-        let mut places = everything(school);
-        let told = receiver.told();
-        places.extend(told.iter().map(|one| (format!("the webhook {}", one.kind()), format!("{one:?}").into_bytes())));
+    let search = |places: &[(String, Vec<u8>)]| {
         for (what, secret) in &long {
-            assert_hidden_in(&places, what, secret);
+            assert_hidden_in(places, what, secret);
         }
         for (what, pin) in [("the lock PIN", LOCK_PIN), ("the erase PIN", ERASE_PIN)] {
-            assert_pin_hidden(&places, what, pin);
+            assert_pin_hidden(places, what, pin);
         }
-        places
     };
+    let mut places = everything(&school);
+    let told = receiver.told();
+    places.extend(told.iter().map(|one| (format!("the webhook {}", one.kind()), format!("{one:?}").into_bytes())));
+    search(&places);
     let mut school = school;
-    let places = search(&school);
-    // After a stop and a start the WAL has gone into the file.
+    // After a stop the WAL has gone into the file.
     school.stop();
-    school.start();
-    search(&school);
+    search(&files(&school.directory()));
 
     // The search itself can find things.
     let udid = mac.udid();

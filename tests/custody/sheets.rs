@@ -54,7 +54,7 @@ fn the_sealed_sheet_has_the_rules_of_a_reveal_and_no_more_than_people_type() {
     let printed = sheet("ada", REASON);
     assert_eq!(printed.status, 200);
     assert!(printed.text().contains(&code) && printed.text().contains("tin &lt;roof&gt; &amp; may"));
-    assert_eq!(school.audited("secret.sheet")[0]["detail"]["request"], json!(id));
+    assert_eq!(school.audited("secret.sheet")[1]["detail"]["request"], json!(id));
     sheet("ada", REASON).is_problem(409, "second-person-needed");
     // The word was for a sheet, and opens nothing else.
     let one = format!("/devices/{}/secrets/recovery-lock/reveal", mac.udid());

@@ -80,7 +80,8 @@ const LISTS: [&str; 21] = [
     "enrollment-policy",
 ];
 
-fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+/// Every file in a directory.
+pub fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     paths.map(|path| (path.display().to_string(), fs::read(&path).unwrap())).collect()
 }
