@@ -230,7 +230,7 @@ pub fn open_closed(file: &[u8], certificate: &Certificate, key: &PrivateKey) -> 
     let closed = dict.data("EncryptedPayloadContent").map_err(Refusal::from)?;
     let (content, _) = open_envelope(closed, certificate, key)
         .map_err(|_| Refusal::profile(1005, "the profile is encrypted for another device"))?;
-    let content = parse(&content).map_err(Refusal::from)?;
+    let content = parse(content.expose()).map_err(Refusal::from)?;
     let mut open = dict.into_dictionary();
     open.remove("IsEncrypted");
     open.remove("EncryptedPayloadContent");
