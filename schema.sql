@@ -165,7 +165,9 @@ CREATE TABLE issued_profile (
 CREATE TABLE challenge (
     id              INTEGER PRIMARY KEY,
     hash            BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
-    issued_profile  INTEGER NOT NULL REFERENCES issued_profile (id),
+    issued_profile  INTEGER REFERENCES issued_profile (id),
+    -- Over the air, before there is a profile: the identity that is only good for fetching one.
+    arrival         INTEGER REFERENCES arrival (id),
     enrollment      INTEGER REFERENCES enrollment (id),
     created_at      INTEGER NOT NULL,
     expires_at      INTEGER NOT NULL,
@@ -175,8 +177,12 @@ CREATE TABLE challenge (
     certificate     BLOB REFERENCES certificate (fingerprint),
     -- A challenge inside a queued command lives as long as the command waits.
     command         TEXT,
-    CHECK ((consumed_at IS NULL) = (certificate IS NULL))
+    CHECK ((consumed_at IS NULL) = (certificate IS NULL)),
+    CHECK ((issued_profile IS NULL) <> (arrival IS NULL))
 ) STRICT;
+CREATE INDEX challenge_of_arrival ON challenge (arrival) WHERE arrival IS NOT NULL;
+CREATE INDEX challenge_of_profile ON challenge (issued_profile) WHERE issued_profile IS NOT NULL;
+CREATE INDEX challenge_of_certificate ON challenge (certificate) WHERE certificate IS NOT NULL;
 CREATE INDEX challenge_transaction ON challenge (transaction_id) WHERE transaction_id IS NOT NULL;
 
 -- Which certificate speaks for which device channel. Several at once while a renewal overlaps.
@@ -484,6 +490,55 @@ CREATE TABLE secret_request (
     CHECK (used_at IS NULL OR approved_at IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHERE used_at IS NULL;
+
+-- ---- Ways in: invitations, and everybody who came to the door.
+
+-- Permission to enrol, on paper or in a message. Only the hash of its code is kept. One use is one device; how often it was used
+-- is counted from `arrival`. `person` is no foreign key: a person can be erased.
+CREATE TABLE invitation (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id   TEXT NOT NULL UNIQUE,
+    hash        BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
+    -- For people: whose device, or which.
+    recipient   TEXT NOT NULL,
+    person      INTEGER,
+    class       TEXT,
+    -- NULL: what the school's setting says when it is used.
+    way         TEXT CHECK (way IN ('ota', 'profile')),
+    uses        INTEGER NOT NULL CHECK (uses BETWEEN 1 AND 1000),
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    expires_at  INTEGER NOT NULL,
+    revoked_at  INTEGER
+) STRICT;
+CREATE INDEX invitation_of_class ON invitation (class, id) WHERE class IS NOT NULL;
+
+-- One coming to the door: with a code, with a password, or by a device's own word (Automated Device Enrolment), and the profile
+-- that was given last. `token_hash` is of the visitor's cookie, `challenge_hash` of the word in the Profile Service payload.
+CREATE TABLE arrival (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    way             TEXT NOT NULL CHECK (way IN ('ota', 'profile', 'ade')),
+    token_hash      BLOB UNIQUE CHECK (length(token_hash) = 32),
+    challenge_hash  BLOB UNIQUE CHECK (length(challenge_hash) = 32),
+    invitation      INTEGER REFERENCES invitation (id),
+    person          INTEGER,
+    -- Who it is, for the audit and for people.
+    visitor         TEXT NOT NULL,
+    -- What the device said of itself under the signature of its built-in identity, and the SHA-256 of that identity's key.
+    udid            TEXT,
+    serial          TEXT,
+    attributes      TEXT,
+    device_key      BLOB CHECK (length(device_key) = 32),
+    issued_profile  INTEGER REFERENCES issued_profile (id),
+    created_at      INTEGER NOT NULL,
+    expires_at      INTEGER NOT NULL,
+    -- Nothing was enrolled with it, and the use of the invitation was given back.
+    closed_at       INTEGER
+) STRICT;
+CREATE INDEX arrival_of_invitation ON arrival (invitation) WHERE invitation IS NOT NULL;
+CREATE INDEX arrival_of_profile ON arrival (issued_profile) WHERE issued_profile IS NOT NULL;
+CREATE INDEX arrival_of_serial ON arrival (serial) WHERE serial IS NOT NULL;
+CREATE INDEX certificate_of_profile ON certificate (issued_profile) WHERE issued_profile IS NOT NULL;
 
 -- Replacements of MDM profiles on enrolled devices. 'queued': the InstallProfile waits or is being installed; 'proven': TokenUpdate
 -- came under the new certificate, while the one before it stays good until the result of the command says what the device kept;

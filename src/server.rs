@@ -14,6 +14,7 @@ use crate::http::tls::TlsHolder;
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
 use crate::outbound::acme::AcmeClient;
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
@@ -73,6 +74,8 @@ pub struct Options {
     pub apns_url: String,
     /// PEM of certificate authorities trusted beside the public ones, for stand-ins.
     pub apple_ca_pem: Option<Vec<u8>>,
+    /// PEM of certificate authorities that count as Apple's for built-in device identities, for stand-ins.
+    pub device_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
     /// Base address of the service that signs push certificate requests.
@@ -104,6 +107,7 @@ impl Options {
             trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             apns_url: String::from(APPLE_URL),
             apple_ca_pem: None,
+            device_ca_pem: None,
             webhook_ca_pem: None,
             mdmcert_url: String::from(MDMCERT_URL),
             asks_at_enrollment: true,
@@ -142,6 +146,11 @@ impl Server {
         cx.asks_at_enrollment = options.asks_at_enrollment;
         let cx = Arc::new(cx);
         cx.set_directory(Arc::new(crate::directory::Ldap));
+        if let Some(pem) = &options.device_ca_pem {
+            let read = DeviceAuthorities::with_stand_ins(&String::from_utf8_lossy(pem));
+            cx.trust_stand_ins(read.map_err(|why| Error::internal(format!("apple.device_ca_file: {why}")))?);
+            tracing::warn!("apple.device_ca_file is set: devices that Apple never built can enrol here");
+        }
         let hostname = school::settle_hostname(&cx, &options.hostname)?;
         let mut keeper = keeper(&cx, &options, &hostname)?;
         let doors = Arc::new(TlsDoors::new(&keeper.first()?).map_err(Error::internal)?);

@@ -15,6 +15,7 @@ mod tidy;
 
 mod custody;
 mod directory;
+mod enrolling;
 mod lifecycle;
 mod people;
 mod push_certificates;

@@ -91,6 +91,21 @@ pub enum Text {
     NeverClearLost { device: String, why: &'static str },
     NotLost { device: String },
     NoLocation { device: String },
+    NoSuchInvitation { id: String },
+    InvitationWrong,
+    InvitationExpired { at: String },
+    InvitationUsed,
+    InvitationRevoked,
+    ArrivalOver,
+    ArrivalBound,
+    DeviceUnreadable { why: String },
+    SignerUnknown,
+    ChallengeWrong,
+    ChallengeUsed,
+    OtherDevice,
+    AutomatedClosed,
+    PageTooOld,
+    NothingToEnterWith,
     DidNotLeave { device: String },
     DeviceBlocked { device: String },
     NothingToDecide { device: String },
@@ -214,6 +229,21 @@ impl Text {
             Text::NeverClearLost { .. } => "never-clear-lost",
             Text::NotLost { .. } => "not-lost",
             Text::NoLocation { .. } => "no-location",
+            Text::NoSuchInvitation { .. } => "no-such-invitation",
+            Text::InvitationWrong => "invitation-wrong",
+            Text::InvitationExpired { .. } => "invitation-expired",
+            Text::InvitationUsed => "invitation-used",
+            Text::InvitationRevoked => "invitation-revoked",
+            Text::ArrivalOver => "arrival-over",
+            Text::ArrivalBound => "arrival-bound",
+            Text::DeviceUnreadable { .. } => "device-unreadable",
+            Text::SignerUnknown => "signer-unknown",
+            Text::ChallengeWrong => "challenge-wrong",
+            Text::ChallengeUsed => "challenge-used",
+            Text::OtherDevice => "other-device",
+            Text::AutomatedClosed => "automated-closed",
+            Text::PageTooOld => "page-too-old",
+            Text::NothingToEnterWith => "nothing-to-enter-with",
             Text::DidNotLeave { .. } => "did-not-leave",
             Text::DeviceBlocked { .. } => "device-blocked",
             Text::NothingToDecide { .. } => "nothing-to-decide",
@@ -476,6 +506,29 @@ impl Text {
             Text::NoLocation { device } => {
                 write!(f, "{device} has not told where it is. Ask it with `cordon device locate {device} --reason TEXT`; it answers only in Lost Mode.")
             }
+            Text::NoSuchInvitation { id } => write!(f, "No invitation {id} can still be used. `cordon invitations list` shows them."),
+            Text::InvitationWrong => f.write_str(
+                "This code is not one of the school's. Compare it with the paper, letter by letter; it has three groups of four and never i, l, o, u, 0 or 1.",
+            ),
+            Text::InvitationExpired { at } => {
+                write!(f, "This invitation ended at {at}. Ask whoever gave it to you for a new one.")
+            }
+            Text::InvitationUsed => f.write_str(
+                "A device has been enrolled with this invitation already, and each is good for one device. Ask whoever gave it to you for another one.",
+            ),
+            Text::InvitationRevoked => f.write_str("This invitation was withdrawn. Ask whoever gave it to you for a new one."),
+            Text::ArrivalOver => f.write_str("The hour for this enrolment is over. Begin again with the invitation or the login."),
+            Text::ArrivalBound => {
+                f.write_str("A device has begun to enrol with this login. Finish it there, or begin again with the invitation or the login.")
+            }
+            Text::DeviceUnreadable { why } => write!(f, "This is not what a device sends to enrol: {why}."),
+            Text::SignerUnknown => f.write_str("Whoever signed this is neither an Apple device nor enrolled here."),
+            Text::ChallengeWrong => f.write_str("This request belongs to no login at the enrolment page. Begin again at the enrolment page."),
+            Text::ChallengeUsed => f.write_str("Another device has used this profile before. Get one for this device at the enrolment page."),
+            Text::OtherDevice => f.write_str("This request speaks of another device than the one that it belongs to."),
+            Text::PageTooOld => f.write_str("This page had been open for too long, or your browser keeps no cookies. Try once more."),
+            Text::NothingToEnterWith => f.write_str("Type the code of your invitation, or your school name and password."),
+            Text::AutomatedClosed => f.write_str("This school does not take this device by Automated Device Enrolment. Ask whoever runs its device management."),
             Text::BadProfile { why } => write!(f, "That is not a profile that can be handed out: {why}."),
             Text::NoSuchProfile { profile } => write!(f, "No profile is known as “{profile}”. `cordon profile list` shows those that are."),
             Text::NotAssigned { profile, to } => write!(f, "“{profile}” is not assigned to {to}. `cordon profile show` lists to whom it is."),

@@ -4,6 +4,7 @@
 
 use super::config::Config;
 use super::failure::Failure;
+use super::invitations;
 use super::{admin, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
@@ -102,6 +103,8 @@ Exit code 1 when something needs attention.")]
     Cert(authorities::CertArgs),
     /// Unlock tokens, recovery keys, PINs: what is kept of a device
     Secret(secret::Args),
+    /// Invitations to the enrolment page
+    Invitations(invitations::Args),
     /// The LDAP directory that people come from
     Directory(directory::Args),
     /// Groups of devices and people, and classes

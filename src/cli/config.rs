@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 26] = [
+const KEYS: [&str; 27] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -32,6 +32,7 @@ const KEYS: [&str; 26] = [
     "tls.acme_contact",
     "apple.apns_url",
     "apple.ca_file",
+    "apple.device_ca_file",
     "log.format",
     "log.level",
     "machine_key_file",
@@ -146,6 +147,8 @@ pub struct Apple {
     pub apns_url: Option<String>,
     /// Roots in PEM that are trusted beside the public ones.
     pub ca_file: Option<PathBuf>,
+    /// Authorities in PEM whose word counts for a device's built-in identity beside Apple's.
+    pub device_ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -307,7 +310,11 @@ impl Settings {
             trusted: self.trusted()?,
             forwards_certificate: self.read("proxy.forwards_certificate", flag)?.unwrap_or(false),
             tls,
-            apple: Apple { apns_url: self.read("apple.apns_url", url)?, ca_file: self.read("apple.ca_file", path)? },
+            apple: Apple {
+                apns_url: self.read("apple.apns_url", url)?,
+                ca_file: self.read("apple.ca_file", path)?,
+                device_ca_file: self.read("apple.device_ca_file", path)?,
+            },
             log,
             log_level: self.read("log.level", text)?.unwrap_or_else(|| String::from("info")),
             machine_key: self.read("machine_key_file", path)?,

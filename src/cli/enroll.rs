@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::files;
+use super::invitations;
 use super::reach::{Api, Call};
 use super::voice::Voice;
 use crate::protocol::profile::{AccessRights, IdentityMethod};
@@ -24,6 +25,12 @@ enum Verb {
     Profile(ProfileArgs),
     /// How devices get their identity and which rights are asked for, for profiles that do not say otherwise
     Policy(PolicyArgs),
+    /// Make one invitation to the enrolment page
+    Invite(invitations::InviteArgs),
+    /// Make a class's worth of invitations, to print and cut
+    Sheet(invitations::SheetArgs),
+    /// Which way the enrolment page takes, and which automated devices are let in
+    Door(invitations::DoorArgs),
     /// Renew the identity of a device now, or of all that are due
     Renew(RenewArgs),
 }
@@ -102,6 +109,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::Profile(args) => profile(api, args, voice),
         Verb::Policy(args) => policy(api, args, voice),
+        Verb::Invite(args) => invitations::invite(api, args, voice),
+        Verb::Sheet(args) => invitations::sheet(api, args, voice),
+        Verb::Door(args) => invitations::door(api, args, voice),
         Verb::Renew(args) => renew(api, args, voice),
     }
 }

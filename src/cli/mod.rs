@@ -28,6 +28,8 @@ mod token;
 mod voice;
 mod webhook;
 
+mod invitations;
+
 mod admin;
 mod asking;
 mod recovery_code;
@@ -120,6 +122,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Filevault(args) => filevault::run(api, &args, voice),
         Verb::Secret(args) => secret::run(api, &args, voice),
         Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
+        Verb::Invitations(args) => invitations::run(api, &args, voice),
         Verb::Directory(args) => directory::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),

@@ -70,6 +70,9 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
     if let Some(path) = &config.apple.ca_file {
         options.apple_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
     }
+    if let Some(path) = &config.apple.device_ca_file {
+        options.device_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
+    }
     if let Some(path) = &config.webhook_ca_file {
         options.webhook_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
     }

@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, crl, device, scep, trust};
+use super::{api, crl, device, enroll, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -23,13 +23,15 @@ pub struct Front {
     trusted: Vec<IpAddr>,
     /// Told of imported push certificates; none when no sender runs (the command line on the file).
     sender: Option<Arc<dyn PushSender>>,
+    desk: enroll::Desk,
     /// Signs push certificate requests; none when no server runs.
     signing: Option<SigningService>,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
-        Self { cx, trusted, sender, signing: None }
+        let desk = enroll::Desk::new(&*cx.random);
+        Self { cx, trusted, sender, desk, signing: None }
     }
 
     /// Lets requests for push certificates go out to be signed.
@@ -47,6 +49,7 @@ enum Room {
     Crl,
     Trust,
     Api,
+    Enroll,
     Health,
     Start,
     None,
@@ -64,6 +67,7 @@ fn room(door: Door, path: &str) -> Room {
     match path {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
+        path if enroll::is_here(path) && people && door != Door::Control => Room::Enroll,
         "/crl" if people && door != Door::Control => Room::Crl,
         path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
@@ -92,6 +96,7 @@ impl Handler for Front {
         match room(request.door, &request.path) {
             Room::Device => device::handle(&self.cx, &request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, &request),
+            Room::Enroll => enroll::handle(&self.cx, &self.desk, &request),
             Room::Crl => crl::handle(&self.cx, &request),
             Room::Trust => trust::handle(&self.cx, &request),
             Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
@@ -126,6 +131,10 @@ mod tests {
             (Door::Control, "/api/v1/devices", Room::Api),
             (Door::Control, COMMAND, Room::None),
             (Door::Control, "/healthz", Room::Health),
+            (Door::People, "/enroll", Room::Enroll),
+            (Door::Proxied, "/enroll/ota", Room::Enroll),
+            (Door::Devices, "/enroll", Room::None),
+            (Door::Control, "/enroll", Room::None),
         ];
         for (door, path, expected) in table {
             assert_eq!(room(door, path), expected, "{door:?} {path}");

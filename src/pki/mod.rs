@@ -9,6 +9,7 @@ mod asn1;
 pub mod ber;
 pub mod cms;
 pub mod csr;
+pub mod device_ca;
 pub mod digest;
 pub mod jws;
 pub mod keys;

@@ -475,7 +475,7 @@ pub(super) mod tests {
 
     #[test]
     fn unsuitable_keys_and_authorities() {
-        let weak = Certificate::parse_pem(include_str!("fixtures/apple-iphone-device-ca.pem")).unwrap();
+        let weak = Certificate::parse_pem(include_str!("apple/apple-iphone-device-ca.pem")).unwrap();
         let issue = |spki: &[u8], now| issue_device_identity(&CA, spki, "E", "", now, 1, &SystemRandom).unwrap_err();
         assert_eq!(issue(weak.spki_der(), NOW), IssueError::UnsuitableKey);
         assert_eq!(issue(b"", NOW), IssueError::UnsuitableKey);

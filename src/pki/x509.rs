@@ -286,10 +286,10 @@ impl Extensions {
 mod tests {
     use super::*;
 
-    const APPLE_ROOT: &str = include_str!("fixtures/apple-root-ca.pem");
-    const IPHONE_CA: &str = include_str!("fixtures/apple-iphone-certification-authority.pem");
-    const DEVICE_CA: &str = include_str!("fixtures/apple-iphone-device-ca.pem");
-    const ATTESTATION: &str = include_str!("fixtures/apple-enterprise-attestation-root-ca.pem");
+    const APPLE_ROOT: &str = include_str!("apple/apple-root-ca.pem");
+    const IPHONE_CA: &str = include_str!("apple/apple-iphone-certification-authority.pem");
+    const DEVICE_CA: &str = include_str!("apple/apple-iphone-device-ca.pem");
+    const ATTESTATION: &str = include_str!("apple/apple-enterprise-attestation-root-ca.pem");
 
     #[test]
     fn reads_apples_old_chain() {

@@ -3,6 +3,7 @@
 //! Deliberately not here: sockets, SQL, the clock and randomness (they are arguments), and bytes of certificates (`pki`).
 //! Reading order: [`sender`], [`checkin`], [`report`], [`lifecycle`], [`queue`], [`status`], [`command`], [`catalogue`], [`profile`].
 
+pub mod attributes;
 pub mod catalogue;
 pub mod checkin;
 pub mod command;

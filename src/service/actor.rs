@@ -16,6 +16,9 @@ pub enum Actor {
     Admin { name: String, role: Role, session: i64, from: String },
     /// The server's own upkeep.
     Job(&'static str),
+    /// Somebody at the enrolment page, or a device that came by itself: may be given one enrolment profile. `name` says by what right
+    /// (`invitation:…`, `person:…`, `device:…`), `from` where from.
+    Visitor { name: String, from: String },
 }
 
 /// What a verb asks of its actor.
@@ -33,6 +36,8 @@ pub enum Permission {
     People,
     /// Enrolment profiles.
     Enroll,
+    /// Invitations to enrol.
+    Invite,
     /// The school's own things: push certificate, settings, tokens.
     Administer,
     /// The audit.
@@ -57,7 +62,7 @@ impl Permission {
             Permission::Look => "teacher",
             Permission::LookAround => "auditor",
             Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll | Permission::People => "admin",
+            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -73,13 +78,14 @@ impl Actor {
             Actor::LocalShell { user } => format!("local:{user}"),
             Actor::Admin { name, .. } => format!("admin:{name}"),
             Actor::Job(name) => format!("job:{name}"),
+            Actor::Visitor { name, .. } => name.clone(),
         }
     }
 
     /// Where the request came from, for the audit: an address, `local` (control socket or command line), `server`.
     pub fn origin(&self) -> &str {
         match self {
-            Actor::Token { from, .. } | Actor::Admin { from, .. } => from,
+            Actor::Token { from, .. } | Actor::Admin { from, .. } | Actor::Visitor { from, .. } => from,
             Actor::LocalShell { .. } => "local",
             Actor::Job(_) => "server",
         }
@@ -89,6 +95,7 @@ impl Actor {
         match self {
             Actor::Token { role, .. } | Actor::Admin { role, .. } => *role,
             Actor::LocalShell { .. } | Actor::Job(_) => Role::Owner,
+            Actor::Visitor { .. } => Role::Teacher,
         }
     }
 
@@ -104,12 +111,21 @@ impl Actor {
     /// # Errors
     /// `Denied`, naming the role that would do.
     pub fn require(&self, permission: Permission) -> Result<(), Error> {
+        if let Actor::Visitor { .. } = self {
+            // Whoever let the visitor in asked for the one thing that they are there for.
+            let allowed = permission == Permission::Enroll;
+            return if allowed {
+                Ok(())
+            } else {
+                Err(Error::denied(Text::RoleMissing { needed: permission.needed() }))
+            };
+        }
         // Which devices, is [`Actor::scope`]'s question.
         let allowed = match permission {
             Permission::Look => true,
             Permission::LookAround => self.role() != Role::Teacher,
             Permission::Command => self.role() != Role::Auditor,
-            Permission::Destroy | Permission::Enroll | Permission::People => {
+            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
             }
             Permission::Administer => self.role() == Role::Owner,
@@ -123,6 +139,15 @@ impl Actor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_visitor_is_given_a_profile_and_nothing_else() {
+        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
+        let visitor = Actor::Visitor { name: String::from("invitation:i-1"), from: String::new() };
+        for permission in [Look, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
+            assert_eq!(visitor.require(permission).is_ok(), permission == Enroll, "{permission:?}");
+        }
+    }
 
     #[test]
     fn the_role_table() {

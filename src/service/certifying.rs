@@ -108,7 +108,7 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
     };
     let first = cx.store.write(|tx| {
         // The certificate first: the consumption refers to it. A lost race undoes both.
-        tx.insert_certificate(&certificate_row(&leaf, Some(challenge.issued_profile)), Purpose::Identity, now)?;
+        tx.insert_certificate(&certificate_row(&leaf, challenge.issued_profile), Purpose::Identity, now)?;
         if tx.consume_challenge(challenge.id, &consumption, now)? { Ok(()) } else { Err(Raced) }
     });
     match first {

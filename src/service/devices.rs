@@ -9,7 +9,7 @@ use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Value;
 use crate::protocol::report::Report;
-use crate::store::{ChannelKind, Db, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
+use crate::store::{ArrivalRow, ChannelKind, Db, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
 
 /// One channel with everything a person wants to know of it.
 #[derive(Debug, Clone)]
@@ -121,6 +121,16 @@ pub fn timeline(cx: &Context, actor: &Actor, device: &str, limit: usize) -> Resu
     actor.require(Permission::Look)?;
     let row = find(cx, actor, device)?;
     cx.store.read(|db| Ok(db.list_timeline(row.id, limit)?))
+}
+
+/// How a device came in that was enrolled through the door, with what it said of itself; `None` for one whose profile was carried to it.
+pub fn arrival(cx: &Context, actor: &Actor, device: &DeviceView) -> Result<Option<ArrivalRow>, Error> {
+    actor.require(Permission::Look)?;
+    let own = device.channels.iter().map(|c| &c.row).filter(|row| row.channel == ChannelKind::Device);
+    match own.max_by_key(|row| row.id).and_then(|row| row.issued_profile) {
+        Some(issued) => cx.store.read(|db| Ok(db.find_arrival_by_profile(issued)?)),
+        None => Ok(None),
+    }
 }
 
 fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {

@@ -18,7 +18,7 @@ use crate::store::{
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 /// Setting: the highest time this installation has seen, milliseconds.
 pub(super) const HIGHEST_TIME: &str = "highest_time";
@@ -128,6 +128,7 @@ fn assemble(
         guesses,
         refusals: super::auditing::Refusals::default(),
         hooks,
+        device_authorities: OnceLock::new(),
         directory: std::sync::RwLock::new(None),
     })
 }

@@ -63,11 +63,17 @@ pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
 
+pub mod arriving;
+pub mod doorway;
+pub mod inviting;
+pub mod over_the_air;
+
 pub use error::{Error, Kind};
 
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 use crate::base::time::{Clock, HOUR, Timestamp};
+use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::sealing::{Keyring, SealError};
 use crate::pki::stretching::Cost;
 use crate::pki::templates::Authority;
@@ -76,7 +82,7 @@ use crate::store::Store;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
 /// The school's own certificate authorities, open in memory.
 pub struct Authorities {
@@ -133,6 +139,7 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,
 }
@@ -201,6 +208,16 @@ impl Context {
     /// Set once the listeners know their ports.
     pub fn set_urls(&self, urls: Urls) {
         *self.urls.write().unwrap_or_else(|p| p.into_inner()) = urls;
+    }
+
+    /// Whose word counts for a genuine Apple device: Apple's alone, unless [`Context::trust_stand_ins`] said more.
+    pub fn device_authorities(&self) -> &DeviceAuthorities {
+        self.device_authorities.get_or_init(DeviceAuthorities::default)
+    }
+
+    /// For tests and rehearsals, once, before the first request.
+    pub fn trust_stand_ins(&self, authorities: DeviceAuthorities) {
+        let _ = self.device_authorities.set(authorities);
     }
 
     pub fn directory(&self) -> Option<Arc<dyn ports::Directory>> {

@@ -117,7 +117,7 @@ pub(super) fn require_person(actor: &Actor, permission: Permission) -> Result<()
     actor.require(permission)?;
     match actor {
         Actor::LocalShell { .. } | Actor::Admin { .. } => Ok(()),
-        Actor::Token { .. } | Actor::Job(_) => Err(Error::denied(Text::NotForScripts)),
+        Actor::Token { .. } | Actor::Job(_) | Actor::Visitor { .. } => Err(Error::denied(Text::NotForScripts)),
     }
 }
 

@@ -89,7 +89,7 @@ pub fn authenticate(cx: &Context, text: &str, from: &str) -> Result<Actor, Error
 }
 
 /// `90d`, `12h`, `2w` in milliseconds.
-fn parse_span(text: &str) -> Result<i64, Error> {
+pub(super) fn parse_span(text: &str) -> Result<i64, Error> {
     let bad = || Error::invalid(Text::BadDuration { text: text.to_owned() });
     let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
     let number: i64 = number.parse().map_err(|_| bad())?;

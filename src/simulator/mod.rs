@@ -8,6 +8,9 @@
 pub mod agents;
 mod answers;
 pub mod apns;
+pub mod arriving;
+pub mod browser;
+pub mod built_in;
 pub mod classroom;
 pub mod device;
 mod enrollment;

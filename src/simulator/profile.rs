@@ -330,7 +330,7 @@ fn read_identity(payload: &Payload) -> Result<IdentityPayload, Refusal> {
     }
 }
 
-fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
+pub(super) fn read_scep(outer: &Dict) -> Result<ScepPayload, Refusal> {
     let dict = outer.dict("PayloadContent")?;
     let bad = |text: String| Refusal { domain: "MCSCEPErrorDomain", code: 22000, text };
     let url = dict.string("URL")?.parse().map_err(|e: WireError| bad(format!("SCEP URL: {e}")))?;

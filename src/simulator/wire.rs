@@ -107,7 +107,8 @@ impl Client {
         self.open = None;
     }
 
-    fn send_once(&mut self, request: &Request<'_>) -> Result<Answer, WireError> {
+    /// As [`Client::send`], without following redirects.
+    pub(super) fn send_once(&mut self, request: &Request<'_>) -> Result<Answer, WireError> {
         let mut connection = self.connection_to(request.url)?;
         let reused = connection.used;
         match connection.exchange(request) {

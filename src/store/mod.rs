@@ -46,6 +46,11 @@ pub use groups::{GroupRow, NewGroup};
 pub use persons::{GuidRow, PersonFacts, PersonRow, Source};
 pub use standings::StandingRow;
 
+mod arrivals;
+mod invitations;
+pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
+pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
+
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{

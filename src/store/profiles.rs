@@ -70,7 +70,8 @@ pub struct IssuedProfile {
 #[derive(Debug, Clone)]
 pub struct ChallengeRow {
     pub id: i64,
-    pub issued_profile: i64,
+    /// `None`: for the passing identity of over-the-air enrolment, which no device channel is opened with.
+    pub issued_profile: Option<i64>,
     pub enrollment: Option<i64>,
     pub expires_at: Timestamp,
     pub consumed: Option<Consumption>,

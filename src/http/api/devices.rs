@@ -22,7 +22,8 @@ pub fn list(call: &Call<'_>) -> Result<Response, Error> {
 pub fn show(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let found = devices::show(call.cx, &call.actor, device)?;
     let timeline = devices::timeline(call.cx, &call.actor, device, TIMELINE)?;
-    Ok(json(200, &views::device(&found, Some(timeline))))
+    let arrival = devices::arrival(call.cx, &call.actor, &found)?.map(views::arrival);
+    Ok(json(200, &views::Device { arrival, ..views::device(&found, Some(timeline)) }))
 }
 
 pub fn users(call: &Call<'_>, device: &str) -> Result<Response, Error> {

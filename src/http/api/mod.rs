@@ -16,6 +16,7 @@ mod webhooks;
 mod people;
 
 mod custody;
+mod invitations;
 mod keys;
 mod retention;
 mod sheets;
@@ -229,6 +230,12 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["invitations"]) => invitations::list(call),
+        (&Method::POST, ["invitations"]) => invitations::make(call),
+        (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
+        (&Method::DELETE, ["invitations", id]) => invitations::revoke(call, id),
+        (&Method::GET, ["enrollment-door"]) => invitations::show_door(call),
+        (&Method::PATCH, ["enrollment-door"]) => invitations::change_door(call),
         (&Method::POST, ["filevault", "profile"]) => custody::escrow_profile(call),
         (&Method::POST, ["devices", device, "filevault"]) => custody::escrow_filevault(call, device),
         (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),

@@ -9,6 +9,7 @@ use super::custody::{
 use super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::groups::{Group, GroupChange, GroupMembers, NewGroup};
+use super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
 use super::people::{
@@ -145,6 +146,28 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-policy", "Change it for profiles from now on; enrolled devices stay as they are", "200")
         .takes("PolicyChange")
         .gives("EnrollmentPolicy"),
+    op(
+        "get",
+        "/invitations",
+        "Invitations to enrol, newest first, without their codes; `class` narrows the list",
+        "200",
+    )
+    .gives("Page_Invitation")
+    .paged(),
+    op("post", "/invitations", "Make invitations; their codes are shown only now", "201")
+        .takes("InvitationWish")
+        .gives("Page_Invitation"),
+    op("post", "/invitations/sheet", "Make invitations and give them as a document to print (text/html)", "201")
+        .takes("InvitationWish"),
+    op("delete", "/invitations/{id}", "End an invitation; devices that came in by it stay", "204"),
+    op(
+        "get",
+        "/enrollment-door",
+        "Which way the enrolment page takes and why; which automated devices are let in",
+        "200",
+    )
+    .gives("EnrollmentDoor"),
+    op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
         .gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
@@ -385,6 +408,7 @@ fn describe(operation: &Operation) -> Value {
         query("cursor", json!({ "type": "string", "pattern": "^-?[0-9]{1,18}$" }));
     }
     match operation.path {
+        "/invitations" if operation.method == "get" => query("class", json!({ "type": "string" })),
         "/certificates" => {
             query("device", json!({ "type": "string" }));
             query("search", json!({ "type": "string" }));
@@ -515,6 +539,12 @@ fn components() -> Value {
     add::<WebhookDelivery>(&mut all, "WebhookDelivery");
     add::<NewWebhook>(&mut all, "NewWebhook");
     add::<WebhookChange>(&mut all, "WebhookChange");
+
+    add::<Page<Invitation>>(&mut all, "Page_Invitation");
+    add::<Invitation>(&mut all, "Invitation");
+    add::<InvitationWish>(&mut all, "InvitationWish");
+    add::<EnrollmentDoor>(&mut all, "EnrollmentDoor");
+    add::<DoorChange>(&mut all, "DoorChange");
 
     add::<Page<Secret>>(&mut all, "Page_Secret");
     add::<Page<SecretRequest>>(&mut all, "Page_SecretRequest");

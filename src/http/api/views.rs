@@ -6,7 +6,7 @@ use crate::protocol::lifecycle::State;
 use crate::service::commands::CommandView;
 use crate::service::devices::{ChannelView, DeviceView};
 use crate::service::renewing::Standing;
-use crate::store::{AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
+use crate::store::{ArrivalRow, AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -55,6 +55,17 @@ pub struct TimelineItem {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+pub struct Arrival {
+    /// `ota`, `profile` or `ade`.
+    pub way: String,
+    /// By what right: `invitation:…`, `person:…` or `device:…`.
+    pub visitor: String,
+    pub at: String,
+    /// What the device said of itself under the signature of its built-in identity, with Apple's keys.
+    pub attributes: Option<Value>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Device {
     /// Cordon's own id; stays with the physical device.
     pub id: String,
@@ -93,6 +104,9 @@ pub struct Device {
     pub identity: Option<IdentityDates>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeline: Option<Vec<TimelineItem>>,
+    /// How it came in, if through the enrolment page or by itself; only in the answer about one device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Arrival>,
 }
 
 /// Dates of the certificate that a device speaks by, and how its renewal stands.
@@ -285,6 +299,16 @@ pub fn device(view: &DeviceView, timeline: Option<Vec<TimelineRow>>) -> Device {
         dismissed_at: text(channel.and_then(|c| c.row.dismissed_at)),
         identity: view.standing.clone().map(identity_dates),
         timeline: timeline.map(|rows| rows.into_iter().map(timeline_item).collect()),
+        arrival: None,
+    }
+}
+
+pub fn arrival(row: ArrivalRow) -> Arrival {
+    Arrival {
+        way: row.way,
+        visitor: row.visitor,
+        at: row.created_at.to_string(),
+        attributes: row.attributes.and_then(|kept| serde_json::from_str(&kept).ok()),
     }
 }
 

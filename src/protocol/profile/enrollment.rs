@@ -184,7 +184,7 @@ pub(super) fn certificate(kind: &str, identifier: &str, name: &str, der: &[u8], 
     Value::Dictionary(dict)
 }
 
-fn identity(identity: &Identity, identifier: &str, uuid: String) -> Value {
+pub(super) fn identity(identity: &Identity, identifier: &str, uuid: String) -> Value {
     match identity {
         Identity::Scep { url, name, challenge, ca_fingerprint, subject_cn, organization } => {
             let mut content = Dictionary::new();

@@ -4,6 +4,7 @@
 
 mod enrollment;
 mod escrow;
+mod over_the_air;
 mod read;
 mod rights;
 mod settings;
@@ -11,6 +12,7 @@ mod trust;
 
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
+pub use over_the_air::{IdentityProfile, ProfileService, identity_profile, profile_service};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
