@@ -1,8 +1,8 @@
 //! Revoked identities count no more, at once, and the published list says so in a form that other programs verify.
 
 use super::{Timed, identity_serial};
-use crate::support::wire::idle;
 use crate::support::School;
+use crate::support::wire::idle;
 use cordon::simulator::network::{Network, tls_config};
 use cordon::simulator::spec::Kind;
 use cordon::simulator::wire::{Client, Request};

@@ -6,8 +6,8 @@ use cordon::store::{IssuedProfile, Way};
 mod channels;
 mod days;
 mod logins;
-pub mod profiles;
 mod model;
+pub mod profiles;
 mod setups;
 
 /// An enrolment profile's record, for tests that enrol past the sockets.

@@ -22,7 +22,9 @@ use super::super::profiles::{AssignmentWish, Profile};
 use super::super::reply::Problem;
 use super::super::retention::{Retention, RetentionChange};
 use super::super::school::SetUpState;
-use super::super::school::{AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp};
+use super::super::school::{
+    AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
+};
 use super::super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::super::sheets::{SheetWish, TheftSheetWish};
 use super::super::users::{
