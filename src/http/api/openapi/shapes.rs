@@ -21,7 +21,7 @@ use super::super::profiles::{AssignmentWish, Profile};
 use super::super::reply::Problem;
 use super::super::retention::{Retention, RetentionChange};
 use super::super::school::SetUpState;
-use super::super::school::{AuditVerdict, Health, NewToken, PushImport, PushRequest, PushRequestMade, SetUp};
+use super::super::school::{AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp};
 use super::super::sheets::{SheetWish, TheftSheetWish};
 use super::super::users::{
     NetworkUsers, NetworkUsersChange, NewPerson, PeopleImport, PeopleImported, Person, PersonChange,
@@ -74,6 +74,7 @@ pub(super) fn components() -> Value {
     add::<Tls>(&mut all, "Tls");
     add::<PushImport>(&mut all, "PushImport");
     add::<PushRequest>(&mut all, "PushRequest");
+    add::<PushMailed>(&mut all, "PushMailed");
     add::<PushRequestMade>(&mut all, "PushRequestMade");
     add::<NewToken>(&mut all, "NewToken");
 
