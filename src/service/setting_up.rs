@@ -120,7 +120,7 @@ pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, 
 }
 
 pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<PlanView>, Error> {
-    actor.require(Permission::Look)?;
+    actor.require(Permission::LookAround)?;
     cx.store.read(|db| db.list_setup_plans()?.into_iter().map(|row| view(db, row)).collect())
 }
 

@@ -143,7 +143,8 @@ fn without_the_right_token_nothing_is_told() {
     let ask = (r#"{"RequestType":"DeviceInformation","Queries":["UDID"]}"#, format!("{device}/commands"));
     // Who may: the rest is told 403.
     let doors: [(&str, &str, &str, &[&str]); 6] = [
-        ("GET", "/api/v1/devices", "", &["owner", "admin", "helpdesk", "auditor"]),
+        // A teacher sees the devices of own classes, and there are none.
+        ("GET", "/api/v1/devices", "", &["owner", "admin", "helpdesk", "teacher", "auditor"]),
         ("GET", "/api/v1/audit", "", &["owner", "admin", "auditor"]),
         ("POST", "/api/v1/enrollments/profile", "{}", &["owner", "admin"]),
         ("GET", "/api/v1/tokens", "", &["owner"]),

@@ -77,7 +77,7 @@ fn a_profile_without_user_channel_gives_a_mac_only_one() {
     let school = School::new();
     let mac = school.enroll_with(Kind::Mac, 4, Behaviour::default(), &json!({ "user_channel": false }));
     assert_eq!(school.device(&mac)["users"], json!([]));
-    school.try_send(&mac, Some(&mac.user()), "ProfileList", Value::Null).is_problem(404, "no-such-user");
+    school.try_send(&mac, Some(&mac.user()), "ProfileList", Value::Null).is_problem(404, "user-not-managed");
 }
 
 #[test]

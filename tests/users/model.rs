@@ -81,9 +81,10 @@ impl Mac {
         let base = std::path::Path::new("/dev/shm");
         let directory = if base.is_dir() { tempfile::tempdir_in(base) } else { tempfile::tempdir() }.unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_secs(1_795_000_000)));
-        let cx =
+        let mut cx =
             founding::open(&Place::in_directory(directory.path()), Arc::clone(&clock) as _, Arc::new(SystemRandom))
                 .unwrap();
+        cx.asks_at_enrollment = false;
         let fingerprint = [7; 32];
         let now = clock.now();
         cx.store

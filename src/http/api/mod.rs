@@ -315,7 +315,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::PATCH, ["users", name]) => users::change(call, name),
         (&Method::DELETE, ["users", name]) => users::erase(call, name),
         _ => match openapi::methods(call.request.path.strip_prefix("/api/v1").unwrap_or_default()) {
-            methods if methods.is_empty() => {
+            // With the right method the path has something in it that is no name of anything.
+            methods
+                if methods.is_empty()
+                    || methods.iter().any(|m| call.request.method.as_str().eq_ignore_ascii_case(m)) =>
+            {
                 Err(Error::not_found(Text::NoSuchRoute { path: call.request.path.chars().take(200).collect() }))
             }
             methods => Ok(reply::wrong_method(call.request, &methods)),
