@@ -181,7 +181,7 @@ fn refresh_by_identity(
         Some(binding) => cx.store.read(|db| db.find_enrollment_by_row(binding.enrollment))?,
         None => None,
     };
-    let held = held.filter(|held| is_managed(held)).ok_or_else(|| Error::denied(Text::SignerUnknown))?;
+    let held = held.filter(is_managed).ok_or_else(|| Error::denied(Text::SignerUnknown))?;
     let udid = told.said.udid.as_ref().map(|udid| udid.as_str());
     if Some(held.enrollment_id.as_str()) != udid {
         return Err(Error::denied(Text::OtherDevice));
