@@ -258,12 +258,14 @@ CREATE TABLE push (
 CREATE INDEX push_due ON push (due_at) WHERE due_at IS NOT NULL AND dead_at IS NULL;
 
 -- Effects promised inside a transaction and carried out after its commit. One row per kind and subject: a burst is one effect.
+-- `asked` counts the wishes: one that comes while the effect is under way is not taken for done with it.
 CREATE TABLE outbox (
     seq         INTEGER PRIMARY KEY AUTOINCREMENT,
     kind        TEXT NOT NULL CHECK (kind IN ('push')),
     subject     INTEGER NOT NULL,
     due_at      INTEGER NOT NULL,
     attempts    INTEGER NOT NULL DEFAULT 0,
+    asked       INTEGER NOT NULL DEFAULT 1,
     created_at  INTEGER NOT NULL,
     UNIQUE (kind, subject)
 ) STRICT;

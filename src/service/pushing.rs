@@ -94,14 +94,14 @@ impl Pusher {
                 continue;
             }
             if push.dead || push.target.is_none() {
-                hopeless.push(push.seq);
+                hopeless.push(push);
             } else if !self.send(push, now) {
                 full = true;
                 break;
             }
         }
         if !hopeless.is_empty() {
-            self.cx.store.write(|tx| hopeless.iter().try_for_each(|seq| tx.settle_owed_push(*seq)))?;
+            self.cx.store.write(|tx| hopeless.iter().try_for_each(|owed| tx.settle_owed_push(owed)))?;
         }
         let soon = now.plus(if full || !self.in_flight.is_empty() { SECOND } else { MINUTE });
         let next = self.cx.store.read(|db| db.find_next_push_at())?;
@@ -159,20 +159,24 @@ fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<
     };
     match push::action(status, reason.as_deref(), timestamp_ms, owed.token_updated_at) {
         PushAction::Accepted => {
-            tx.settle_owed_push(owed.seq)?;
+            tx.settle_owed_push(owed)?;
             let before = tx.find_push(owed.enrollment)?.map_or(0, |p| p.attempts);
             let again =
                 now.plus(push::next_push(before.saturating_add(1))).min(push::repush_by(answer.expiration_secs));
             let due_at = tx.has_waiting(owed.enrollment)?.then_some(again);
             tx.note_push(owed.enrollment, "accepted", due_at, now)?;
         }
+        // What Apple says of a token that the device has replaced meanwhile says nothing of the new one.
+        PushAction::DeadToken { .. } | PushAction::StopUntilTokenUpdate { .. } if replaced(tx, owed)? => {
+            tx.postpone_owed_push(owed.seq, now)?;
+        }
         PushAction::DeadToken { .. } => {
-            tx.settle_owed_push(owed.seq)?;
+            tx.settle_owed_push(owed)?;
             mark_dead(cx, tx, owed.enrollment, "Apple says that this token is dead (410)", now)?;
         }
         PushAction::IgnoreStale => tx.postpone_owed_push(owed.seq, now.plus(UNREACHED_DELAY << tries.min(12)))?,
         PushAction::StopUntilTokenUpdate { why } => {
-            tx.settle_owed_push(owed.seq)?;
+            tx.settle_owed_push(owed)?;
             mark_dead(cx, tx, owed.enrollment, &format!("Apple refuses this token ({why:?})"), now)?;
         }
         PushAction::PauseTopic { why } => {
@@ -203,12 +207,17 @@ fn file(cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<
             tx.postpone_owed_push(owed.seq, now.plus(BUG_DELAY))?;
         }
         PushAction::Refused { status, reason } => {
-            tx.settle_owed_push(owed.seq)?;
+            tx.settle_owed_push(owed)?;
             let word = format!("refused ({status} {})", reason.unwrap_or_default());
             tx.note_push(owed.enrollment, &word, Some(now.plus(DAY)), now)?;
         }
     }
     Ok(())
+}
+
+fn replaced(tx: &Tx<'_>, owed: &OwedPush) -> Result<bool, Error> {
+    let now = tx.find_enrollment_by_row(owed.enrollment)?.and_then(|channel| channel.target);
+    Ok(now.is_some() && now != owed.target)
 }
 
 fn mark_dead(cx: &Context, tx: &Tx<'_>, enrollment: i64, why: &str, now: Timestamp) -> Result<(), Error> {

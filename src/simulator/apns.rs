@@ -176,7 +176,7 @@ impl StandIn {
         self.shared.max_streams.store(limit, Ordering::Relaxed);
     }
 
-    /// Every answer from now on waits so long.
+    /// Every answer from now on waits so long; what was pushed is delivered at once.
     pub fn set_delay(&self, delay: Duration) {
         *self.shared.delay.lock().unwrap_or_else(PoisonError::into_inner) = delay;
     }

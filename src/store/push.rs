@@ -12,6 +12,8 @@ pub struct OwedPush {
     pub seq: i64,
     pub enrollment: i64,
     pub attempts: u32,
+    /// How often it had been asked for when it was read.
+    pub asked: i64,
     pub target: Option<PushTarget>,
     pub dead: bool,
     pub token_updated_at: Option<Timestamp>,
@@ -87,7 +89,7 @@ impl Db<'_> {
     /// Pushes owed at `now`, oldest first.
     pub fn list_owed_pushes(&self, now: Timestamp, limit: usize) -> Result<Vec<OwedPush>, StoreError> {
         let sql =
-            "SELECT o.seq, o.subject, o.attempts, e.topic, e.push_token, e.push_magic, e.token_updated_at, p.dead_at
+            "SELECT o.seq, o.subject, o.attempts, o.asked, e.topic, e.push_token, e.push_magic, e.token_updated_at, p.dead_at
                    FROM outbox o JOIN enrollment e ON e.id = o.subject LEFT JOIN push p ON p.enrollment = e.id
                    WHERE o.kind = 'push' AND o.due_at <= ?1 ORDER BY o.seq LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql)?;
@@ -96,6 +98,7 @@ impl Db<'_> {
                 seq: row.get("seq")?,
                 enrollment: row.get("subject")?,
                 attempts: row.get("attempts")?,
+                asked: row.get("asked")?,
                 target: target(row)?,
                 dead: row.get::<_, Option<i64>>("dead_at")?.is_some(),
                 token_updated_at: row.get::<_, Option<i64>>("token_updated_at")?.map(Timestamp),
@@ -179,7 +182,7 @@ impl Tx<'_> {
     /// Owes one push to an enrollment. A burst of commands owes one: the row is there already.
     pub fn owe_push(&self, enrollment: i64, due_at: Timestamp, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO outbox (kind, subject, due_at, created_at) VALUES ('push', ?1, ?2, ?3)
-                   ON CONFLICT (kind, subject) DO UPDATE SET due_at = min(due_at, excluded.due_at)";
+                   ON CONFLICT (kind, subject) DO UPDATE SET due_at = min(due_at, excluded.due_at), asked = asked + 1";
         self.conn.prepare_cached(sql)?.execute(params![enrollment, due_at.0, now.0])?;
         Ok(())
     }
@@ -197,8 +200,12 @@ impl Tx<'_> {
         Ok(owed)
     }
 
-    pub fn settle_owed_push(&self, seq: i64) -> Result<(), StoreError> {
-        self.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([seq])?;
+    /// The push is done with, unless work came while it was under way: the device may have looked before that work was there, so it
+    /// is called once more.
+    pub fn settle_owed_push(&self, owed: &OwedPush) -> Result<(), StoreError> {
+        let sql = "DELETE FROM outbox WHERE seq = ?1 AND (asked = ?2 OR NOT EXISTS (
+                       SELECT 1 FROM delivery y INDEXED BY delivery_waiting WHERE y.enrollment = outbox.subject AND y.finished_at IS NULL))";
+        self.conn.prepare_cached(sql)?.execute([owed.seq, owed.asked])?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use cordon::simulator::state::{Behaviour, Channel};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 fn kinds(command: &Value) -> Vec<&str> {
     command["history"].as_array().unwrap().iter().map(|h| h["kind"].as_str().unwrap()).collect()
@@ -31,6 +32,34 @@ fn a_command_is_pushed_run_and_acknowledged() {
     let list = school.get(&format!("/devices/{}/commands?state=Acknowledged", ipad.udid()));
     assert_eq!(list["items"][0]["command_uuid"], json!(uuid));
     assert!(school.explain(&uuid).contains("Done"));
+}
+
+#[test]
+fn work_that_comes_while_a_push_is_under_way_is_called_for_again() {
+    let school = School::new();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    // Apple hands the push on at once and answers late: the device has come and gone in vain before the work is there.
+    school.stand_in.set_delay(Duration::from_millis(700));
+    school.api("POST", &format!("/devices/{}/push", ipad.udid()), &Value::Null).is(202);
+    school.wait_until("the device to look", || (!ipad.pushes(Channel::Device).is_empty()).then_some(()));
+    std::thread::sleep(Duration::from_millis(100));
+    let uuid = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_for(&uuid, "Acknowledged");
+    assert_eq!(ipad.pushes(Channel::Device).len(), 2);
+}
+
+#[test]
+fn a_token_that_was_replaced_while_its_push_was_under_way_is_not_dead() {
+    let school = School::new();
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let old = school.enrollment(&ipad, Channel::Device).target.unwrap().token;
+    school.stand_in.set_answer(old.as_bytes(), Some((400, "BadDeviceToken")));
+    school.stand_in.set_delay(Duration::from_millis(700));
+    let uuid = school.send(&ipad, "ProfileList", Value::Null);
+    std::thread::sleep(Duration::from_millis(200));
+    ipad.renew_token(&school.stand_in, Channel::Device);
+    ipad.set_deaf(false);
+    school.wait_for(&uuid, "Acknowledged");
 }
 
 #[test]

@@ -278,13 +278,17 @@ fn take(
     let at_once = pin!(read(&mut body, &mut bytes)).poll(&mut Context::from_waker(Waker::noop()));
     let delay = *lock(&shared.delay);
     match at_once {
-        Poll::Ready(read) if delay.is_zero() => push.answer(&head, read.then_some(&bytes), topic),
+        Poll::Ready(read) if delay.is_zero() => {
+            let answer = push.take(&head, read.then_some(&bytes), topic);
+            push.answer(answer);
+        }
         _ => {
             let topic = topic.clone();
             tokio::spawn(async move {
                 let read = read(&mut body, &mut bytes).await;
+                let answer = push.take(&head, read.then_some(&bytes), &topic);
                 tokio::time::sleep(delay).await;
-                push.answer(&head, read.then_some(&bytes), &topic);
+                push.answer(answer);
             });
         }
     }
@@ -309,32 +313,42 @@ struct Push {
 }
 
 impl Push {
-    /// Judges, delivers and answers; `body` is `None` if it never came.
-    fn answer(&mut self, head: &http::request::Parts, body: Option<&Vec<u8>>, topic: &str) {
-        self.control.in_flight.fetch_sub(1, Ordering::Relaxed);
-        let Some(body) = body else { return };
+    /// Judges and delivers; `body` is `None` if it never came. No answer where the sender gets none.
+    fn take(
+        &mut self,
+        head: &http::request::Parts,
+        body: Option<&Vec<u8>>,
+        topic: &str,
+    ) -> Option<(Response<()>, Answer)> {
+        let body = body?;
         if self.shared.takes_reset() {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
-            return;
+            return None;
         }
         let mut response = Response::new(());
         if self.shared.accept_all.load(Ordering::Relaxed) {
             let counts = &mut self.shared.registry().counts;
             counts.pushes += 1;
             counts.accepted += 1;
-        } else {
-            let now = self.shared.clock.now();
-            let request = judge(head, body, topic, now);
-            let verdict = self.shared.registry().take(request, now);
-            if let Some((on_push, push)) = verdict.delivery {
-                on_push(push);
-            }
-            if let Some(id) = head.headers.get("apns-id") {
-                response.headers_mut().insert("apns-id", id.clone());
-            }
-            if let Answer::Refused { status, reason, timestamp_ms } = verdict.answer {
-                return self.refuse(response, status, &reason, timestamp_ms);
-            }
+            return Some((response, Answer::Ok));
+        }
+        let now = self.shared.clock.now();
+        let request = judge(head, body, topic, now);
+        let verdict = self.shared.registry().take(request, now);
+        if let Some((on_push, push)) = verdict.delivery {
+            on_push(push);
+        }
+        if let Some(id) = head.headers.get("apns-id") {
+            response.headers_mut().insert("apns-id", id.clone());
+        }
+        Some((response, verdict.answer))
+    }
+
+    fn answer(&mut self, answer: Option<(Response<()>, Answer)>) {
+        self.control.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let Some((response, answer)) = answer else { return };
+        if let Answer::Refused { status, reason, timestamp_ms } = answer {
+            return self.refuse(response, status, &reason, timestamp_ms);
         }
         // Fails only if the stream or its connection is gone.
         let _ = self.respond.send_response(response, true);
