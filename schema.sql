@@ -78,6 +78,8 @@ CREATE TABLE device (
     lost_by        TEXT,
     -- What the device acknowledged: Lost Mode is on.
     lost_mode      INTEGER NOT NULL DEFAULT 0 CHECK (lost_mode IN (0, 1)),
+    -- The doctor's simulated device, while it enrols: in no count, no list, no webhook, and gone a moment later.
+    synthetic      INTEGER NOT NULL DEFAULT 0 CHECK (synthetic IN (0, 1)),
     created_at     INTEGER NOT NULL,
     CHECK ((lost = 'no') = (lost_since IS NULL) AND (lost = 'no') = (lost_by IS NULL))
 ) STRICT;

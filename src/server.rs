@@ -1,6 +1,8 @@
 //! The running server: database, listeners, push sender, jobs and control socket, put together in one place for `serve`, `demo`
 //! and the tests. Knows no arguments and prints nothing; what it was told is in [`Options`].
 
+pub mod surroundings;
+
 use crate::apple::apns::{APPLE_URL, Config, Sender};
 use crate::base::random::Random;
 use crate::base::time::Clock;
@@ -19,14 +21,15 @@ use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
-use crate::service::ports::{AcmeChallenge, Doors, PushSender};
+use crate::service::ports::{AcmeChallenge, Doors, ListenerState, PushSender};
 use crate::service::push_signing::{MDMCERT_URL, SigningService};
 use crate::service::serving::{Demands, Keeper, Source};
-use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
+use crate::service::{Context, Error, Urls, doctor, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use surroundings::Machine;
 
 /// How long running requests may take to end on a clean stop.
 const GRACE: Duration = Duration::from_secs(5);
@@ -53,6 +56,8 @@ pub struct Options {
     pub place: Place,
     /// Used at first start; afterwards the database knows it.
     pub hostname: String,
+    /// The host name as the configuration has it, if it has one; for the doctor.
+    pub configured_hostname: Option<String>,
     /// Further names that the TLS certificate serves.
     pub aliases: Vec<String>,
     pub tls: TlsSource,
@@ -98,6 +103,7 @@ impl Options {
         Self {
             place,
             hostname: hostname.to_owned(),
+            configured_hostname: None,
             listen_people: String::from("[::]:443"),
             listen_devices: String::from("[::]:8443"),
             listen_proxied: String::from("off"),
@@ -222,6 +228,25 @@ impl Server {
 
         let (socket, socket_moved) = socket_path(&options.place.directory);
         let control = Control::start(&socket, front).map_err(Error::internal)?;
+        doctor::clean_up(&cx)?;
+        let addresses = [
+            ("listen.people", &options.listen_people, people),
+            ("listen.devices", &options.listen_devices, devices),
+            ("listen.proxied", &options.listen_proxied, proxied),
+            ("listen.http", &options.listen_http, http),
+            ("listen.metrics", &options.listen_metrics, metrics),
+        ];
+        let state = |(key, wanted, bound): (&'static str, &String, Option<SocketAddr>)| {
+            bound.map(|bound| ListenerState { key, wanted: wanted.clone(), bound: Some(bound) })
+        };
+        cx.set_surroundings(Some(Arc::new(Machine {
+            listeners: addresses.into_iter().filter_map(state).collect(),
+            sender: Some(Arc::clone(&port_sender)),
+            hostname: options.configured_hostname.clone(),
+            stand_ins: options.device_ca_pem.is_some(),
+            trusted_proxies: options.trusted_proxies.clone(),
+            clock: Some(Arc::clone(&options.clock)),
+        })));
         pushing::call_everyone_waiting(&cx)?;
         let jobs = Jobs::start(Arc::clone(&cx), port_sender, outbound, keeper).map_err(Error::internal)?;
         Ok(Server {
@@ -291,6 +316,7 @@ impl Server {
             listener.stop(GRACE);
         }
         self.control.stop();
+        self.cx.set_surroundings(None);
         drop(self.jobs);
         drop(self.sender);
         drop(self._runtime);

@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
-use super::{admin, backup, expiry, filevault, key, recovery_code, restore, retention, secret};
+use super::{admin, backup, doctor, expiry, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
 use super::{login_policy, profile, setup_plan};
@@ -95,6 +95,8 @@ Exit code 1 when something needs attention.")]
     Admin(admin::Args),
     /// The second key to the school, on paper
     RecoveryCode(recovery_code::Args),
+    /// Look at everything, and enrol a simulated device
+    Doctor(doctor::Args),
     /// What ends when, and what must be done about it
     Expiry(expiry::Args),
     /// Copy the school to one file, now

@@ -36,6 +36,7 @@ mod recovery_code;
 mod restore;
 
 mod backup;
+mod doctor;
 mod expiry;
 mod filevault;
 mod key;
@@ -118,6 +119,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Backup(args) => backup::run(api, &args, voice),
+        Verb::Doctor(args) => doctor::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),

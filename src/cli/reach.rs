@@ -10,8 +10,10 @@ use crate::http::control::{Client, socket_path, user_name};
 use crate::http::message::{Body, Door, Handler, Remote, Request};
 use crate::http::routes::Front;
 use crate::pki::SystemRandom;
+use crate::server::surroundings::Machine;
 use crate::service::actor::Actor;
 use crate::service::founding::{self, Place};
+use crate::service::ports::ListenerState;
 use crate::service::{Context, Urls, school};
 use crate::store::StoreError;
 use ::http::{HeaderMap, HeaderValue, Method};
@@ -221,6 +223,7 @@ impl Reach {
     pub fn close(self) -> Result<(), Failure> {
         let Reach::File { cx, front } = self else { return Ok(()) };
         drop(front);
+        cx.set_surroundings(None);
         crate::service::auditing::flush(&cx)?;
         match Arc::try_unwrap(cx) {
             Ok(cx) => cx.store.close().map_err(|error| Failure::new("close", error.to_string())),
@@ -297,8 +300,31 @@ fn open_file(global: &Global, founding: Founding) -> Result<Option<Reach>, Failu
     };
     cx.set_urls(addresses(&cx, &config)?);
     cx.set_directory(Arc::new(crate::directory::Ldap));
+    cx.set_surroundings(Some(Arc::new(machine(&config))));
     let front = Front::new(Arc::clone(&cx), config.trusted, None);
     Ok(Some(Reach::File { cx, front }))
+}
+
+/// What the doctor can look at while no server runs.
+fn machine(config: &super::config::Config) -> Machine {
+    let listen = &config.listen;
+    let all = [
+        ("listen.people", &listen.people),
+        ("listen.devices", &listen.devices),
+        ("listen.proxied", &listen.proxied),
+        ("listen.http", &listen.http),
+        ("listen.metrics", &listen.metrics),
+    ];
+    let state = |(key, listen): (&'static str, &super::config::Listen)| {
+        listen.address().map(|wanted| ListenerState { key, wanted: wanted.to_owned(), bound: None })
+    };
+    Machine {
+        listeners: all.into_iter().filter_map(state).collect(),
+        hostname: config.hostname.clone(),
+        stand_ins: config.apple.device_ca_file.is_some(),
+        trusted_proxies: config.trusted.clone(),
+        ..Machine::default()
+    }
 }
 
 fn is_locked(error: &crate::service::Error) -> bool {

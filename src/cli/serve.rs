@@ -60,6 +60,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
             TlsSource::Acme { directory: directory.clone(), ca_pem, contact: contact.clone() }
         }
     };
+    options.configured_hostname = config.hostname.clone();
     options.configuration = serde_json::json!(config.said);
     options.trusted_proxies = config.trusted.clone();
     options.proxy_forwards_certificate = config.forwards_certificate;

@@ -441,7 +441,13 @@ impl Visit<'_, '_> {
         }
         match before {
             Some(before) => Ok(before.device),
-            None => Ok(self.tx.insert_device(&DeviceId::mint(self.cx.random_bytes()), self.now)?),
+            None => {
+                let device = self.tx.insert_device(&DeviceId::mint(self.cx.random_bytes()), self.now)?;
+                if self.cx.meets_synthetic(device_ids(&self.checkin.from).0, device) {
+                    self.tx.mark_synthetic(device)?;
+                }
+                Ok(device)
+            }
         }
     }
 

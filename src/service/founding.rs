@@ -131,6 +131,8 @@ fn assemble(
         backups: super::backing_up::Backups::default(),
         device_authorities: OnceLock::new(),
         directory: std::sync::RwLock::new(None),
+        surroundings: std::sync::RwLock::new(None),
+        synthetic: Mutex::default(),
     })
 }
 

@@ -51,6 +51,7 @@ pub mod users;
 
 pub mod backing_up;
 pub mod custody;
+pub mod doctor;
 pub mod events;
 pub mod expiring;
 pub mod expiry;
@@ -146,6 +147,9 @@ pub struct Context {
     device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,
+    /// What the doctor asks about the machine; none where nobody knows it.
+    surroundings: RwLock<Option<Arc<dyn ports::Surroundings>>>,
+    synthetic: Mutex<doctor::Synthetic>,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

@@ -5,8 +5,10 @@
 
 use crate::base::push::{PushTarget, Topic};
 use crate::base::secret::Secret;
+use crate::base::time::Timestamp;
 use crate::pki::keys::PrivateKey;
 pub use crate::service::founding::TlsIdentity;
+use std::net::{IpAddr, SocketAddr};
 
 /// One push, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,6 +132,77 @@ pub trait AcmeAuthority: Send + Sync {
     /// # Errors
     /// In words for an administrator, with what the authority said.
     fn obtain(&self, order: &AcmeOrder, answers: &dyn AcmeAnswers) -> Result<String, String>;
+}
+
+// ---- what the doctor looks at
+
+/// One listener as configured and as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerState {
+    /// Its key in the configuration, such as `listen.people`.
+    pub key: &'static str,
+    /// `host:port` as configured.
+    pub wanted: String,
+    /// `None` when no server runs.
+    pub bound: Option<SocketAddr>,
+}
+
+/// A simulated device's way through the real listeners.
+pub struct Rehearsal {
+    /// Everything about the device follows from it.
+    pub seed: u64,
+    pub profile: Vec<u8>,
+    /// Hosts and ports that the profile names.
+    pub hosts: Vec<(String, u16)>,
+    pub publicly_trusted: bool,
+    pub now: Timestamp,
+}
+
+/// The machine around the server, as the doctor asks about it.
+pub trait Surroundings: Send + Sync {
+    /// # Errors
+    /// In words, when the name has no address.
+    fn resolve(&self, host: &str) -> Result<Vec<IpAddr>, String>;
+    /// Those that are configured and not off.
+    fn listeners(&self) -> Vec<ListenerState>;
+    /// Whether this process could listen there now.
+    ///
+    /// # Errors
+    /// In words.
+    fn try_listen(&self, address: &str) -> Result<(), String>;
+    /// Connects as a device that looks for `host` and trusts `anchors` (DER), and the public roots if `public`; what it was shown, leaf first.
+    ///
+    /// # Errors
+    /// In words, when it would not go on.
+    fn see_tls(
+        &self,
+        at: SocketAddr,
+        host: &str,
+        anchors: &[Vec<u8>],
+        public: bool,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, String>;
+    /// Sends a push and waits for what becomes of it; `None` when nothing here can push.
+    fn try_push(&self, push: Push) -> Option<PushResult>;
+    /// The UDID of the simulated device of this seed.
+    fn udid_of(&self, seed: u64) -> String;
+    /// Enrols the device, calls `meanwhile`, and lets the device fetch what waits.
+    ///
+    /// # Errors
+    /// What it failed to do ("to check in"), and why.
+    fn rehearse(
+        &self,
+        told: &Rehearsal,
+        meanwhile: &mut dyn FnMut() -> Result<(), String>,
+    ) -> Result<(), (&'static str, String)>;
+    /// The host name in the configuration, if there is one.
+    fn configured_hostname(&self) -> Option<String>;
+    /// Devices that Apple never built are let in.
+    fn has_stand_ins(&self) -> bool;
+    /// Whose forwarded certificates are believed.
+    fn trusted_proxies(&self) -> Vec<IpAddr>;
+    /// Whether the system keeps the clock; `None` when it does not say.
+    fn clock_is_kept(&self) -> Option<bool>;
 }
 
 // ---- webhooks

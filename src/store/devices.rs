@@ -177,7 +177,7 @@ impl Db<'_> {
         limit: usize,
     ) -> Result<Vec<DeviceRow>, StoreError> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
+            "SELECT {COLUMNS} FROM device d WHERE d.id > ?1 AND d.synthetic = 0 AND (?2 IS NULL OR d.serial LIKE ?2 OR d.name LIKE ?2 OR d.model_name LIKE ?2
                  OR EXISTS (SELECT 1 FROM enrollment e WHERE e.device = d.id AND (e.enrollment_id LIKE ?2
                      OR e.user_short_name LIKE ?2 OR e.user_long_name LIKE ?2 OR e.user_id LIKE ?2)))
                  AND (?4 IS NULL OR d.id IN (SELECT value FROM json_each(?4)))

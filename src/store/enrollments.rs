@@ -137,7 +137,8 @@ impl Db<'_> {
     /// How many device channels are in each state: (Started, Active, Gone).
     pub fn count_enrollments(&self) -> Result<(i64, i64, i64), StoreError> {
         let sql = "SELECT count(*) FILTER (WHERE state = 'Started'), count(*) FILTER (WHERE state = 'Active'),
-                          count(*) FILTER (WHERE state = 'Gone') FROM enrollment WHERE channel = 'device'";
+                          count(*) FILTER (WHERE state = 'Gone') FROM enrollment WHERE channel = 'device'
+                          AND device NOT IN (SELECT id FROM device WHERE synthetic = 1)";
         Ok(self.conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
     }
 }

@@ -29,6 +29,7 @@ mod series;
 mod settings;
 mod setups;
 mod snapshots;
+mod synthetic;
 mod tokens;
 mod webhooks;
 mod writer;

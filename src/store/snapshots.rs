@@ -17,6 +17,14 @@ impl Store {
         self.read(|db| Ok(db.conn.query_row("PRAGMA user_version", [], |row| row.get(0))?))
     }
 
+    /// What does not hold together in the file, if anything.
+    pub fn quick_check(&self) -> Result<Option<String>, StoreError> {
+        self.read(|db| {
+            let said: String = db.conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            Ok((said != "ok").then_some(said))
+        })
+    }
+
     /// Bytes that a copy takes at most.
     pub fn copy_size(&self) -> Result<u64, StoreError> {
         self.read(|db| {

@@ -1,5 +1,6 @@
 //! The server as an appliance: copies of itself, coming back on another machine, saying how it is.
 
+mod doctor;
 mod monitors;
 mod restoring;
 

@@ -17,6 +17,7 @@ mod people;
 
 mod backups;
 mod custody;
+mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
@@ -268,6 +269,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
         (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
         (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
+        (&Method::POST, ["doctor"]) => doctor::examine(call),
         (&Method::GET, ["expiry"]) => expiry::list(call),
         (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),
         (&Method::DELETE, ["expiry", "feed"]) => expiry::close_feed(call),

@@ -10,6 +10,7 @@ use super::super::custody::{
     Whereabouts,
 };
 use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
+use super::super::doctor::Examination;
 use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
@@ -48,6 +49,7 @@ pub(super) fn components() -> Value {
     let mut all = Vec::new();
     add::<Page<Device>>(&mut all, "Page_Device");
     add::<Backup>(&mut all, "Backup");
+    add::<Examination>(&mut all, "Examination");
     add::<Expiry>(&mut all, "Expiry");
     add::<Page<Expiry>>(&mut all, "Page_Expiry");
     add::<ExpiryFeed>(&mut all, "ExpiryFeed");
