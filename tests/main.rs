@@ -18,6 +18,7 @@ mod directory;
 mod enrolling;
 mod lifecycle;
 mod people;
+mod policy;
 mod push_certificates;
 mod trust;
 mod users;
