@@ -209,8 +209,8 @@ impl Store {
     }
 
     /// As [`Store::write`], for the hot path: `work` owns what it needs, so that whoever holds the write connection runs it, and its
-    /// caller sleeps once instead of waking for the lock.
-    pub fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// caller sleeps once instead of waking for the lock. It may be run again, after everything that it wrote was undone.
+    pub fn write_handed<T, E>(&self, work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
