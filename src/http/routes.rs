@@ -1,7 +1,7 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, crl, device, enroll, scep, trust};
+use super::{api, console, crl, device, enroll, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -49,9 +49,9 @@ enum Room {
     Crl,
     Trust,
     Api,
+    Console,
     Enroll,
     Health,
-    Start,
     None,
 }
 
@@ -72,7 +72,7 @@ fn room(door: Door, path: &str) -> Room {
         path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
         "/healthz" if people => Room::Health,
-        "/" if people => Room::Start,
+        path if console::is_here(path) && people && door != Door::Control => Room::Console,
         path if people && path.starts_with("/api/") => Room::Api,
         _ => Room::None,
     }
@@ -87,7 +87,7 @@ impl Handler for Front {
             }
             Room::Device => BodyLimit::at_most(MAX_CHECKIN_BODY),
             Room::Scep => BodyLimit::at_most(MAX_SCEP_BODY),
-            Room::Api => BodyLimit::at_most(MAX_API_BODY),
+            Room::Api | Room::Console => BodyLimit::at_most(MAX_API_BODY),
             _ => BodyLimit::at_most(MAX_OTHER_BODY),
         }
     }
@@ -101,7 +101,14 @@ impl Handler for Front {
             Room::Trust => trust::handle(&self.cx, &request),
             Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
             Room::Health => api::health(&self.cx, request.door),
-            Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
+            Room::Console => {
+                let world = console::World {
+                    sender: self.sender.as_deref(),
+                    signing: self.signing.as_ref(),
+                    trusted: &self.trusted,
+                };
+                console::handle(&self.cx, &world, &request)
+            }
             Room::None => Response::text(404, "There is nothing here.\n"),
         }
     }
@@ -133,6 +140,10 @@ mod tests {
             (Door::Control, "/healthz", Room::Health),
             (Door::People, "/enroll", Room::Enroll),
             (Door::Proxied, "/enroll/ota", Room::Enroll),
+            (Door::People, "/", Room::Console),
+            (Door::People, "/console/devices", Room::Console),
+            (Door::Devices, "/console", Room::None),
+            (Door::Control, "/console", Room::None),
             (Door::Devices, "/enroll", Room::None),
             (Door::Control, "/enroll", Room::None),
         ];

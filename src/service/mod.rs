@@ -55,6 +55,7 @@ pub mod expiring;
 pub mod faults;
 pub mod filevault;
 pub mod lost;
+pub mod overview;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
