@@ -4,6 +4,7 @@
 //! [`routes::Front`]; async never leaves `listen`. The edges `device`, `scep`, `enroll`, `api` and `console` never import each other.
 
 pub mod api;
+mod calendar;
 pub mod console;
 pub mod control;
 mod crl;
@@ -13,6 +14,7 @@ pub mod enroll;
 pub mod listen;
 pub mod look;
 pub mod message;
+pub mod metrics;
 mod origin;
 mod query;
 pub mod redirect;
