@@ -61,8 +61,7 @@ impl Group {
 
 impl Writer {
     pub(super) fn new(conn: Connection) -> Self {
-        let state =
-            State { conn, group: None, members: 0, repeatable: false, owed: Vec::new(), decided: Vec::new() };
+        let state = State { conn, group: None, members: 0, repeatable: false, owed: Vec::new(), decided: Vec::new() };
         Self { state: Mutex::new(state), waiting: AtomicUsize::new(0), handed: Handed::default() }
     }
 
