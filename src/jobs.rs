@@ -6,7 +6,7 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, commands, directories, events, expiring, faults, purging, reconciling, renewing,
+    Context, Error, auditing, backing_up, commands, directories, events, expiring, faults, purging, reconciling, renewing,
     replacing, rotating, setting_up, webhooks,
 };
 use std::sync::Arc;
@@ -60,6 +60,9 @@ impl Jobs {
         jobs.threads.push(
             Builder::new().name(String::from("directory")).spawn(move || take_people_over(&people_cx, &people_stop))?,
         );
+        let (backup_cx, backup_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads
+            .push(Builder::new().name(String::from("backup")).spawn(move || back_up(&backup_cx, &backup_stop))?);
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
     }
@@ -125,7 +128,8 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
-        if round.is_multiple_of(PURGE) {
+        // Not right after a start: that is when all devices come back.
+        if round > 0 && round.is_multiple_of(PURGE) {
             log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
         }
         if round.is_multiple_of(SELDOM) {
@@ -167,6 +171,16 @@ fn take_people_over(cx: &Context, stop: &AtomicBool) {
         std::thread::park_timeout(FLUSH_EVERY * 12);
         if !stop.load(Ordering::SeqCst) {
             log_fault(cx, "directory", directories::sync_if_due(cx).map(drop));
+        }
+    }
+}
+
+/// Apart from the other upkeep, because copying a large school takes its time.
+fn back_up(cx: &Context, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        std::thread::park_timeout(FLUSH_EVERY * 12);
+        if !stop.load(Ordering::SeqCst) {
+            log_fault(cx, "backup", backing_up::keep(cx).map(drop));
         }
     }
 }

@@ -13,6 +13,8 @@ mod scep;
 mod support;
 mod tidy;
 
+mod appliance;
+mod console;
 mod custody;
 mod directory;
 mod enrolling;

@@ -1,9 +1,8 @@
-//! Where a request of the API came from: for the audit, for counting wrong passwords by address, and, on the control socket, who the
+//! Where a request of a person or a script came from: for the audit, for counting wrong passwords by address, and, on the control socket, who the
 //! caller's process belongs to. Deliberately not here: what anybody may do.
 
-use super::{Door, Request};
-use crate::http::control::user_name;
-use crate::http::message::Remote;
+use super::control::user_name;
+use super::message::{Door, Remote, Request};
 use std::net::IpAddr;
 
 /// Where from, settled once for each request.
