@@ -12,6 +12,7 @@ pub mod enroll;
 pub mod listen;
 pub mod look;
 pub mod message;
+mod origin;
 mod query;
 pub mod redirect;
 pub mod routes;

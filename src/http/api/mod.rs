@@ -7,7 +7,6 @@ mod devices;
 mod enrollment;
 mod leaving;
 mod openapi;
-mod origin;
 mod reply;
 mod school;
 mod views;
@@ -30,7 +29,7 @@ mod profiles;
 mod setup_plans;
 
 use super::message::{Door, Request, Response};
-use super::query;
+use super::{origin, query};
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
