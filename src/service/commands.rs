@@ -33,6 +33,11 @@ const DESTRUCTIVE: [&str; 9] = [
     "SetRecoveryLock",
 ];
 
+/// Whether a command erases, locks out or removes.
+pub(super) fn is_destructive(request_type: &str) -> bool {
+    DESTRUCTIVE.contains(&request_type)
+}
+
 /// What is to be sent, to whom.
 #[derive(Debug, Clone)]
 pub struct Wish {

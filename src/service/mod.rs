@@ -49,11 +49,14 @@ pub mod series;
 pub mod setting_up;
 pub mod users;
 
+pub mod backing_up;
 pub mod custody;
 pub mod events;
 pub mod expiring;
+pub mod expiry;
 pub mod faults;
 pub mod filevault;
+pub mod health;
 pub mod lost;
 pub mod purging;
 pub mod revealing;
@@ -139,6 +142,7 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    backups: backing_up::Backups,
     device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,
