@@ -127,7 +127,8 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
-        if round.is_multiple_of(PURGE) {
+        // Not right after a start: that is when all devices come back.
+        if round > 0 && round.is_multiple_of(PURGE) {
             log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
         }
         if round.is_multiple_of(SELDOM) {

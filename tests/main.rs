@@ -15,6 +15,7 @@ mod support;
 mod tidy;
 
 mod appliance;
+mod console;
 mod custody;
 mod directory;
 mod enrolling;

@@ -1,5 +1,5 @@
 //! Where a request of a person came from: for the audit, for counting wrong passwords and codes by address, and, on the control socket,
-//! who the caller's process belongs to. Asked by the API and by the enrolment pages. Deliberately not here: what anybody may do.
+//! who the caller's process belongs to. Asked by the API, the console and the enrolment pages. Deliberately not here: what anybody may do.
 
 use super::control::user_name;
 use super::message::{Door, Remote, Request};

@@ -58,6 +58,7 @@ pub mod faults;
 pub mod filevault;
 pub mod health;
 pub mod lost;
+pub mod overview;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
