@@ -127,13 +127,13 @@ CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL
 CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
 
 -- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.
--- `person` is no foreign key: a person can be erased, what a device holds cannot be changed any more.
+-- `person` is whose device it is; it becomes NULL when the person is erased.
 CREATE TABLE issued_profile (
     id                  INTEGER PRIMARY KEY,
     payload_identifier  TEXT NOT NULL,
     name                TEXT NOT NULL,
     way                 TEXT NOT NULL CHECK (way IN ('download', 'page', 'ota', 'ade', 'renewal')),
-    person              INTEGER,
+    person              INTEGER REFERENCES person (id) ON DELETE SET NULL,
     replaces            INTEGER REFERENCES issued_profile (id),
     server_url          TEXT NOT NULL,
     check_in_url        TEXT NOT NULL,
@@ -499,15 +499,17 @@ CREATE INDEX secret_request_open ON secret_request (asked_by, device, kind) WHER
 -- ---- Ways in: invitations, and everybody who came to the door.
 
 -- Permission to enrol, on paper or in a message. Only the hash of its code is kept. One use is one device; how often it was used
--- is counted from `arrival`. `person` is no foreign key: a person can be erased.
+-- is counted from `arrival`. Made for a person, `recipient` is that person's public id, so that the name is nowhere but with the
+-- person. Made for a class of the school, the devices that come in by it belong to that class.
 CREATE TABLE invitation (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id   TEXT NOT NULL UNIQUE,
     hash        BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
     -- For people: whose device, or which.
     recipient   TEXT NOT NULL,
-    person      INTEGER,
+    person      INTEGER REFERENCES person (id) ON DELETE SET NULL,
     class       TEXT,
+    "group"     INTEGER REFERENCES school_group (id) ON DELETE SET NULL,
     -- NULL: what the school's setting says when it is used.
     way         TEXT CHECK (way IN ('ota', 'profile')),
     uses        INTEGER NOT NULL CHECK (uses BETWEEN 1 AND 1000),
@@ -526,7 +528,7 @@ CREATE TABLE arrival (
     token_hash      BLOB UNIQUE CHECK (length(token_hash) = 32),
     challenge_hash  BLOB UNIQUE CHECK (length(challenge_hash) = 32),
     invitation      INTEGER REFERENCES invitation (id),
-    person          INTEGER,
+    person          INTEGER REFERENCES person (id) ON DELETE SET NULL,
     -- Who it is, for the audit and for people.
     visitor         TEXT NOT NULL,
     -- What the device said of itself under the signature of its built-in identity, and the SHA-256 of that identity's key.

@@ -9,6 +9,7 @@
 
 mod hostile;
 mod journeys;
+mod practices;
 mod scep;
 mod support;
 mod tidy;

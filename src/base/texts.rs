@@ -376,7 +376,8 @@ impl Text {
             Text::BadHostname { hostname } => write!(f, "“{hostname}” is not a host name that devices can reach. Write it like mdm.example.org."),
             Text::UrlsFrozen { setting, held, wanted, devices } => write!(
                 f,
-                "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}."
+                "{setting} is {held} on {devices} enrolled devices and cannot become {wanted}: they would never come back. Keep {held}, or let \
+                 the old name lead here as well: put it into hostname_aliases, keep the port, and start the server with that first."
             ),
             Text::TlsUnusable { source, why } => {
                 write!(f, "The TLS certificate from {source} cannot be used: {why}.")

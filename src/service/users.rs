@@ -163,6 +163,7 @@ pub fn erase(cx: &Context, actor: &Actor, name: &str) -> Result<(), Error> {
         let guids: Vec<String> = tx.list_guids(row.id)?.into_iter().map(|g| g.guid).collect();
         tx.forget_name(&guids, &row.short_name)?;
         tx.delete_assignments_called(&guids.iter().cloned().chain([row.short_name.clone()]).collect::<Vec<_>>())?;
+        tx.revoke_invitations_of(row.id, now)?;
         tx.delete_person(row.id)?;
         auditing::record(tx, actor, "user.erase", Some(&row.public_id), None, now)
     })?;
@@ -183,7 +184,8 @@ pub fn check_password(cx: &Context, name: &str, password: &Secret<String>) -> Re
 /// `Denied` with `LoginFailed` for a wrong name or password and for somebody disabled, without saying which; `Busy` with
 /// `TooManyTries`, or when a directory that has to be asked does not answer.
 pub fn sign_in(cx: &Context, attempt: &SignIn<'_>) -> Result<PersonRow, Error> {
-    let keys = login::keys_of("person", attempt.name, attempt.address);
+    let mut keys = login::keys_of("person", attempt.name, None);
+    keys.push(login::key_at_door(attempt.address));
     cx.guesses.refuse_blocked(&keys, cx.now())?;
     let found = cx.store.read(|db| db.find_person(attempt.name))?.filter(|person| person.disabled_at.is_none());
     let kept = found.as_ref().and_then(|person| person.password.as_ref());
