@@ -67,8 +67,8 @@ pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
-pub use library::{ProfileRow, ProfileVersionRow};
 pub use gauges::Gauges;
+pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
