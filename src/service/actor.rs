@@ -36,7 +36,7 @@ pub enum Permission {
     People,
     /// Enrolment profiles.
     Enroll,
-    /// Invitations to enrol.
+    /// Invitations to enrol; a teacher those of own classes.
     Invite,
     /// The school's own things: push certificate, settings, tokens.
     Administer,
@@ -59,10 +59,10 @@ impl Permission {
     /// The least role that has it, for the words of a refusal.
     fn needed(self) -> &'static str {
         match self {
-            Permission::Look => "teacher",
+            Permission::Look | Permission::Invite => "teacher",
             Permission::LookAround => "auditor",
             Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => "admin",
+            Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -125,7 +125,8 @@ impl Actor {
             Permission::Look => true,
             Permission::LookAround => self.role() != Role::Teacher,
             Permission::Command => self.role() != Role::Auditor,
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => {
+            Permission::Invite => matches!(self.role(), Role::Owner | Role::Admin | Role::Teacher),
+            Permission::Destroy | Permission::Enroll | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
             }
             Permission::Administer => self.role() == Role::Owner,
@@ -151,17 +152,17 @@ mod tests {
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look, LookAround, People, Reveal};
+        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, LookAround, People, Reveal};
         let table = [
-            (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
-            (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Audit, Reveal][..]),
+            (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal][..]),
+            (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Invite, Audit, Reveal][..]),
             (Role::Helpdesk, &[Look, LookAround, Command][..]),
-            (Role::Teacher, &[Look, Command][..]),
+            (Role::Teacher, &[Look, Command, Invite][..]),
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role, from: String::new() };
-            for permission in [Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal] {
+            for permission in [Look, LookAround, People, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }
