@@ -29,7 +29,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
 ];
 
 /// The edges of `http`: each may use the listeners, none may use another edge.
-const EDGES: &[&str] = &["device", "enroll", "scep", "api", "console"];
+const EDGES: &[&str] = &["device", "enroll", "scep", "api", "console", "setup"];
 
 /// Where async may live; everything else is synchronous.
 const ASYNC: &[&str] = &["src/http/listen", "src/apple/apns", "src/simulator/apns"];

@@ -5,7 +5,9 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
-use super::{admin, backup, doctor, expiry, filevault, key, recovery_code, restore, retention, secret};
+use super::{
+    admin, backup, doctor, expiry, filevault, generated, key, recovery_code, restore, retention, secret, setup_link,
+};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
 use super::{login_policy, profile, setup_plan};
@@ -95,6 +97,14 @@ Exit code 1 when something needs attention.")]
     Admin(admin::Args),
     /// The second key to the school, on paper
     RecoveryCode(recovery_code::Args),
+    /// A one-time address for setting up in a browser
+    SetupLink(setup_link::Args),
+    /// Print the man page
+    #[command(hide = true, after_help = "Examples:\n  cordon man > cordon.1")]
+    Man,
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(generated::Args),
     /// Look at everything, and enrol a simulated device
     Doctor(doctor::Args),
     /// What ends when, and what must be done about it

@@ -13,14 +13,17 @@ mod device;
 mod enroll;
 pub mod failure;
 mod files;
+mod generated;
 mod leaving;
 pub mod log;
 mod moment;
+mod notify;
 mod push;
 mod push_cert;
 mod reach;
 mod serve;
 mod setup;
+mod setup_link;
 mod status;
 mod table;
 mod tls;
@@ -79,6 +82,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
         Verb::Audit(args) if args.offline().is_some() => {
             args.offline().map_or(Ok(()), |file| audit::verify_file(file, &mut Voice::of_this_process(json)))
         }
+        Verb::Man => generated::man(&mut Voice::of_this_process(json)),
+        Verb::Completions(args) => generated::completions(&args, &mut Voice::of_this_process(json)),
         Verb::Restore(args) => restore::run(&global, &args, &mut Voice::of_this_process(json)),
         verb => ask(&global, verb, &mut Voice::of_this_process(json)),
     });
@@ -120,6 +125,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Webhook(args) => webhook::run(api, &args, voice),
         Verb::Backup(args) => backup::run(api, &args, voice),
         Verb::Doctor(args) => doctor::run(api, &args, voice),
+        Verb::SetupLink(args) => setup_link::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
@@ -134,6 +140,8 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
-        Verb::Serve(_) | Verb::Demo(_) => Err(Failure::usage("this builds a server and cannot be asked of one")),
+        Verb::Serve(_) | Verb::Demo(_) | Verb::Man | Verb::Completions(_) => {
+            Err(Failure::usage("this builds a server and cannot be asked of one"))
+        }
     }
 }

@@ -4,13 +4,15 @@ use super::args::{Global, ServeArgs};
 use super::config::{self, Config, Listen};
 use super::failure::Failure;
 use super::log;
+use super::notify::Manager;
 use crate::base::secret::Secret;
 use crate::base::time::SystemClock;
 use crate::pki::SystemRandom;
 use crate::server::{Options, Server, TlsSource};
+use crate::service::actor::Actor;
 use crate::service::founding::Place;
 use crate::service::ports::AcmeBinding;
-use crate::service::school;
+use crate::service::{first_steps, school};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
@@ -34,11 +36,28 @@ pub fn run(global: &Global, args: ServeArgs) -> Result<(), Failure> {
     let stop = stop_signal()?;
     let server = Server::start(options(global, &config)?)?;
     announce(global, &server)?;
-    let _ = stop.recv();
+    let manager = Manager::of_this_process();
+    manager.tell("READY=1");
+    wait(&server, &stop, &manager);
+    manager.tell("STOPPING=1");
     tracing::info!("stopping");
     server.stop()?;
     tracing::info!("stopped; the database is one complete file");
     Ok(())
+}
+
+/// Until a signal comes. The service manager hears that we are alive only while the database answers.
+fn wait(server: &Server, stop: &std::sync::mpsc::Receiver<()>, manager: &Manager) {
+    let Some(every) = manager.every else {
+        let _ = stop.recv();
+        return;
+    };
+    while stop.recv_timeout(every) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        match school::find(server.context()) {
+            Ok(_) => manager.tell("WATCHDOG=1"),
+            Err(error) => tracing::error!(%error, "the database does not answer"),
+        }
+    }
 }
 
 fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
@@ -112,12 +131,14 @@ fn announce(global: &Global, server: &Server) -> Result<(), Failure> {
     if moved {
         tracing::warn!(socket = %socket.display(), "the data directory's path is too long for a socket, so the control socket is elsewhere");
     }
+    // Somebody is to set it up: the way there is printed with every start until it is done.
+    let fresh = first_steps::is_fresh(server.context())?;
+    let link = if fresh { Some(first_steps::make_link(server.context(), &Actor::Job("serve"))?) } else { None };
     let line = if global.json {
-        json!({ "ready": true, "people": urls.people, "devices": urls.devices, "proxied": proxied, "socket": socket })
+        json!({ "ready": true, "people": urls.people, "devices": urls.devices, "proxied": proxied, "socket": socket, "setup": link })
             .to_string()
     } else {
-        let named = school::find(server.context())?.organization.is_some();
-        let next = if named { "" } else { "; next: cordon setup --organization NAME --hostname NAME" };
+        let next = link.map(|link| format!(" · set the school up: {link}")).unwrap_or_default();
         format!("Cordon is ready: people {} · devices {}{next}", urls.people, urls.devices)
     };
     let mut out = std::io::stdout();

@@ -20,5 +20,6 @@ mod query;
 pub mod redirect;
 pub mod routes;
 pub mod scep;
+mod setup;
 pub mod tls;
 pub mod trust;

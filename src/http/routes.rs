@@ -2,13 +2,13 @@
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
 use super::metrics::{self, Tally};
-use super::{api, calendar, console, crl, device, enroll, scep, trust};
+use super::{api, calendar, console, crl, device, enroll, scep, setup, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
-use crate::service::Context;
 use crate::service::ports::PushSender;
 use crate::service::push_signing::SigningService;
+use crate::service::{Context, first_steps};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,12 +29,13 @@ pub struct Front {
     /// Signs push certificate requests; none when no server runs.
     signing: Option<SigningService>,
     tally: Arc<Tally>,
+    setup: setup::Desk,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
         let desk = enroll::Desk::new(&*cx.random);
-        Self { cx, trusted, sender, desk, signing: None, tally: Arc::default() }
+        Self { cx, trusted, sender, desk, signing: None, tally: Arc::default(), setup: setup::Desk::default() }
     }
 
     /// What counts the requests, for whoever shows the numbers elsewhere too.
@@ -59,6 +60,7 @@ enum Room {
     Api,
     Console,
     Enroll,
+    SetUp,
     Health,
     Calendar,
     Metrics,
@@ -78,6 +80,7 @@ fn room(door: Door, path: &str) -> Room {
         CHECKIN | COMMAND if devices => Room::Device,
         SCEP if people && door != Door::Control => Room::Scep,
         path if enroll::is_here(path) && people && door != Door::Control => Room::Enroll,
+        path if setup::is_here(path) && people && door != Door::Control => Room::SetUp,
         "/crl" if people && door != Door::Control => Room::Crl,
         path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
@@ -110,8 +113,12 @@ impl Handler for Front {
         let response = self.answer(room, &request);
         let took = begun.elapsed();
         self.tally.note(room.name(), response.status, took);
-        // The path of a calendar is its secret.
-        let path = if room == Room::Calendar { "/expiry/…" } else { request.path.as_str() };
+        // The paths of a calendar and of a set-up link are their secrets.
+        let path = match room {
+            Room::Calendar => "/expiry/…",
+            Room::SetUp => "/setup/…",
+            _ => request.path.as_str(),
+        };
         tracing::debug!(
             request = request.id,
             door = ?request.door,
@@ -141,6 +148,11 @@ impl Room {
 
 impl Front {
     fn answer(&self, room: Room, request: &Request) -> Response {
+        // Before anything is set up, people see the way to the set-up and nothing else.
+        let for_people = room == Room::Console || (room == Room::Enroll && request.path == "/enroll");
+        if for_people && first_steps::is_fresh(&self.cx).unwrap_or(false) {
+            return setup::closed();
+        }
         match room {
             Room::Device => device::handle(&self.cx, request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, request),
@@ -148,6 +160,7 @@ impl Front {
             Room::Crl => crl::handle(&self.cx, request),
             Room::Trust => trust::handle(&self.cx, request),
             Room::Api => api::handle(&self.cx, request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
+            Room::SetUp => setup::handle(&self.cx, &self.setup, request, self.sender.as_deref()),
             Room::Calendar => calendar::handle(&self.cx, request),
             Room::Metrics => metrics::answer(&self.cx, &self.tally),
             Room::Health => api::health(&self.cx, request.door),

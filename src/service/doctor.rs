@@ -10,6 +10,7 @@ use std::sync::Arc;
 mod looks;
 mod rehearsal;
 
+pub(super) use looks::host_and_port;
 pub use rehearsal::clean_up;
 
 /// How a phase went.

@@ -58,6 +58,7 @@ pub mod expiring;
 pub mod expiry;
 pub mod faults;
 pub mod filevault;
+pub mod first_steps;
 pub mod health;
 pub mod lost;
 pub mod overview;

@@ -8,9 +8,42 @@ use rusqlite::Connection;
 pub(super) const CURRENT: i64 = 1;
 /// `PRAGMA application_id`: "Crdn", so that `file` and `restore` know whose database this is.
 pub(super) const APPLICATION_ID: i64 = 0x4372_646e;
-const SCHEMA: &str = include_str!("../../schema.sql");
+pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
-/// Brings the file to [`CURRENT`] in one transaction.
+/// From one released schema to the next.
+pub(super) struct Step {
+    /// The `user_version` that it leads to, one more than before.
+    pub(super) to: i64,
+    pub(super) sql: &'static str,
+}
+
+/// From the first released schema to the present one. Every step stays for ever: somebody skips versions.
+const STEPS: &[Step] = &[];
+
+/// Upgrades a file of an older release before it is opened; a new or present one is left alone.
+///
+/// # Errors
+/// `Newer` for a file of a newer release; the file is as it was after every failure.
+pub(super) fn upgrade_file(path: &std::path::Path) -> Result<(), StoreError> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let conn = Connection::open(path)?;
+    let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    conn.close().map_err(|(_, e)| e)?;
+    match found {
+        0 => Ok(()),
+        found if found > CURRENT => Err(StoreError::Newer { found, known: CURRENT }),
+        found if found < CURRENT => {
+            let kept = super::upgrading::upgrade(path, found, CURRENT, STEPS, SCHEMA)?;
+            tracing::info!(found, current = CURRENT, backup = %kept.display(), "the database was upgraded");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a new file, in one transaction; a present one is left alone.
 pub(super) fn migrate(conn: &mut Connection) -> Result<(), StoreError> {
     let found: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if found > CURRENT {

@@ -34,6 +34,7 @@ mod setups;
 mod snapshots;
 mod synthetic;
 mod tokens;
+mod upgrading;
 mod webhooks;
 mod writer;
 
@@ -188,6 +189,7 @@ impl Store {
             return Err(StoreError::Full);
         }
         let path = directory.join("cordon.db");
+        migrations::upgrade_file(&path)?;
         let mut conn = Connection::open(&path)?;
         restrict_mode(&path)?;
         prepare_writer(&conn)?;

@@ -3,6 +3,7 @@
 mod doctor;
 mod monitors;
 mod restoring;
+mod setting_up;
 
 use cordon::simulator::apns::StandIn;
 use serde_json::Value;

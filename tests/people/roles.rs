@@ -82,6 +82,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/devices/{id}/filevault", COMMAND, Value::Null),
         ("post", "/devices/{id}/theft-sheet", ENROLL, json!({ "reason": "stolen from room 12" })),
         ("post", "/devices/{id}/activation-lock-code", ENROLL, Value::Null),
+        ("post", "/setup/link", OWNER, Value::Null),
         ("post", "/doctor", OWNER, Value::Null),
         ("get", "/expiry", LOOK, Value::Null),
         ("post", "/expiry/feed", OWNER, Value::Null),

@@ -8,6 +8,11 @@ pub enum Appliance {
     NoRoomForBackup { needed_mb: u64, free_mb: u64 },
     NoSuchBackup { name: String },
     BackupTooLarge { name: String, limit_mb: u64 },
+    SetUpDone,
+    SetUpIncomplete,
+    NameMissing,
+    PasswordsDiffer,
+    CodeNotTypedBack,
 }
 
 impl Appliance {
@@ -16,6 +21,11 @@ impl Appliance {
             Self::NoRoomForBackup { .. } => "no-room-for-backup",
             Self::NoSuchBackup { .. } => "no-such-backup",
             Self::BackupTooLarge { .. } => "backup-too-large",
+            Self::SetUpDone => "set-up-done",
+            Self::SetUpIncomplete => "set-up-incomplete",
+            Self::NameMissing => "name-missing",
+            Self::PasswordsDiffer => "passwords-differ",
+            Self::CodeNotTypedBack => "code-not-typed-back",
         }
     }
 
@@ -32,6 +42,15 @@ impl Appliance {
                 f,
                 "{name} is larger than the {limit_mb} MB that are handed out over the network. Copy it from backup/ in the data directory; any copy of it is complete."
             ),
+            Self::SetUpDone => f.write_str("The school is set up, and somebody can log in: there is nothing left for a link. `cordon admin list` shows who."),
+            Self::SetUpIncomplete => {
+                f.write_str("An owner who can log in and a recovery code on paper are needed first. The steps without a tick say what is missing.")
+            }
+            Self::NameMissing => f.write_str("Give the school a name, as its people know it."),
+            Self::PasswordsDiffer => f.write_str("The two passwords are not the same. Type both once more."),
+            Self::CodeNotTypedBack => {
+                f.write_str("That is not what the code ends with. Compare your paper with the code, letter by letter, and type its last two groups.")
+            }
         }
     }
 }

@@ -268,6 +268,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
         (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
         (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
+        (&Method::POST, ["setup", "link"]) => school::make_setup_link(call),
         (&Method::POST, ["doctor"]) => doctor::examine(call),
         (&Method::GET, ["expiry"]) => expiry::list(call),
         (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),

@@ -210,6 +210,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("TheftSheetWish"),
     op("post", "/devices/{id}/activation-lock-code", "Make a code for Activation Lock; Apple is given its hash", "201")
         .gives("MadeCode"),
+    op("post", "/setup/link", "A new one-time link for setting up in the browser; the one before stops working", "201")
+        .gives("SetUpLink"),
     op("post", "/doctor", "Look at everything, and enrol a simulated device end to end; takes seconds", "200")
         .gives("Examination"),
     op("get", "/expiry", "Everything that ends, soonest first, and who renews it", "200").gives("Page_Expiry"),

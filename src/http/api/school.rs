@@ -68,6 +68,16 @@ pub fn set_up(call: &Call<'_>) -> Result<Response, Error> {
     Ok(json(200, &state))
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SetUpLink {
+    /// Opens once; a browser that has opened it may take a day.
+    pub url: String,
+}
+
+pub fn make_setup_link(call: &Call<'_>) -> Result<Response, Error> {
+    Ok(json(201, &SetUpLink { url: crate::service::first_steps::make_link(call.cx, &call.actor)? }))
+}
+
 pub fn show_setup(call: &Call<'_>) -> Result<Response, Error> {
     call.actor.require(Permission::Administer)?;
     Ok(json(200, &setup_state(call)?))

@@ -17,7 +17,7 @@ type Found = Result<Vec<Finding>, Error>;
 type World<'w> = Option<&'w dyn Surroundings>;
 
 /// Host of an `https://…` address, without brackets, and its port.
-pub(super) fn host_and_port(url: &str) -> Option<(String, u16)> {
+pub(in crate::service) fn host_and_port(url: &str) -> Option<(String, u16)> {
     let rest = url.strip_prefix("https://")?.split('/').next()?;
     let (host, port) = match rest.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map(|(host, port)| (host, port.strip_prefix(':')))?,

@@ -24,10 +24,10 @@ use super::super::people::{
 use super::super::profiles::{AssignmentWish, Profile, ProfileChange, ProfileWhy, Refusal};
 use super::super::reply::Problem;
 use super::super::retention::{Retention, RetentionChange};
-use super::super::school::SetUpState;
 use super::super::school::{
     AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
 };
+use super::super::school::{SetUpLink, SetUpState};
 use super::super::setup_plans::{NewSetupPlan, SetupPlan};
 use super::super::sheets::{SheetWish, TheftSheetWish};
 use super::super::users::{
@@ -49,6 +49,7 @@ pub(super) fn components() -> Value {
     let mut all = Vec::new();
     add::<Page<Device>>(&mut all, "Page_Device");
     add::<Backup>(&mut all, "Backup");
+    add::<SetUpLink>(&mut all, "SetUpLink");
     add::<Examination>(&mut all, "Examination");
     add::<Expiry>(&mut all, "Expiry");
     add::<Page<Expiry>>(&mut all, "Page_Expiry");

@@ -1,0 +1,117 @@
+//! A school is set up in the browser: the link opens once, the steps can be left and resumed, the recovery code must be typed back, and in the
+//! end a simulated device has enrolled.
+
+use crate::support::api::Reply;
+use crate::support::{Plan, School, TOPIC};
+use cordon::simulator::network::{Network, tls_config};
+use cordon::simulator::wire::{Client, Request};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A browser with one cookie.
+struct Browser<'s> {
+    school: &'s School,
+    cookie: Option<String>,
+}
+
+impl Browser<'_> {
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {
+        let address = self.school.server().people().unwrap();
+        let url = format!("https://localhost:{}{path}", address.port()).parse().unwrap();
+        let mut headers = vec![("Content-Type", "application/x-www-form-urlencoded")];
+        if let Some(cookie) = &self.cookie {
+            headers.push(("Cookie", cookie));
+        }
+        let tls = tls_config(&[self.school.root()], None).unwrap();
+        let mut client = Client::new(Arc::new(Network::default()), tls);
+        let request = Request { method, url: &url, headers: &headers, body: body.as_bytes() };
+        let answer = client.send(&request).unwrap();
+        if let Some(cookie) = answer.find_header("set-cookie") {
+            self.cookie = cookie.split(';').next().map(str::to_owned);
+        }
+        Reply { status: answer.status, headers: answer.headers, body: answer.body }
+    }
+
+    /// The page of the next step, or of a chosen one.
+    fn page(&mut self, query: &str) -> String {
+        let reply = self.send("GET", &format!("/setup{query}"), "");
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.text()
+    }
+
+    /// Sends the form of a step, with the word that the page carries.
+    fn take(&mut self, step: &str, fields: &[(&str, &str)]) -> Reply {
+        let page = self.page("?step=school");
+        let word = page.split("name=\"form\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let mut body = format!("form={word}");
+        for (key, value) in fields {
+            let escaped: String = value.bytes().map(|b| format!("%{b:02X}")).collect();
+            body.push_str(&format!("&{key}={escaped}"));
+        }
+        self.send("POST", &format!("/setup/{step}"), &body)
+    }
+}
+
+fn path(url: &str) -> &str {
+    &url[url.find("/setup/").unwrap()..]
+}
+
+#[test]
+fn from_the_link_to_a_managed_device() {
+    let school = School::bare(Plan::default());
+    let mut stranger = Browser { school: &school, cookie: None };
+    for page in ["/", "/enroll"] {
+        let closed = stranger.send("GET", page, "");
+        assert!(closed.status == 503 && closed.text().contains("cordon setup-link"), "{page}: {}", closed.text());
+    }
+    assert_eq!(stranger.send("GET", "/setup", "").status, 403);
+    assert_eq!(stranger.send("GET", "/setup/0000", "").status, 403, "a guess");
+
+    let url = school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+    let mut ada = Browser { school: &school, cookie: None };
+    assert_eq!(ada.send("GET", path(&url), "").status, 303);
+    let mut late = Browser { school: &school, cookie: None };
+    assert_eq!(late.send("GET", path(&url), "").status, 403, "it opens once");
+
+    assert!(ada.page("").contains("Name of the school"));
+    assert_eq!(ada.send("POST", "/setup/school", "organization=X&hostname=localhost").status, 403, "no form of ours");
+    assert_eq!(ada.take("school", &[("organization", "Hill School"), ("hostname", "localhost")]).status, 303);
+    let wrong = ada.take("admin", &[("name", "ada"), ("password", "tin roof in may"), ("again", "tin roof in june")]);
+    assert!(wrong.status == 400 && wrong.text().contains("not the same"), "{}", wrong.text());
+    assert_eq!(
+        ada.take("admin", &[("name", "ada"), ("password", "tin roof in may"), ("again", "tin roof in may")]).status,
+        303
+    );
+
+    // Left in the middle, and resumed in another browser with another link.
+    let url = school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+    assert_eq!(ada.send("GET", "/setup", "").status, 403, "the first browser is out");
+    let mut bea = Browser { school: &school, cookie: None };
+    bea.send("GET", path(&url), "");
+    assert!(bea.page("").contains("Make the code"), "it goes on where it was left");
+
+    assert_eq!(bea.take("code", &[]).status, 303);
+    let page = bea.page("");
+    let code = page.split("<p class=\"code\"><code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    assert_eq!(code.len(), 39, "{code}");
+    assert_eq!(bea.take("code", &[("typed", "abcd-efgh")]).status, 400, "not what is on the paper");
+    assert_eq!(bea.take("code", &[("typed", &code[30..])]).status, 303);
+    assert!(!bea.page("?step=code").contains(&code), "never shown again");
+
+    let csr = bea.send("GET", "/setup/request.csr", "");
+    assert!(csr.status == 200 && csr.text().contains("BEGIN CERTIFICATE REQUEST"), "{}", csr.text());
+    assert_eq!(bea.take("push", &[("certificate", "nonsense")]).status, 400);
+    let (certificate, key) = school.stand_in.push_certificate(TOPIC).unwrap();
+    assert_eq!(bea.take("push", &[("certificate", &format!("{certificate}{key}"))]).status, 303);
+    let tried = bea.take("test", &[]);
+    assert!(tried.status == 200 && tried.text().contains("enrolment: good."), "{}", tried.text());
+    let end = bea.take("done", &[]);
+    assert!(end.status == 200 && end.text().contains("Log in"), "{}", end.text());
+    assert_eq!(bea.send("GET", "/setup", "").status, 403, "the link is over");
+    assert_eq!(stranger.send("GET", "/enroll", "").status, 200, "the school is open");
+    school.api("POST", "/setup/link", &Value::Null).is_problem(409, "set-up-done");
+    let state = school.get("/setup");
+    assert_eq!((state["organization"].as_str(), state["restart_needed"].as_bool()), (Some("Hill School"), Some(false)));
+    let login = serde_json::json!({ "name": "ada", "password": "tin roof in may" });
+    assert_eq!(school.https(None, "POST", "/api/v1/login", &login).status, 200);
+}
