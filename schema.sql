@@ -870,3 +870,13 @@ CREATE TABLE user_standing (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_standing_of ON user_standing (device_channel);
 CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;
+
+-- ---- Silence: enrolled devices that were not heard of, as far as anything was done about it.
+
+CREATE TABLE activity (
+    enrollment      INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    -- When a push last asked whether it is there.
+    tested_at       INTEGER,
+    -- It counts as inactive since then, and that was told.
+    inactive_since  INTEGER
+) STRICT;

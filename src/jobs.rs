@@ -6,8 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, backing_up, commands, directories, events, expiring, faults, purging, reconciling,
-    renewing, replacing, rotating, setting_up, webhooks,
+    Context, Error, activity, auditing, backing_up, commands, directories, events, expiring, faults, purging,
+    reconciling, renewing, replacing, rotating, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,6 +131,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         // Not right after a start: that is when all devices come back.
         if round > 0 && round.is_multiple_of(PURGE) {
             log_fault(cx, "purge", for_a_while(stop, || purging::step(cx)));
+            log_fault(cx, "activity", activity::watch(cx));
         }
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));

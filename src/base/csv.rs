@@ -23,6 +23,17 @@ pub struct CsvError {
     pub why: &'static str,
 }
 
+/// One line of a file, with its end. A cell that a spreadsheet would take for a formula begins with an apostrophe.
+pub fn line<'c>(cells: impl Iterator<Item = &'c str>) -> String {
+    let quoted = |cell: &str| {
+        let guarded =
+            if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell.to_owned() };
+        let plain = !guarded.contains([',', ';', '"', '\n', '\r']);
+        if plain { guarded } else { format!("\"{}\"", guarded.replace('"', "\"\"")) }
+    };
+    cells.map(quoted).collect::<Vec<_>>().join(",") + "\r\n"
+}
+
 /// Reads a whole file; empty lines are left out.
 ///
 /// # Errors

@@ -6,7 +6,8 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::{
-    admin, backup, doctor, expiry, filevault, generated, key, recovery_code, restore, retention, secret, setup_link,
+    admin, backup, doctor, expiry, filevault, generated, key, recovery_code, report, restore, retention, secret,
+    setup_link,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
@@ -107,6 +108,8 @@ Exit code 1 when something needs attention.")]
     Completions(generated::Args),
     /// Look at everything, and enrol a simulated device
     Doctor(doctor::Args),
+    /// How devices stand on security, and which have gone quiet
+    Report(report::Args),
     /// What ends when, and what must be done about it
     Expiry(expiry::Args),
     /// Copy the school to one file, now

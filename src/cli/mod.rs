@@ -36,6 +36,7 @@ mod invitations;
 mod admin;
 mod asking;
 mod recovery_code;
+mod report;
 mod restore;
 
 mod backup;
@@ -126,6 +127,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Backup(args) => backup::run(api, &args, voice),
         Verb::Doctor(args) => doctor::run(api, &args, voice),
         Verb::SetupLink(args) => setup_link::run(api, &args, voice),
+        Verb::Report(args) => report::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),

@@ -47,6 +47,7 @@ enum Verb {
   cordon webhook add local http://127.0.0.1:9000/
 
 Events: device.authenticated, device.enrolled, device.token_updated, device.checked_out, device.bootstrap_token, device.attention,
+device.inactive, device.active_again,
 command.queued, command.sent, command.not_now, command.acknowledged, command.error, command.expired, command.cancelled,
 push.dead, push.topic_paused, certificate.expiring, token.expiring, server.fault. Without --event it is told all of them.")]
 struct AddArgs {

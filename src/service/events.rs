@@ -25,6 +25,8 @@ pub enum Kind {
     DeviceCheckedOut,
     DeviceBootstrapToken,
     DeviceAttention,
+    DeviceInactive,
+    DeviceActiveAgain,
     CommandQueued,
     CommandSent,
     CommandNotNow,
@@ -40,13 +42,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 20] = [
         Kind::DeviceAuthenticated,
         Kind::DeviceEnrolled,
         Kind::DeviceTokenUpdated,
         Kind::DeviceCheckedOut,
         Kind::DeviceBootstrapToken,
         Kind::DeviceAttention,
+        Kind::DeviceInactive,
+        Kind::DeviceActiveAgain,
         Kind::CommandQueued,
         Kind::CommandSent,
         Kind::CommandNotNow,
@@ -69,6 +73,8 @@ impl Kind {
             Kind::DeviceCheckedOut => "device.checked_out",
             Kind::DeviceBootstrapToken => "device.bootstrap_token",
             Kind::DeviceAttention => "device.attention",
+            Kind::DeviceInactive => "device.inactive",
+            Kind::DeviceActiveAgain => "device.active_again",
             Kind::CommandQueued => "command.queued",
             Kind::CommandSent => "command.sent",
             Kind::CommandNotNow => "command.not_now",
@@ -103,6 +109,7 @@ pub(super) struct Hooks {
     pub(super) conditions: Mutex<HashMap<&'static str, Timestamp>>,
     /// Since when nothing reaches Apple's push service.
     pub(super) pushes_fail_since: Mutex<Option<Timestamp>>,
+    pub(super) bad_tokens_since: Mutex<Option<Timestamp>>,
     reloading: Mutex<()>,
 }
 
@@ -115,6 +122,7 @@ impl Hooks {
             faults: Mutex::default(),
             conditions: Mutex::default(),
             pushes_fail_since: Mutex::default(),
+            bad_tokens_since: Mutex::default(),
             reloading: Mutex::default(),
         })
     }

@@ -4,7 +4,7 @@
 use super::events::{self, Kind};
 use super::{Context, Error};
 use crate::base::limits::MIN_FREE_SPACE;
-use crate::base::texts::Text;
+use crate::base::texts::{Appliance, Text};
 use crate::base::time::{DAY, MINUTE, Timestamp};
 use serde_json::json;
 
@@ -25,7 +25,9 @@ pub fn watch(cx: &Context) -> Result<(), Error> {
     let free = cx.store.free_space()?;
     let disk = (free < NEARLY_FULL).then_some(Text::DiskNearlyFull { megabytes: free / 1_048_576 });
     let clock = cx.clock_is_behind().map(|seen| Text::ClockBehind { now: now.to_string(), seen: seen.to_string() });
-    for (name, found) in [("disk", disk), ("clock", clock), ("push-service", pushes_fail(cx))] {
+    for (name, found) in
+        [("disk", disk), ("clock", clock), ("push-service", pushes_fail(cx)), ("push-tokens", tokens_bad(cx))]
+    {
         tell(cx, name, found, now)?;
     }
     Ok(())
@@ -36,6 +38,17 @@ pub fn pushes_fail(cx: &Context) -> Option<Text> {
     let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
     let since = since.filter(|since| cx.now().since(*since) >= PUSH_PATIENCE);
     since.map(|since| Text::PushesFail { since: since.to_string() })
+}
+
+/// Apple calls every token bad since then, or has taken a push again.
+pub(super) fn note_bad_tokens(cx: &Context, since: Option<Timestamp>) {
+    *cx.hooks.bad_tokens_since.lock().unwrap_or_else(|p| p.into_inner()) = since;
+}
+
+/// Apple calls every push token bad.
+pub fn tokens_bad(cx: &Context) -> Option<Text> {
+    let since = *cx.hooks.bad_tokens_since.lock().unwrap_or_else(|p| p.into_inner());
+    since.map(|since| Appliance::EveryTokenBad { since: since.to_string() }.into())
 }
 
 /// Apple's push service was reached, or not.

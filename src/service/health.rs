@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::expiry::{self, Renewal};
-use super::{Context, Error, backing_up, faults, lost, push_certificates, serving};
+use super::{Context, Error, activity, backing_up, faults, lost, push_certificates, serving};
 use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::texts::Text;
 use crate::base::time::DAY;
@@ -39,9 +39,11 @@ pub fn examine(cx: &Context) -> Result<Health, Error> {
         }
     }
     reasons.extend(faults::pushes_fail(cx).map(|text| text.to_string()));
+    reasons.extend(faults::tokens_bad(cx).map(|text| text.to_string()));
     if let Some(why) = backing_up::find_worry(cx) {
         reasons.push(format!("The last backup failed: {why}"));
     }
+    reasons.extend(activity::worry(cx)?);
     reasons.extend(lost::worries(cx)?);
     reasons.extend(serving::find_fault(cx)?);
     for entry in expiry::entries(cx)? {

@@ -2,6 +2,7 @@
 //! (`protocol`), writes, and leaves its effects in the outbox. Called by `http`, `cli` and `jobs`; knows no status codes and no SQL.
 
 pub mod acme;
+pub mod activity;
 pub mod actor;
 mod answers;
 pub mod auditing;
@@ -65,6 +66,7 @@ pub mod overview;
 pub mod purging;
 pub mod revealing;
 pub mod rotating;
+pub mod security;
 pub mod sheets;
 pub mod telling;
 pub mod unlocking;

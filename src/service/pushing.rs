@@ -70,12 +70,27 @@ pub struct Pusher {
     in_flight: HashSet<i64>,
     answers: Receiver<Answered>,
     back: Sender<Answered>,
+    suspects: Suspects,
 }
+
+/// Channels whose token Apple called bad since it last took any push. One bad token is a device's fault; every token being bad is a fault of
+/// ours: pushes went to another of Apple's services, or with another certificate than the devices know.
+#[derive(Default)]
+struct Suspects {
+    channels: Vec<i64>,
+    /// They are so many that no token is believed to be bad any more.
+    configuration: bool,
+}
+
+/// So many bad tokens in a row, without one push that Apple took, are no devices' fault; fewer where there are fewer channels.
+const SUSPECT: usize = 5;
+/// After such a fault pushes are tried again so late.
+const FAULT_PAUSE: i64 = HOUR;
 
 impl Pusher {
     pub fn new(cx: Arc<Context>, sender: Arc<dyn PushSender>) -> Self {
         let (back, answers) = channel();
-        Self { cx, sender, in_flight: HashSet::new(), answers, back }
+        Self { cx, sender, in_flight: HashSet::new(), answers, back, suspects: Suspects::default() }
     }
 
     /// Sends what is owed and files what came back; returns when to look again at the latest.
@@ -146,9 +161,56 @@ impl Pusher {
         let now = self.cx.now();
         let reached = answers.iter().any(|answer| matches!(answer.result, PushResult::Answered { .. }));
         faults::note_push(&self.cx, reached, now);
-        self.cx.store.write(|tx| answers.iter().try_for_each(|answer| file(&self.cx, tx, answer, now)))?;
+        let (cx, suspects) = (&self.cx, &mut self.suspects);
+        cx.store.write(|tx| {
+            for answer in &answers {
+                if !suspects.take(cx, tx, answer, now)? {
+                    file(cx, tx, answer, now)?;
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
         self.cx.ring_teller();
         Ok(())
+    }
+}
+
+impl Suspects {
+    /// Looks at an answer first; `true` when it says nothing of its device.
+    fn take(&mut self, cx: &Context, tx: &Tx<'_>, answer: &Answered, now: Timestamp) -> Result<bool, Error> {
+        let PushResult::Answered { status, reason, .. } = &answer.result else { return Ok(false) };
+        let owed = &answer.owed;
+        if *status == 200 {
+            self.channels.clear();
+            if std::mem::take(&mut self.configuration) {
+                faults::note_bad_tokens(cx, None);
+            }
+            return Ok(false);
+        }
+        if reason.as_deref() != Some("BadDeviceToken") || replaced(tx, owed)? {
+            return Ok(false);
+        }
+        if self.configuration {
+            tx.postpone_owed_push(owed.seq, now.plus(FAULT_PAUSE))?;
+            return Ok(true);
+        }
+        if !self.channels.contains(&owed.enrollment) {
+            self.channels.push(owed.enrollment);
+        }
+        // Whoever was called bad before is marked dead by now; the one of this answer is not yet.
+        let everybody = self.channels.len() >= 2 && tx.count_pushable()? <= 1;
+        if self.channels.len() < SUSPECT && !everybody {
+            return Ok(false);
+        }
+        tracing::error!("Apple calls every push token bad: this is a fault of the configuration, not of the devices");
+        self.configuration = true;
+        faults::note_bad_tokens(cx, Some(now));
+        for channel in std::mem::take(&mut self.channels) {
+            tx.revive_push(channel)?;
+            tx.owe_push(channel, now.plus(FAULT_PAUSE), now)?;
+        }
+        tx.postpone_owed_push(owed.seq, now.plus(FAULT_PAUSE))?;
+        Ok(true)
     }
 }
 

@@ -5,6 +5,7 @@
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
 mod acme;
+mod activity;
 mod assignments;
 mod attention;
 mod audit;
@@ -59,6 +60,7 @@ pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
+pub use activity::ActivityRow;
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{

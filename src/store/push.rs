@@ -274,6 +274,21 @@ impl Tx<'_> {
         Ok(self.conn.execute(sql, [now.0])?)
     }
 
+    /// The token is not dead after all.
+    pub fn revive_push(&self, enrollment: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE push SET dead_at = NULL, dead_why = NULL WHERE enrollment = ?1";
+        self.conn.prepare_cached(sql)?.execute([enrollment])?;
+        Ok(())
+    }
+
+    /// Channels that can be pushed: those with a token that is not dead.
+    pub fn count_pushable(&self) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) FROM enrollment e LEFT JOIN push p ON p.enrollment = e.id
+                   WHERE e.push_token IS NOT NULL AND p.dead_at IS NULL";
+        let count: i64 = self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
     /// The token is dead: no pushes until a TokenUpdate.
     pub fn mark_push_dead(&self, enrollment: i64, why: &str, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO push (enrollment, dead_at, dead_why, last_result) VALUES (?1, ?2, ?3, ?3)

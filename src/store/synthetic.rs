@@ -36,6 +36,7 @@ impl Tx<'_> {
             "setup_step",
             "series",
             "fallback_target",
+            "activity",
             "renewal",
             "binding",
         ] {

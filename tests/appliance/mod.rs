@@ -2,6 +2,7 @@
 
 mod doctor;
 mod monitors;
+mod reports;
 mod restoring;
 mod setting_up;
 

@@ -3,10 +3,10 @@
 
 use crate::support::api::Reply;
 use crate::support::{Plan, School, TOPIC};
-use cordon::simulator::network::{Network, tls_config};
-use cordon::simulator::wire::{Client, Request};
+use cordon::simulator::network::tls_config;
 use serde_json::Value;
-use std::sync::Arc;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 /// A browser with one cookie.
 struct Browser<'s> {
@@ -15,21 +15,32 @@ struct Browser<'s> {
 }
 
 impl Browser<'_> {
+    /// One request on a connection of its own; nothing is followed by itself.
     fn send(&mut self, method: &str, path: &str, body: &str) -> Reply {
         let address = self.school.server().people().unwrap();
-        let url = format!("https://localhost:{}{path}", address.port()).parse().unwrap();
-        let mut headers = vec![("Content-Type", "application/x-www-form-urlencoded")];
-        if let Some(cookie) = &self.cookie {
-            headers.push(("Cookie", cookie));
-        }
         let tls = tls_config(&[self.school.root()], None).unwrap();
-        let mut client = Client::new(Arc::new(Network::default()), tls);
-        let request = Request { method, url: &url, headers: &headers, body: body.as_bytes() };
-        let answer = client.send(&request).unwrap();
-        if let Some(cookie) = answer.find_header("set-cookie") {
+        let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+        let client = rustls::ClientConnection::new(tls, name).unwrap();
+        let mut stream = rustls::StreamOwned::new(client, TcpStream::connect(address).unwrap());
+        let cookie = self.cookie.as_ref().map(|cookie| format!("Cookie: {cookie}\r\n")).unwrap_or_default();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n{cookie}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut bytes = Vec::new();
+        // A server that closes without a good-bye has still said everything.
+        let _ = stream.read_to_end(&mut bytes);
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let pairs = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let headers: Vec<_> = pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        if let Some((_, cookie)) = headers.iter().find(|(name, _)| name == "set-cookie") {
             self.cookie = cookie.split(';').next().map(str::to_owned);
         }
-        Reply { status: answer.status, headers: answer.headers, body: answer.body }
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply { status, headers, body: bytes[end + 4..].to_vec() }
     }
 
     /// The page of the next step, or of a chosen one.

@@ -8,6 +8,7 @@ pub enum Appliance {
     NoRoomForBackup { needed_mb: u64, free_mb: u64 },
     NoSuchBackup { name: String },
     BackupTooLarge { name: String, limit_mb: u64 },
+    EveryTokenBad { since: String },
     SetUpDone,
     SetUpIncomplete,
     NameMissing,
@@ -21,6 +22,7 @@ impl Appliance {
             Self::NoRoomForBackup { .. } => "no-room-for-backup",
             Self::NoSuchBackup { .. } => "no-such-backup",
             Self::BackupTooLarge { .. } => "backup-too-large",
+            Self::EveryTokenBad { .. } => "every-token-bad",
             Self::SetUpDone => "set-up-done",
             Self::SetUpIncomplete => "set-up-incomplete",
             Self::NameMissing => "name-missing",
@@ -41,6 +43,10 @@ impl Appliance {
             Self::BackupTooLarge { name, limit_mb } => write!(
                 f,
                 "{name} is larger than the {limit_mb} MB that are handed out over the network. Copy it from backup/ in the data directory; any copy of it is complete."
+            ),
+            Self::EveryTokenBad { since } => write!(
+                f,
+                "Since {since} Apple calls the push token of every device bad. That is no fault of the devices: look at apple.apns_url, and whether the push certificate has the topic that they enrolled with (cordon push-cert show). No token was given up."
             ),
             Self::SetUpDone => f.write_str("The school is set up, and somebody can log in: there is nothing left for a link. `cordon admin list` shows who."),
             Self::SetUpIncomplete => {

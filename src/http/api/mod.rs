@@ -20,6 +20,7 @@ mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
+mod reports;
 mod retention;
 mod sheets;
 
@@ -269,6 +270,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
         (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
         (&Method::POST, ["setup", "link"]) => school::make_setup_link(call),
+        (&Method::GET, ["reports", "security"]) => reports::security(call),
+        (&Method::GET, ["reports", "activity"]) => reports::activity(call),
+        (&Method::GET, ["activity-policy"]) => reports::show_policy(call),
+        (&Method::PATCH, ["activity-policy"]) => reports::change_policy(call),
         (&Method::POST, ["doctor"]) => doctor::examine(call),
         (&Method::GET, ["expiry"]) => expiry::list(call),
         (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),

@@ -212,6 +212,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("MadeCode"),
     op("post", "/setup/link", "A new one-time link for setting up in the browser; the one before stops working", "201")
         .gives("SetUpLink"),
+    op("get", "/reports/security", "Passcode, encryption, supervision and removability per device; `format=csv` for a spreadsheet", "200")
+        .gives("Page_SecurityLine"),
+    op("get", "/reports/activity", "When each device was last heard of; `state` is active, quiet or inactive", "200")
+        .gives("Page_Activity"),
+    op("get", "/activity-policy", "When a silent device is inactive, and what is done then", "200").gives("ActivityPolicy"),
+    op("patch", "/activity-policy", "Change that", "200").takes("ActivityPolicyChange").gives("ActivityPolicy"),
     op("post", "/doctor", "Look at everything, and enrol a simulated device end to end; takes seconds", "200")
         .gives("Examination"),
     op("get", "/expiry", "Everything that ends, soonest first, and who renews it", "200").gives("Page_Expiry"),

@@ -23,6 +23,7 @@ use super::super::people::{
 };
 use super::super::profiles::{AssignmentWish, Profile, ProfileChange, ProfileWhy, Refusal};
 use super::super::reply::Problem;
+use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
 use super::super::school::{
     AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
@@ -50,6 +51,12 @@ pub(super) fn components() -> Value {
     add::<Page<Device>>(&mut all, "Page_Device");
     add::<Backup>(&mut all, "Backup");
     add::<SetUpLink>(&mut all, "SetUpLink");
+    add::<Activity>(&mut all, "Activity");
+    add::<Page<Activity>>(&mut all, "Page_Activity");
+    add::<ActivityPolicy>(&mut all, "ActivityPolicy");
+    add::<ActivityPolicyChange>(&mut all, "ActivityPolicyChange");
+    add::<SecurityLine>(&mut all, "SecurityLine");
+    add::<Page<SecurityLine>>(&mut all, "Page_SecurityLine");
     add::<Examination>(&mut all, "Examination");
     add::<Expiry>(&mut all, "Expiry");
     add::<Page<Expiry>>(&mut all, "Page_Expiry");
