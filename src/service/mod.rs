@@ -50,6 +50,7 @@ pub mod setting_up;
 pub mod users;
 
 pub mod custody;
+mod errands;
 pub mod events;
 pub mod expiring;
 pub mod faults;
