@@ -6,8 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, commands, directories, events, expiring, faults, purging, renewing, replacing, rotating,
-    setting_up, webhooks,
+    Context, Error, auditing, backing_up, commands, directories, events, expiring, faults, purging, renewing,
+    replacing, rotating, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +60,9 @@ impl Jobs {
         jobs.threads.push(
             Builder::new().name(String::from("directory")).spawn(move || take_people_over(&people_cx, &people_stop))?,
         );
+        let (backup_cx, backup_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads
+            .push(Builder::new().name(String::from("backup")).spawn(move || back_up(&backup_cx, &backup_stop))?);
         jobs.threads.push(Builder::new().name(String::from("upkeep")).spawn(move || upkeep(&cx, &stop))?);
         Ok(jobs)
     }
@@ -166,6 +169,16 @@ fn take_people_over(cx: &Context, stop: &AtomicBool) {
         std::thread::park_timeout(FLUSH_EVERY * 12);
         if !stop.load(Ordering::SeqCst) {
             log_fault(cx, "directory", directories::sync_if_due(cx).map(drop));
+        }
+    }
+}
+
+/// Apart from the other upkeep, because copying a large school takes its time.
+fn back_up(cx: &Context, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        std::thread::park_timeout(FLUSH_EVERY * 12);
+        if !stop.load(Ordering::SeqCst) {
+            log_fault(cx, "backup", backing_up::keep(cx).map(drop));
         }
     }
 }

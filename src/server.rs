@@ -8,6 +8,7 @@ use crate::http::control::{Control, socket_path};
 use crate::http::doors::TlsDoors;
 use crate::http::listen::{self, Listener, Runtime, Sizes, Timeouts};
 use crate::http::message::{Door, Handler};
+use crate::http::metrics::Local;
 use crate::http::redirect::Plain;
 use crate::http::routes::Front;
 use crate::http::tls::TlsHolder;
@@ -63,6 +64,8 @@ pub struct Options {
     pub listen_proxied: String,
     /// Plain HTTP for checks by certificate authorities; everybody else is sent to HTTPS.
     pub listen_http: String,
+    /// Plain HTTP for monitors: `/metrics` and `/healthz` with reasons.
+    pub listen_metrics: String,
     /// As seen from outside, where that differs from host name and port.
     pub people_url: Option<String>,
     pub devices_url: Option<String>,
@@ -78,6 +81,8 @@ pub struct Options {
     pub device_ca_pem: Option<Vec<u8>>,
     /// PEM of certificate authorities that receivers of webhooks may be certified by, beside the public ones.
     pub webhook_ca_pem: Option<Vec<u8>>,
+    /// What the command line, the environment and the file said, for the memory of the database; null for nothing.
+    pub configuration: serde_json::Value,
     /// Base address of the service that signs push certificate requests.
     pub mdmcert_url: String,
     /// Whether a device is asked what it is when it has enrolled.
@@ -97,6 +102,7 @@ impl Options {
             listen_devices: String::from("[::]:8443"),
             listen_proxied: String::from("off"),
             listen_http: String::from("off"),
+            listen_metrics: String::from("off"),
             aliases: Vec::new(),
             tls: TlsSource::OwnCa,
             publicly_trusted: None,
@@ -109,6 +115,7 @@ impl Options {
             apple_ca_pem: None,
             device_ca_pem: None,
             webhook_ca_pem: None,
+            configuration: serde_json::Value::Null,
             mdmcert_url: String::from(MDMCERT_URL),
             asks_at_enrollment: true,
             timeouts: Timeouts::default(),
@@ -126,6 +133,7 @@ pub struct Server {
     devices: Option<SocketAddr>,
     proxied: Option<SocketAddr>,
     http: Option<SocketAddr>,
+    metrics: Option<SocketAddr>,
     doors: Arc<TlsDoors>,
     control: Control,
     socket: PathBuf,
@@ -165,6 +173,7 @@ impl Server {
         let outbound = Arc::new(Outbound::new(options.webhook_ca_pem.as_deref()).map_err(Error::internal)?);
         let signing = SigningService { sender: Arc::clone(&outbound) as _, url: options.mdmcert_url.clone() };
         let front = Front::new(Arc::clone(&cx), options.trusted_proxies.clone(), Some(Arc::clone(&port_sender)));
+        let monitors: Arc<dyn Handler> = Arc::new(Local::new(Arc::clone(&cx), front.tally()));
         let front: Arc<dyn Handler> = Arc::new(front.with_signing(signing));
         let runtime = Runtime::start(&Sizes::default()).map_err(Error::internal)?;
         let mut listeners = Vec::new();
@@ -194,6 +203,7 @@ impl Server {
         let devices = bind(&options.listen_devices, Door::Devices, Some(Arc::clone(&doors.devices)), &front)?;
         let proxied = bind(&options.listen_proxied, Door::Proxied, None, &front)?;
         let http = bind(&options.listen_http, Door::People, None, &plain)?;
+        let metrics = bind(&options.listen_metrics, Door::People, None, &monitors)?;
         let at = |bound: Option<SocketAddr>| public_url(&hostname, bound, proxied.is_some());
         let people_url = options.people_url.clone().unwrap_or_else(|| at(people));
         let urls = Urls {
@@ -202,6 +212,9 @@ impl Server {
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
         school::settle_urls(&cx, urls)?;
+        if !options.configuration.is_null() {
+            school::remember_configuration(&cx, &options.configuration)?;
+        }
         // Costs some 2 KB with every message, so only where devices do not come straight to their own door.
         let direct = devices.is_some_and(|door| cx.urls().devices.ends_with(&format!(":{}", door.port())));
         let signing = proxied.is_some() && !direct && !options.proxy_forwards_certificate;
@@ -218,6 +231,7 @@ impl Server {
             devices,
             proxied,
             http,
+            metrics,
             doors,
             control,
             socket,
@@ -252,6 +266,10 @@ impl Server {
 
     pub fn http(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// The listeners' certificates.

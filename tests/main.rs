@@ -14,6 +14,7 @@ mod scep;
 mod support;
 mod tidy;
 
+mod appliance;
 mod custody;
 mod directory;
 mod enrolling;

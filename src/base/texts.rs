@@ -1,6 +1,9 @@
 //! What Cordon says to people, in one place: a message is an id with typed arguments, the words are below. Each says what is
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
+mod appliance;
+
+pub use appliance::Appliance;
 use std::fmt;
 
 /// One thing that may be said to a person. Arguments never hold a secret.
@@ -139,6 +142,13 @@ pub enum Text {
     UserNotManaged { user: String, device: String },
     NoDirectory,
     DirectoryUnreached { why: String },
+    Appliance(Appliance),
+}
+
+impl From<Appliance> for Text {
+    fn from(text: Appliance) -> Self {
+        Text::Appliance(text)
+    }
 }
 
 impl Text {
@@ -278,6 +288,7 @@ impl Text {
             Text::UserNotManaged { .. } => "user-not-managed",
             Text::NoDirectory => "no-directory",
             Text::DirectoryUnreached { .. } => "directory-unreached",
+            Text::Appliance(text) => text.id(),
         }
     }
 
@@ -570,6 +581,7 @@ impl Text {
                 f,
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
+            Text::Appliance(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),

@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
-use super::{admin, filevault, key, recovery_code, restore, retention, secret};
+use super::{admin, backup, expiry, filevault, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
 use super::{login_policy, profile, setup_plan};
@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 const SERVICE_DIR: &str = "/var/lib/cordon";
 /// Read if it is there.
 const SERVICE_CONFIG: &str = "/etc/cordon/cordon.toml";
+/// In the data directory; read if the other is not there.
+pub const LOCAL_CONFIG: &str = "cordon.toml";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -49,7 +51,7 @@ pub struct GlobalArgs {
     /// Where the database lies [default: /var/lib/cordon as root or as the service, else your own data directory]
     #[arg(long, value_name = "DIR", env = "CORDON_DATA_DIR", global = true, help_heading = "Everywhere")]
     pub data_dir: Option<PathBuf>,
-    /// Configuration file [default: /etc/cordon/cordon.toml if there]
+    /// Configuration file [default: /etc/cordon/cordon.toml if there, else cordon.toml in the data directory if there]
     #[arg(long, value_name = "FILE", env = "CORDON_CONFIG", global = true, help_heading = "Everywhere")]
     pub config: Option<PathBuf>,
     /// Print JSON for scripts instead of words
@@ -93,6 +95,10 @@ Exit code 1 when something needs attention.")]
     Admin(admin::Args),
     /// The second key to the school, on paper
     RecoveryCode(recovery_code::Args),
+    /// What ends when, and what must be done about it
+    Expiry(expiry::Args),
+    /// Copy the school to one file, now
+    Backup(backup::Args),
     /// Bring a copied school back, or prove that it could be
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
@@ -206,7 +212,9 @@ impl Global {
                 Failure::usage("there is no home directory to keep data in; say where with --data-dir DIR")
             })?,
         };
-        let usual = || Some(PathBuf::from(SERVICE_CONFIG)).filter(|path| path.exists());
+        // Beside the database: there a restore puts what the old machine was told.
+        let places = [PathBuf::from(SERVICE_CONFIG), data_dir.join(LOCAL_CONFIG)];
+        let usual = || places.into_iter().find(|path| path.exists());
         Ok(Global { data_dir, config_file: said.config.clone().or_else(usual), json: said.json })
     }
 

@@ -69,7 +69,12 @@ pub struct Config {
     pub webhook_ca_file: Option<PathBuf>,
     /// `None`: mdmcert.download.
     pub mdmcert_url: Option<String>,
+    /// Everything that was said, as it was written, but for what belongs to this machine alone.
+    pub said: BTreeMap<String, Vec<String>>,
 }
+
+/// Keys that mean nothing on another machine, or that the database knows better.
+const OF_THIS_MACHINE: [&str; 4] = ["hostname", "machine_key_file", "log.format", "log.level"];
 
 /// Addresses as seen from outside, where they differ from host name and port. Without a trailing slash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -292,7 +297,10 @@ impl Settings {
             Some(listen) => Ok(listen),
             None => listen(usual).map_err(|why| Failure::new("configuration", why)),
         };
+        let lasting = self.0.iter().filter(|(key, _)| !OF_THIS_MACHINE.contains(key));
+        let said = lasting.map(|(key, setting)| ((*key).to_owned(), setting.values.clone())).collect();
         Ok(Config {
+            said,
             hostname: self.read("hostname", text)?,
             aliases: self.0.get("hostname_aliases").map(|setting| setting.values.clone()).unwrap_or_default(),
             public: Public {

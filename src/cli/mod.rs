@@ -35,6 +35,8 @@ mod asking;
 mod recovery_code;
 mod restore;
 
+mod backup;
+mod expiry;
 mod filevault;
 mod key;
 mod missing;
@@ -115,6 +117,8 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::RecoveryCode(args) => recovery_code::run(api, &args, voice),
         Verb::Restore(_) => Err(Failure::usage("restore works on files and cannot be asked of a server")),
         Verb::Webhook(args) => webhook::run(api, &args, voice),
+        Verb::Backup(args) => backup::run(api, &args, voice),
+        Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),

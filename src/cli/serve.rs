@@ -46,6 +46,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
     options.devices_url = config.public.devices_url.clone();
     options.trust_url = config.public.trust_url.clone();
     options.aliases = config.aliases.clone();
+    options.listen_metrics = address(&config.listen.metrics);
     options.listen_http = address(&config.listen.http);
     options.publicly_trusted = config.tls.publicly_trusted;
     options.tls = match &config.tls.source {
@@ -59,6 +60,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
             TlsSource::Acme { directory: directory.clone(), ca_pem, contact: contact.clone() }
         }
     };
+    options.configuration = serde_json::json!(config.said);
     options.trusted_proxies = config.trusted.clone();
     options.proxy_forwards_certificate = config.forwards_certificate;
     if let Some(url) = &config.mdmcert_url {

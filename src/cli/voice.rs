@@ -119,6 +119,11 @@ pub fn plain(text: &str) -> String {
     text.chars().map(|c| if obeyed(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// As [`plain`], of several lines.
+pub fn plain_lines(text: &str) -> String {
+    text.lines().map(|line| plain(line) + "\n").collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@
 //! [`routes::Front`]; async never leaves `listen`. The edges `device`, `scep` and `api` never import each other.
 
 pub mod api;
+mod calendar;
 pub mod control;
 mod crl;
 pub mod device;
@@ -12,6 +13,7 @@ pub mod enroll;
 pub mod listen;
 pub mod look;
 pub mod message;
+pub mod metrics;
 mod query;
 pub mod redirect;
 pub mod routes;

@@ -1,7 +1,8 @@
 //! Which door leads to which room, and how much body each room takes. One [`Front`] serves all listeners.
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
-use super::{api, crl, device, enroll, scep, trust};
+use super::metrics::{self, Tally};
+use super::{api, calendar, crl, device, enroll, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -10,6 +11,7 @@ use crate::service::ports::PushSender;
 use crate::service::push_signing::SigningService;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Check-in and command URLs of enrolment profiles.
 pub const CHECKIN: &str = "/mdm/checkin";
@@ -26,12 +28,18 @@ pub struct Front {
     desk: enroll::Desk,
     /// Signs push certificate requests; none when no server runs.
     signing: Option<SigningService>,
+    tally: Arc<Tally>,
 }
 
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
         let desk = enroll::Desk::new(&*cx.random);
-        Self { cx, trusted, sender, desk, signing: None }
+        Self { cx, trusted, sender, desk, signing: None, tally: Arc::default() }
+    }
+
+    /// What counts the requests, for whoever shows the numbers elsewhere too.
+    pub fn tally(&self) -> Arc<Tally> {
+        Arc::clone(&self.tally)
     }
 
     /// Lets requests for push certificates go out to be signed.
@@ -51,6 +59,8 @@ enum Room {
     Api,
     Enroll,
     Health,
+    Calendar,
+    Metrics,
     Start,
     None,
 }
@@ -71,6 +81,8 @@ fn room(door: Door, path: &str) -> Room {
         "/crl" if people && door != Door::Control => Room::Crl,
         path if people && door != Door::Control && path.starts_with("/crl/") => Room::Crl,
         trust::SERVICE_CONFIG | trust::ANCHORS | trust::PROFILE if people && door != Door::Control => Room::Trust,
+        "/metrics" if door == Door::Control => Room::Metrics,
+        path if people && door != Door::Control && calendar::secret(path).is_some() => Room::Calendar,
         "/healthz" if people => Room::Health,
         "/" if people => Room::Start,
         path if people && path.starts_with("/api/") => Room::Api,
@@ -93,13 +105,50 @@ impl Handler for Front {
     }
 
     fn handle(&self, request: Request) -> Response {
-        match room(request.door, &request.path) {
-            Room::Device => device::handle(&self.cx, &request, &self.trusted),
-            Room::Scep => scep::handle(&self.cx, &request),
-            Room::Enroll => enroll::handle(&self.cx, &self.desk, &request),
-            Room::Crl => crl::handle(&self.cx, &request),
-            Room::Trust => trust::handle(&self.cx, &request),
-            Room::Api => api::handle(&self.cx, &request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
+        let room = room(request.door, &request.path);
+        let begun = Instant::now();
+        let response = self.answer(room, &request);
+        let took = begun.elapsed();
+        self.tally.note(room.name(), response.status, took);
+        // The path of a calendar is its secret.
+        let path = if room == Room::Calendar { "/expiry/…" } else { request.path.as_str() };
+        tracing::debug!(
+            request = request.id,
+            door = ?request.door,
+            method = %request.method,
+            path,
+            status = response.status,
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        response
+    }
+}
+
+impl Room {
+    /// As the numbers for monitors call it.
+    fn name(self) -> &'static str {
+        match self {
+            Room::Device => "device",
+            Room::Scep => "scep",
+            Room::Enroll => "enroll",
+            Room::Api => "api",
+            _ => "other",
+        }
+    }
+}
+
+impl Front {
+    fn answer(&self, room: Room, request: &Request) -> Response {
+        match room {
+            Room::Device => device::handle(&self.cx, request, &self.trusted),
+            Room::Scep => scep::handle(&self.cx, request),
+            Room::Enroll => enroll::handle(&self.cx, &self.desk, request),
+            Room::Crl => crl::handle(&self.cx, request),
+            Room::Trust => trust::handle(&self.cx, request),
+            Room::Api => api::handle(&self.cx, request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
+            Room::Calendar => calendar::handle(&self.cx, request),
+            Room::Metrics => metrics::answer(&self.cx, &self.tally),
             Room::Health => api::health(&self.cx, request.door),
             Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
             Room::None => Response::text(404, "There is nothing here.\n"),
@@ -135,6 +184,10 @@ mod tests {
             (Door::Proxied, "/enroll/ota", Room::Enroll),
             (Door::Devices, "/enroll", Room::None),
             (Door::Control, "/enroll", Room::None),
+            (Door::Control, "/metrics", Room::Metrics),
+            (Door::People, "/metrics", Room::None),
+            (Door::People, "/expiry/abc.ics", Room::Calendar),
+            (Door::Devices, "/expiry/abc.ics", Room::None),
         ];
         for (door, path, expected) in table {
             assert_eq!(room(door, path), expected, "{door:?} {path}");

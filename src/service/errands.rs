@@ -68,6 +68,29 @@ const PLAIN_SETTINGS: [&str; 10] = [
 /// Keys of InstallApplication that name a package of anybody's making instead of one of Apple's store.
 const FOREIGN_APP: [&str; 2] = ["ManifestURL", "Manifest"];
 
+/// What erases, locks, opens or removes: nobody wants it done a second time.
+const ONCE: [&str; 14] = [
+    unlocking::ERASE_DEVICE,
+    "DeviceLock",
+    unlocking::CLEAR_PASSCODE,
+    "ClearRestrictionsPassword",
+    "ClearActivationLockBypassCode",
+    unlocking::DISABLE_LOST_MODE,
+    "RemoveApplication",
+    "RemoveProfile",
+    "DeleteUser",
+    "UnlockUserAccount",
+    "SetAutoAdminPassword",
+    "SetFirmwarePassword",
+    "SetRecoveryLock",
+    "RotateFileVaultKey",
+];
+
+/// Whether a copy of the school that is brought back must not send this again.
+pub(super) fn is_for_once(request_type: &str) -> bool {
+    ONCE.contains(&request_type)
+}
+
 /// What sending this command needs.
 pub(super) fn needed(request_type: &str, keys: &Dictionary) -> Permission {
     let more = match request_type {
@@ -112,10 +135,11 @@ mod tests {
 
     #[test]
     fn names_are_apples_and_stand_in_one_list() {
-        for name in HARMLESS.iter().chain(&HELPFUL) {
+        for name in HARMLESS.iter().chain(&HELPFUL).chain(&ONCE) {
             assert!(catalogue::find(name).is_some(), "{name}");
         }
         assert!(!HARMLESS.iter().any(|name| HELPFUL.contains(name)));
+        assert!(ONCE.iter().all(|name| usual(name) == Permission::Destroy));
     }
 
     #[test]

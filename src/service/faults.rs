@@ -25,13 +25,17 @@ pub fn watch(cx: &Context) -> Result<(), Error> {
     let free = cx.store.free_space()?;
     let disk = (free < NEARLY_FULL).then_some(Text::DiskNearlyFull { megabytes: free / 1_048_576 });
     let clock = cx.clock_is_behind().map(|seen| Text::ClockBehind { now: now.to_string(), seen: seen.to_string() });
-    let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
-    let pushes = since.filter(|since| now.since(*since) >= PUSH_PATIENCE);
-    let pushes = pushes.map(|since| Text::PushesFail { since: since.to_string() });
-    for (name, found) in [("disk", disk), ("clock", clock), ("push-service", pushes)] {
+    for (name, found) in [("disk", disk), ("clock", clock), ("push-service", pushes_fail(cx))] {
         tell(cx, name, found, now)?;
     }
     Ok(())
+}
+
+/// Apple's push service has been out of reach for a while.
+pub fn pushes_fail(cx: &Context) -> Option<Text> {
+    let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
+    let since = since.filter(|since| cx.now().since(*since) >= PUSH_PATIENCE);
+    since.map(|since| Text::PushesFail { since: since.to_string() })
 }
 
 /// Apple's push service was reached, or not.

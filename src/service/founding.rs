@@ -128,6 +128,7 @@ fn assemble(
         guesses,
         refusals: super::auditing::Refusals::default(),
         hooks,
+        backups: super::backing_up::Backups::default(),
         device_authorities: OnceLock::new(),
         directory: std::sync::RwLock::new(None),
     })

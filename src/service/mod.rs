@@ -49,12 +49,15 @@ pub mod series;
 pub mod setting_up;
 pub mod users;
 
+pub mod backing_up;
 pub mod custody;
 mod errands;
 pub mod events;
 pub mod expiring;
+pub mod expiry;
 pub mod faults;
 pub mod filevault;
+pub mod health;
 pub mod lost;
 pub mod purging;
 pub mod revealing;
@@ -140,6 +143,7 @@ pub struct Context {
     guesses: login::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
+    backups: backing_up::Backups,
     device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,

@@ -3,15 +3,30 @@
 
 use super::actor::{Actor, Permission};
 use super::founding::{self, Place};
-use super::{Context, Error, auditing, push_certificates, recovery};
+use super::{Context, Error, auditing, errands};
 use crate::base::random::Random;
 use crate::base::texts::Text;
 use crate::base::time::{Clock, Timestamp};
-use crate::pki::keys::PrivateKey;
-use crate::pki::x509::Certificate;
-use crate::store::{Counts, NotWhole, copy_whole, put_in_place};
+use crate::protocol::queue::DeliveryState;
+use crate::store::{NotWhole, Tx, copy_whole, put_in_place};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+mod proof;
+
+pub use proof::Proof;
+use proof::examine;
+
+/// A school that is back.
+#[derive(Debug)]
+pub struct Restored {
+    pub proof: Proof,
+    /// Where the school is that was there before.
+    pub kept_as: Option<PathBuf>,
+    /// Commands that erase, lock or remove and had not been answered: they were cancelled, because they may have been carried out since.
+    pub held_back: usize,
+}
 
 /// What opens the secrets of the copy.
 #[derive(Clone, Copy)]
@@ -19,19 +34,6 @@ pub enum Opener<'a> {
     /// The key that this machine already has.
     MachineKey,
     RecoveryCode(&'a str),
-}
-
-/// What was found to be in order.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    pub organization: Option<String>,
-    pub hostname: Option<String>,
-    /// The school's own keys that open and fit their certificates.
-    pub authority_keys: usize,
-    pub push_keys: usize,
-    pub counts: Counts,
-    /// Whether a recovery code exists for this file.
-    pub recovery_code_made_at: Option<Timestamp>,
 }
 
 /// Proves a copy without touching it, the machine key or the school that is here: in `scratch`, an empty private directory.
@@ -72,7 +74,7 @@ pub fn restore(
     replace: bool,
     actor: &Actor,
     (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
-) -> Result<(Proof, Option<PathBuf>), Error> {
+) -> Result<Restored, Error> {
     actor.require(Permission::Administer)?;
     let target = place.directory.join("cordon.db");
     // The file that lies there already and only lost its machine key is not "another school".
@@ -85,15 +87,18 @@ pub fn restore(
     let cx = open(&opened, opener, Arc::clone(&clock), random)?;
     let proof = examine(&cx)?;
     let now = clock.now();
-    cx.store.write(|tx| -> Result<(), Error> {
+    let held_back = cx.store.write(|tx| -> Result<usize, Error> {
         // Who was logged in when the copy was taken is not logged in now.
         tx.end_all_sessions()?;
-        auditing::record(tx, actor, "school.restore", None, None, now)
+        let held_back = hold_back(tx, now)?;
+        let detail = json!({ "as_of": proof.as_of.map(|at| at.to_string()), "held_back": held_back });
+        auditing::record(tx, actor, "school.restore", None, Some(detail), now)?;
+        Ok(held_back)
     })?;
     cx.store.close()?;
     let kept_as = format!("replaced-{}", now.to_string().replace([':', '-'], ""));
-    let kept = put_in_place(scratch, &place.directory, &kept_as)?;
-    Ok((proof, kept))
+    let kept_as = put_in_place(scratch, &place.directory, &kept_as)?;
+    Ok(Restored { proof, kept_as, held_back })
 }
 
 fn copy_in(file: &Path, scratch: &Path) -> Result<(), Error> {
@@ -113,42 +118,22 @@ fn open(place: &Place, opener: Opener<'_>, clock: Arc<dyn Clock>, random: Arc<dy
     }
 }
 
-/// Opens every key and holds it against its certificate; an audit chain that is broken is no restorable school either.
-fn examine(cx: &Context) -> Result<Proof, Error> {
-    let told = |why: String| Error::invalid(Text::NotRestorable { path: String::from("the copy"), why });
-    let authorities = cx.store.read(|db| db.list_authorities())?;
-    for (purpose, row) in &authorities {
-        let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
-        let place = founding::key_place(*purpose, &certificate.fingerprint());
-        let key = cx
-            .open(&place, &row.sealed_key)
-            .map_err(|_| told(format!("the {} key does not open", purpose.as_str())))?;
-        if !PrivateKey::from_pkcs8_der(key.expose()).is_ok_and(|key| certificate.key_matches(&key)) {
-            return Err(told(format!("the {} key does not belong to its certificate", purpose.as_str())));
+/// What was asked to be erased, locked or removed before the copy was made, and may have been done since: nobody wants it twice.
+fn hold_back(tx: &Tx<'_>, now: Timestamp) -> Result<usize, Error> {
+    let mut held = 0;
+    for delivery in tx.list_everything_unfinished()? {
+        if !errands::is_for_once(&delivery.request_type) {
+            continue;
         }
-    }
-    let pushes = cx.store.read(|db| db.list_push_certificates())?;
-    for row in &pushes {
-        if !push_certificates::key_fits(cx, row)? {
-            return Err(told(format!("the key of the push certificate {} does not open or fit", row.topic)));
+        tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
+        if let Some(channel) = tx.find_enrollment_by_row(delivery.enrollment)? {
+            let detail = json!({ "by": "restore", "why": "it may have been carried out after the copy was made" });
+            let (uuid, detail) = (delivery.command.as_str(), detail.to_string());
+            tx.tell(channel.device, Some(channel.id), Some(uuid), "cancelled", Some(&detail), now)?;
         }
+        held += 1;
     }
-    let verdict = auditing::verify(cx, &Actor::Job("restore"))?;
-    if let Some(seq) = verdict.broken_at {
-        return Err(told(format!("its audit was edited: row {seq} does not fit the one before it")));
-    }
-    if let Some(seq) = verdict.cut_before {
-        return Err(told(format!("its audit was cut off: row {seq} is missing")));
-    }
-    let school = super::school::find(cx)?;
-    Ok(Proof {
-        organization: school.organization,
-        hostname: school.hostname,
-        authority_keys: authorities.len(),
-        push_keys: pushes.len(),
-        counts: cx.store.read(|db| db.count_everything())?,
-        recovery_code_made_at: recovery::find_made_at(cx)?,
-    })
+    Ok(held)
 }
 
 #[cfg(test)]
@@ -156,7 +141,10 @@ mod tests {
     use super::*;
     use crate::base::time::ManualClock;
     use crate::pki::SystemRandom;
+    use crate::pki::keys::PrivateKey;
     use crate::pki::stretching::Cost;
+    use crate::pki::x509::Certificate;
+    use crate::service::recovery;
     use crate::service::school::{self, School};
 
     fn parts() -> (Arc<dyn Clock>, Arc<dyn Random>) {
@@ -214,7 +202,7 @@ mod tests {
             let scratch = tempfile::tempdir_in(new.path()).unwrap();
             restore(&file, scratch.path(), &place, Opener::RecoveryCode(&code), replace, &local(), parts())
         };
-        assert!(try_it(false).unwrap().1.is_none());
+        assert!(try_it(false).unwrap().kept_as.is_none());
         let (clock, random) = parts();
         let cx = founding::open(&place, clock, random).unwrap();
         assert_eq!(school::find(&cx).unwrap().hostname.as_deref(), Some("h.example"));
@@ -223,7 +211,7 @@ mod tests {
         assert!(try_it(true).is_err());
         cx.store.close().unwrap();
         assert!(matches!(try_it(false), Err(e) if matches!(e.public, Text::SchoolThere { .. })));
-        let kept = try_it(true).unwrap().1.unwrap();
+        let kept = try_it(true).unwrap().kept_as.unwrap();
         assert!(kept.exists(), "{}", kept.display());
     }
 

@@ -4,12 +4,15 @@ use super::actor::{Actor, Permission};
 use super::founding::{HOSTNAME, ORGANIZATION, SCHOOL_ID};
 use super::{Context, Error, Urls, auditing};
 use crate::base::texts::Text;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Settings that hold the public addresses once they are in use.
 const PEOPLE_URL: &str = "public.people_url";
 const DEVICES_URL: &str = "public.devices_url";
 const TRUST_URL: &str = "public.trust_url";
+
+/// Setting: what the server was told at its last start, so that a restore can tell it again.
+const CONFIGURATION: &str = "configuration";
 
 /// What people decided at set-up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +80,19 @@ pub fn settle_hostname(cx: &Context, first: &str) -> Result<String, Error> {
     check_hostname(first)?;
     cx.store.write(|tx| tx.put_setting(HOSTNAME, &json!(first)))?;
     Ok(first.to_owned())
+}
+
+/// Keeps what the server was told at this start: key to text, or to a list of texts. Never a secret: keys and passwords are not told so.
+pub fn remember_configuration(cx: &Context, told: &Value) -> Result<(), Error> {
+    if *told == find_configuration(cx)? {
+        return Ok(());
+    }
+    Ok(cx.store.write(|tx| tx.put_setting(CONFIGURATION, told))?)
+}
+
+/// What the server was told at its last start; null if it never ran.
+pub fn find_configuration(cx: &Context) -> Result<Value, Error> {
+    Ok(cx.store.read(|db| db.find_setting(CONFIGURATION))?.unwrap_or_default())
 }
 
 fn check_hostname(hostname: &str) -> Result<(), Error> {

@@ -320,6 +320,12 @@ pub(super) fn find_foreign(cx: &Context) -> Result<Option<(String, String, Times
     Ok(text("fingerprint").zip(text("subject")).zip(ends).map(|((fingerprint, name), ends)| (fingerprint, name, ends)))
 }
 
+/// Whether the served certificate comes by ACME.
+pub(super) fn is_acme(cx: &Context) -> Result<bool, Error> {
+    let served = cx.store.read(|db| db.find_setting(SERVED))?.unwrap_or_default();
+    Ok(served.get("source").and_then(Value::as_str) == Some("acme"))
+}
+
 /// What is wrong with the certificate that should be served, in one sentence.
 pub fn find_fault(cx: &Context) -> Result<Option<String>, Error> {
     let fault = cx.store.read(|db| db.find_setting(FAULT))?.unwrap_or_default();

@@ -308,6 +308,14 @@ impl Db<'_> {
         Ok(found.optional()?)
     }
 
+    /// Everything that waits for an answer, of everybody.
+    pub fn list_everything_unfinished(&self) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery y JOIN command c ON c.uuid = y.command WHERE y.finished_at IS NULL ORDER BY y.seq"
+        );
+        self.deliveries(&sql, [])
+    }
+
     /// Unfinished deliveries whose time is over.
     pub fn list_expired(&self, now: Timestamp, limit: usize) -> Result<Vec<DeliveryRow>, StoreError> {
         let sql = format!(

@@ -15,7 +15,9 @@ mod webhooks;
 
 mod people;
 
+mod backups;
 mod custody;
+mod expiry;
 mod invitations;
 mod keys;
 mod retention;
@@ -266,6 +268,12 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["devices", device, "secrets", "sheet"]) => sheets::secrets(call, device),
         (&Method::POST, ["devices", device, "theft-sheet"]) => sheets::theft(call, device),
         (&Method::POST, ["devices", device, "activation-lock-code"]) => custody::make_bypass_code(call, device),
+        (&Method::GET, ["expiry"]) => expiry::list(call),
+        (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),
+        (&Method::DELETE, ["expiry", "feed"]) => expiry::close_feed(call),
+        (&Method::GET, ["backup"]) => backups::list(call),
+        (&Method::POST, ["backup"]) => backups::take(call),
+        (&Method::GET, ["backup", name]) => backups::download(call, name),
         (&Method::GET, ["retention"]) => retention::show(call),
         (&Method::PATCH, ["retention"]) => retention::change(call),
         (&Method::GET, ["key"]) => keys::show(call),

@@ -210,6 +210,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("TheftSheetWish"),
     op("post", "/devices/{id}/activation-lock-code", "Make a code for Activation Lock; Apple is given its hash", "201")
         .gives("MadeCode"),
+    op("get", "/expiry", "Everything that ends, soonest first, and who renews it", "200").gives("Page_Expiry"),
+    op("post", "/expiry/feed", "A new secret address of the calendar in iCalendar; the one before stops working", "201")
+        .gives("ExpiryFeed"),
+    op("delete", "/expiry/feed", "Take the calendar's address away", "204"),
+    op("get", "/backup", "Backups in the folder beside the database, newest first", "200").gives("Page_Backup"),
+    op("post", "/backup", "Make a backup now", "201").gives("Backup"),
+    op("get", "/backup/{name}", "One backup: a complete SQLite file", "200")
+        .gives_bytes(&["application/vnd.sqlite3"]),
     op("get", "/retention", "How long answers, stories and the log of webhooks are kept", "200").gives("Retention"),
     op("patch", "/retention", "Change how long they are kept", "200").takes("RetentionChange").gives("Retention"),
     op("get", "/key", "How the secrets are sealed, and how far a rotation has come", "200").gives("KeyState"),

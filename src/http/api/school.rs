@@ -3,10 +3,9 @@
 use super::reply::json;
 use super::views::{self, Page};
 use super::{Call, Door, Response};
-use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
-use crate::service::actor::{Actor, Permission};
+use crate::service::actor::Permission;
 use crate::service::auditing::export::{self, Format};
 use crate::service::push_signing::Vendor;
 use crate::service::school::{self, School};
@@ -337,25 +336,8 @@ pub fn health(cx: &Context, door: Door) -> Response {
 }
 
 fn examine(cx: &Context) -> Result<Health, Error> {
-    let mut reasons = Vec::new();
-    if let Some(seen) = cx.clock_is_behind() {
-        let text = crate::base::texts::Text::ClockBehind { now: cx.now().to_string(), seen: seen.to_string() };
-        reasons.push(text.to_string());
-    }
-    if cx.store.free_space()? < MIN_FREE_SPACE {
-        reasons.push(crate::base::texts::Text::DiskFull.to_string());
-    }
-    for certificate in push_certificates::list(cx, &Actor::Job("health"))? {
-        if certificate.not_after < cx.now() {
-            reasons.push(format!("The push certificate {} expired at {}.", certificate.topic, certificate.not_after));
-        }
-        if let Some(why) = certificate.paused_why {
-            reasons.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
-        }
-    }
-    reasons.extend(crate::service::lost::worries(cx)?);
-    reasons.extend(crate::service::serving::find_fault(cx)?);
-    let (started, active, gone) = cx.store.read(|db| db.count_enrollments())?;
+    let found = crate::service::health::examine(cx)?;
+    let (started, active, gone) = found.devices;
     let devices = Some(DeviceCounts { started, active, gone });
-    Ok(Health { ok: reasons.is_empty(), version: env!("CARGO_PKG_VERSION"), reasons, devices })
+    Ok(Health { ok: found.reasons.is_empty(), version: env!("CARGO_PKG_VERSION"), reasons: found.reasons, devices })
 }

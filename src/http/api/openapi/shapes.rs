@@ -2,6 +2,7 @@
 //! and answer are added here.
 
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
+use super::super::backups::Backup;
 use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::super::custody::MadeCode;
 use super::super::custody::{
@@ -10,6 +11,7 @@ use super::super::custody::{
 };
 use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
@@ -45,6 +47,11 @@ pub(super) fn components() -> Value {
     }
     let mut all = Vec::new();
     add::<Page<Device>>(&mut all, "Page_Device");
+    add::<Backup>(&mut all, "Backup");
+    add::<Expiry>(&mut all, "Expiry");
+    add::<Page<Expiry>>(&mut all, "Page_Expiry");
+    add::<ExpiryFeed>(&mut all, "ExpiryFeed");
+    add::<Page<Backup>>(&mut all, "Page_Backup");
     add::<Page<Attention>>(&mut all, "Page_Attention");
     add::<Page<Identity>>(&mut all, "Page_Identity");
     add::<Attention>(&mut all, "Attention");
