@@ -10,16 +10,19 @@
 mod handbook;
 mod hostile;
 mod journeys;
+mod practices;
 mod scep;
 mod support;
 mod tidy;
 
 mod appliance;
+mod console;
 mod custody;
 mod directory;
 mod enrolling;
 mod lifecycle;
 mod people;
+mod policy;
 mod push_certificates;
 mod trust;
 mod users;

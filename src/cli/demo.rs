@@ -5,6 +5,7 @@ use super::args::{DemoArgs, Global};
 use super::config::LogFormat;
 use super::failure::Failure;
 use super::{log, serve};
+use crate::base::secret::Secret;
 use crate::base::time::SystemClock;
 use crate::pki::SystemRandom;
 use crate::plist::{Dictionary, Value, to_xml};
@@ -13,7 +14,7 @@ use crate::service::actor::Actor;
 use crate::service::commands::{self, Wish};
 use crate::service::enrolling;
 use crate::service::founding::Place;
-use crate::service::{push_certificates, school};
+use crate::service::{people, push_certificates, school};
 use crate::simulator::apns::{Delivered, StandIn, UnknownTokens};
 use crate::simulator::classroom::{Milestone, Plan, Progress};
 use crate::simulator::device::World;
@@ -73,7 +74,12 @@ struct Demo {
     apns: StandIn,
     fleet: Fleet,
     plan: Plan,
+    /// Good for this run only.
+    password: String,
 }
+
+/// Who logs in to the demo's console.
+const ADMIN: &str = "demo";
 
 impl Demo {
     fn start(directory: &Path, devices: usize) -> Result<Demo, Failure> {
@@ -95,11 +101,13 @@ impl Demo {
         let (certificate, key) = apns.push_certificate(TOPIC).map_err(broken)?;
         push_certificates::import(cx, &actor, &certificate, Some(&key), false, None)?;
         push_certificates::load(cx, server.push_sender())?;
+        let password = crate::base::ids::short_code(&cx.random_bytes::<12>());
+        people::create(cx, &actor, ADMIN, "owner", &Secret::new(password.clone()))?;
 
         let plan = Plan::school_morning(devices);
         let world = Arc::new(World::real(Network::default()));
         let fleet = Fleet::start(Arc::clone(&world), plan.devices(&world), WORKERS);
-        Ok(Demo { server, apns, fleet, plan })
+        Ok(Demo { server, apns, fleet, plan, password })
     }
 
     fn play(&self, quiet: bool) -> Vec<Told> {
@@ -216,9 +224,13 @@ impl Demo {
         let urls = self.server.context().urls();
         let dir = directory.display();
         let text = format!(
-            "\nThe server stays up until Ctrl-C. Look around from another terminal:\n\
+            "\nThe server stays up until Ctrl-C. Look around in a browser (it warns of the demo's own certificate):\n\
+             \n  {}/console   name  {ADMIN}   password  {}\n\
+             \nOr from another terminal:\n\
              \n  cordon --data-dir {dir} device list\n  cordon --data-dir {dir} command list\n  cordon --data-dir {dir} device show {}\
              \n\n  people   {}\n  devices  {}\n",
+            urls.people,
+            self.password,
             self.fleet.with(0, |device| device.spec().serial.clone()),
             urls.people,
             urls.devices,

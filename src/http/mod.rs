@@ -1,10 +1,11 @@
 //! The edges of the house: listeners that turn sockets into [`message::Request`]s and the rooms that answer them.
 //!
 //! Only this room knows status codes. `listen` (public, TLS) and `control` (local Unix socket) call one [`message::Handler`],
-//! [`routes::Front`]; async never leaves `listen`. The edges `device`, `scep` and `api` never import each other.
+//! [`routes::Front`]; async never leaves `listen`. The edges `device`, `scep`, `enroll`, `api` and `console` never import each other.
 
 pub mod api;
 mod calendar;
+pub mod console;
 pub mod control;
 mod crl;
 pub mod device;
@@ -14,6 +15,7 @@ pub mod listen;
 pub mod look;
 pub mod message;
 pub mod metrics;
+mod origin;
 mod query;
 pub mod redirect;
 pub mod routes;

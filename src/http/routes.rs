@@ -2,7 +2,7 @@
 
 use super::message::{BodyLimit, Door, Handler, Head, Request, Response};
 use super::metrics::{self, Tally};
-use super::{api, calendar, crl, device, enroll, scep, trust};
+use super::{api, calendar, console, crl, device, enroll, scep, trust};
 use crate::base::limits::{
     MAX_API_BODY, MAX_CHECKIN_BODY, MAX_DRAINED_BODY, MAX_OTHER_BODY, MAX_RESULT_BODY, MAX_SCEP_BODY,
 };
@@ -57,11 +57,11 @@ enum Room {
     Crl,
     Trust,
     Api,
+    Console,
     Enroll,
     Health,
     Calendar,
     Metrics,
-    Start,
     None,
 }
 
@@ -84,7 +84,7 @@ fn room(door: Door, path: &str) -> Room {
         "/metrics" if door == Door::Control => Room::Metrics,
         path if people && door != Door::Control && calendar::secret(path).is_some() => Room::Calendar,
         "/healthz" if people => Room::Health,
-        "/" if people => Room::Start,
+        path if console::is_here(path) && people && door != Door::Control => Room::Console,
         path if people && path.starts_with("/api/") => Room::Api,
         _ => Room::None,
     }
@@ -99,7 +99,7 @@ impl Handler for Front {
             }
             Room::Device => BodyLimit::at_most(MAX_CHECKIN_BODY),
             Room::Scep => BodyLimit::at_most(MAX_SCEP_BODY),
-            Room::Api => BodyLimit::at_most(MAX_API_BODY),
+            Room::Api | Room::Console => BodyLimit::at_most(MAX_API_BODY),
             _ => BodyLimit::at_most(MAX_OTHER_BODY),
         }
     }
@@ -133,6 +133,7 @@ impl Room {
             Room::Scep => "scep",
             Room::Enroll => "enroll",
             Room::Api => "api",
+            Room::Console => "console",
             _ => "other",
         }
     }
@@ -143,14 +144,21 @@ impl Front {
         match room {
             Room::Device => device::handle(&self.cx, request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, request),
-            Room::Enroll => enroll::handle(&self.cx, &self.desk, request),
+            Room::Enroll => enroll::handle(&self.cx, &self.desk, request, &self.trusted),
             Room::Crl => crl::handle(&self.cx, request),
             Room::Trust => trust::handle(&self.cx, request),
             Room::Api => api::handle(&self.cx, request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),
             Room::Calendar => calendar::handle(&self.cx, request),
             Room::Metrics => metrics::answer(&self.cx, &self.tally),
             Room::Health => api::health(&self.cx, request.door),
-            Room::Start => Response::text(200, "Cordon is running. The API is described at /api/v1/openapi.json.\n"),
+            Room::Console => {
+                let world = console::World {
+                    sender: self.sender.as_deref(),
+                    signing: self.signing.as_ref(),
+                    trusted: &self.trusted,
+                };
+                console::handle(&self.cx, &world, request)
+            }
             Room::None => Response::text(404, "There is nothing here.\n"),
         }
     }
@@ -182,6 +190,10 @@ mod tests {
             (Door::Control, "/healthz", Room::Health),
             (Door::People, "/enroll", Room::Enroll),
             (Door::Proxied, "/enroll/ota", Room::Enroll),
+            (Door::People, "/", Room::Console),
+            (Door::People, "/console/devices", Room::Console),
+            (Door::Devices, "/console", Room::None),
+            (Door::Control, "/console", Room::None),
             (Door::Devices, "/enroll", Room::None),
             (Door::Control, "/enroll", Room::None),
             (Door::Control, "/metrics", Room::Metrics),

@@ -38,7 +38,7 @@ pub enum Permission {
     People,
     /// Enrolment profiles.
     Enroll,
-    /// Invitations to enrol.
+    /// Invitations to enrol; a teacher those of own classes.
     Invite,
     /// The school's own things: push certificate, settings, tokens.
     Administer,
@@ -61,11 +61,11 @@ impl Permission {
     /// The least role that has it, for the words of a refusal.
     fn needed(self) -> &'static str {
         match self {
-            Permission::Look => "teacher",
+            Permission::Look | Permission::Invite => "teacher",
             Permission::LookAround => "auditor",
             // A teacher may ask too, but only where they teach.
             Permission::Ask | Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => "admin",
+            Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -129,7 +129,8 @@ impl Actor {
             Permission::LookAround => self.role() != Role::Teacher,
             Permission::Ask => self.role() != Role::Auditor,
             Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => {
+            Permission::Invite => matches!(self.role(), Role::Owner | Role::Admin | Role::Teacher),
+            Permission::Destroy | Permission::Enroll | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
             }
             Permission::Administer => self.role() == Role::Owner,
@@ -155,17 +156,18 @@ mod tests {
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Look, LookAround, People, Reveal};
+        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Invite, Look, LookAround, People, Reveal};
+        let all = [Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal];
         let table = [
-            (Role::Owner, &[Look, LookAround, People, Ask, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
-            (Role::Admin, &[Look, LookAround, People, Ask, Command, Destroy, Enroll, Audit, Reveal][..]),
+            (Role::Owner, &all[..]),
+            (Role::Admin, &[Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Audit, Reveal][..]),
             (Role::Helpdesk, &[Look, LookAround, Ask, Command][..]),
-            (Role::Teacher, &[Look, Ask][..]),
+            (Role::Teacher, &[Look, Ask, Invite][..]),
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role, from: String::new() };
-            for permission in [Look, LookAround, People, Ask, Command, Destroy, Enroll, Administer, Audit, Reveal] {
+            for permission in all {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }

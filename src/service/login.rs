@@ -33,6 +33,11 @@ const FREE_BY_NAME: u32 = 5;
 const FREE_BY_ADDRESS: u32 = 20;
 /// The longest one has to wait.
 const LONGEST_WAIT: i64 = 15 * MINUTE;
+/// Where nobody can be told apart by address, behind a proxy that does not say, all are counted together: many tries are free, and the
+/// wait stays short, or one who guesses would keep a whole school out.
+const TOGETHER: &str = "together:";
+const FREE_TOGETHER: u32 = 100;
+const LONGEST_WAIT_TOGETHER: i64 = 5 * SECOND;
 /// Wrong tries are forgotten when there was none for this long.
 const FORGOTTEN: i64 = 24 * HOUR;
 /// Names and addresses remembered; beyond it the longest quiet one goes.
@@ -322,12 +327,20 @@ fn keys(name: &str, address: Option<IpAddr>) -> Vec<String> {
 /// As [`keys`] for names of another kind, such as those of people who are no admins.
 pub(super) fn keys_of(kind: &str, name: &str, address: Option<IpAddr>) -> Vec<String> {
     let name: String = name.chars().take(64).flat_map(char::to_lowercase).collect();
-    let address = address.map(|address| match address {
+    [Some(format!("{kind}:{name}")), address.map(key_of_address)].into_iter().flatten().collect()
+}
+
+/// By what somebody at the enrolment page is counted, whatever name or code they try.
+pub(super) fn key_at_door(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| format!("{TOGETHER}door"), key_of_address)
+}
+
+fn key_of_address(address: IpAddr) -> String {
+    match address {
         IpAddr::V4(v4) => format!("address:{v4}"),
         // Whoever has one address of a /64 has them all.
         IpAddr::V6(v6) => format!("address:{:x?}", &v6.segments()[..4]),
-    });
-    [Some(format!("{kind}:{name}")), address].into_iter().flatten().collect()
+    }
 }
 
 impl Guesses {
@@ -362,7 +375,10 @@ impl Guesses {
     }
 
     fn forget_addresses(&self) {
-        self.tries.lock().unwrap_or_else(|p| p.into_inner()).retain(|key, _| !key.starts_with("address:"));
+        self.tries
+            .lock()
+            .unwrap_or_else(|p| p.into_inner())
+            .retain(|key, _| !key.starts_with("address:") && !key.starts_with(TOGETHER));
         self.changed.store(true, Ordering::SeqCst);
     }
 
@@ -379,8 +395,13 @@ impl Guesses {
 
     /// One wrong try, by name and by address.
     pub(super) fn count_wrong(&self, keys: &[String], now: Timestamp) {
-        for (i, key) in keys.iter().enumerate() {
-            self.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
+        for key in keys {
+            let free = match key.split_once(':') {
+                Some(("address", _)) => FREE_BY_ADDRESS,
+                _ if key.starts_with(TOGETHER) => FREE_TOGETHER,
+                _ => FREE_BY_NAME,
+            };
+            self.count(key, free, now);
         }
     }
 
@@ -401,7 +422,8 @@ impl Guesses {
         entry.last = now;
         if entry.wrong >= free {
             // 1 s, 2 s, 4 s … 15 min.
-            let wait = SECOND.checked_shl((entry.wrong - free).min(20)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            let longest = if key.starts_with(TOGETHER) { LONGEST_WAIT_TOGETHER } else { LONGEST_WAIT };
+            let wait = SECOND.checked_shl((entry.wrong - free).min(20)).unwrap_or(longest).min(longest);
             entry.blocked_until = now.plus(wait);
         }
     }
@@ -467,6 +489,24 @@ mod tests {
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broken)).is_err());
         }
         assert!(guesses.checked(|| Ok(true)).unwrap());
+    }
+
+    #[test]
+    fn where_nobody_can_be_told_apart_all_wait_a_little_and_never_long() {
+        let (guesses, keys) = (Guesses::default(), [key_at_door(None)]);
+        let mut now = Timestamp::from_secs(1_000);
+        for n in 1..FREE_TOGETHER + 50 {
+            assert_eq!(guesses.refuse_blocked(&keys, now).is_ok(), n <= FREE_TOGETHER, "{n}");
+            guesses.count_wrong(&keys, now);
+            let until = guesses.tries.lock().unwrap()[&keys[0]].blocked_until;
+            assert!(until.since(now) <= LONGEST_WAIT_TOGETHER);
+            if n > FREE_TOGETHER {
+                now = until.plus(-1);
+            }
+        }
+        assert!(guesses.refuse_blocked(&keys, now.plus(1)).is_ok());
+        let at = Some(IpAddr::from([192, 0, 2, 1]));
+        assert!(guesses.refuse_blocked(&[key_at_door(at)], now).is_ok(), "an address of one's own is not in it");
     }
 
     #[test]

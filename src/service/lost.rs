@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, CommandView, Told, Wish};
 use super::unlocking::{self, Stated, Stopped};
-use super::{Context, Error, answers, auditing, devices};
+use super::{Context, Error, answers, auditing, devices, reconciling};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -88,6 +88,7 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
         }
         Ok::<_, Error>(stopped)
     })?;
+    reconciling::device_changed_meanwhile(cx, found.id)?;
     cx.ring_pusher();
     cx.ring_teller();
     Ok(Marked {
@@ -156,6 +157,7 @@ fn try_found(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<
             _ => Ok(None),
         }
     })?;
+    reconciling::device_changed_meanwhile(cx, row.id)?;
     cx.ring_pusher();
     cx.ring_teller();
     Ok(Marked { device: devices::find(cx, actor, &row.public_id)?, command, stopped: Stopped::default() })

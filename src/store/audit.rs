@@ -123,6 +123,20 @@ impl Db<'_> {
         let rows = statement.query_map(values, row_to_audit)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+
+    /// As [`Db::list_audit`], newest first, those before `before`.
+    pub fn list_newest_audit(&self, filter: &AuditFilter, before: Option<i64>) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM audit WHERE (?1 IS NULL OR seq < ?1)
+             AND (?2 IS NULL OR actor = ?2) AND (?3 IS NULL OR verb = ?3 OR substr(verb, 1, length(?3) + 1) = ?3 || '.')
+             AND (?4 IS NULL OR device = ?4) AND (?5 IS NULL OR result = ?5) ORDER BY seq DESC LIMIT ?6"
+        );
+        let result = filter.done.map(|done| if done { "done" } else { "refused" });
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let values = params![before, filter.actor, filter.verb, filter.device, result, filter.limit as i64];
+        let rows = statement.query_map(values, row_to_audit)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 impl Tx<'_> {

@@ -17,6 +17,8 @@ const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
 const DEVICE: &[&str] = &["owner", "admin", "helpdesk", "teacher", "auditor"];
 const ASK: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
 const ENROLL: &[&str] = &["owner", "admin"];
+/// A teacher for own classes, of which there are none here.
+const INVITE: &[&str] = &["owner", "admin", "teacher"];
 const AUDIT: &[&str] = &["owner", "admin", "auditor"];
 const ALL: &[&str] = &ROLES;
 const NOBODY: &[&str] = &[];
@@ -112,11 +114,11 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/webhooks/{id}/deliveries/{delivery}/redeliver", OWNER, Value::Null),
         ("post", "/webhooks/{id}/test", OWNER, Value::Null),
         ("get", "/webhooks/{id}/deliveries", OWNER, Value::Null),
-        ("get", "/invitations", ENROLL, Value::Null),
-        ("post", "/invitations", ENROLL, json!({ "for": "Ada's iPad" })),
-        ("post", "/invitations/sheet", ENROLL, json!({ "class": "7b", "count": 2 })),
-        ("delete", "/invitations/{id}", ENROLL, Value::Null),
-        ("get", "/enrollment-door", ENROLL, Value::Null),
+        ("get", "/invitations", INVITE, Value::Null),
+        ("post", "/invitations", INVITE, json!({ "for": "Ada's iPad" })),
+        ("post", "/invitations/sheet", INVITE, json!({ "class": "7b", "count": 2 })),
+        ("delete", "/invitations/{id}", INVITE, Value::Null),
+        ("get", "/enrollment-door", INVITE, Value::Null),
         ("patch", "/enrollment-door", OWNER, json!({ "way": "automatic" })),
         ("get", "/devices/{id}/explain", DEVICE, Value::Null),
         ("get", "/devices/{id}/profiles", DEVICE, Value::Null),
@@ -129,6 +131,10 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/profiles", LOOK, Value::Null),
         ("post", "/profiles", ENROLL, Value::Null),
         ("get", "/profiles/{id}", LOOK, Value::Null),
+        ("patch", "/profiles/{id}", ENROLL, json!({ "comes_back": false })),
+        ("post", "/profiles/{id}/retry", ENROLL, Value::Null),
+        ("get", "/profiles/{id}/refusals", LOOK, Value::Null),
+        ("get", "/devices/{id}/profiles/{profile}/why", DEVICE, Value::Null),
         ("delete", "/profiles/{id}", ENROLL, Value::Null),
         ("post", "/profiles/{id}/assign", ENROLL, json!({ "user": "ada" })),
         ("post", "/profiles/{id}/unassign", ENROLL, json!({ "user": "ada" })),

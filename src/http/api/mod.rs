@@ -7,7 +7,6 @@ mod devices;
 mod enrollment;
 mod leaving;
 mod openapi;
-mod origin;
 mod reply;
 mod school;
 mod views;
@@ -32,7 +31,7 @@ mod profiles;
 mod setup_plans;
 
 use super::message::{Door, Request, Response};
-use super::query;
+use super::{origin, query};
 use crate::base::texts::Text;
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
@@ -291,7 +290,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["setup-plans", id]) => setup_plans::remove(call, id),
         (&Method::GET, ["profiles"]) => profiles::list(call),
         (&Method::POST, ["profiles"]) => profiles::add(call),
+        (&Method::GET, ["devices", device, "profiles", id, "why"]) => profiles::why(call, device, id),
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::PATCH, ["profiles", id]) => profiles::change(call, id),
+        (&Method::POST, ["profiles", id, "retry"]) => profiles::retry(call, id),
+        (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
         (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
         (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),

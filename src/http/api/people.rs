@@ -1,10 +1,10 @@
 //! `/login`, `/logout`, `/admins`, `/recovery-code`: the people who log in by name, and the second key to the school.
 
-use super::origin::Origin;
 use super::reply::json;
 use super::views::Page;
 use super::{Call, Request, Response};
 use crate::base::secret::Secret;
+use crate::http::origin::Origin;
 use crate::service::actor::Actor;
 use crate::service::login::{self, Attempt};
 use crate::service::people::{self, Change};

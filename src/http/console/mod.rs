@@ -1,0 +1,217 @@
+//! The console: pages for the people who run the place, made on the server and readable without a script. Who, what, do, answer: every
+//! page but the login needs its [`Actor`], every change a checked [`Form`], and what anybody may do is decided by the verbs of `service`.
+//!
+//! One file per family of pages; `parts` holds the markup, `texts` the words. Called by `routes`.
+
+mod actions;
+mod assets;
+mod commands;
+mod device;
+mod devices;
+mod form;
+mod frame;
+mod home;
+mod marks;
+mod parts;
+mod plots;
+mod session;
+mod show_json;
+mod story;
+mod texts;
+
+use super::message::{Request, Response};
+use super::origin::Origin;
+use super::query;
+use crate::base::texts::Text;
+use crate::base::time::Timestamp;
+use crate::service::actor::{Actor, Permission};
+use crate::service::ports::PushSender;
+use crate::service::push_signing::SigningService;
+use crate::service::{Context, Error, Kind, auditing, overview};
+use ::http::Method;
+use form::Form;
+use frame::Page;
+use std::net::IpAddr;
+use texts::Words;
+
+/// What the console may use beside the database.
+pub struct World<'a> {
+    pub sender: Option<&'a dyn PushSender>,
+    pub signing: Option<&'a SigningService>,
+    pub trusted: &'a [IpAddr],
+}
+
+/// What a page sees of a request.
+pub struct Visit<'a> {
+    cx: &'a Context,
+    world: &'a World<'a>,
+    request: &'a Request,
+    actor: Actor,
+    /// What forms of this session carry.
+    token: String,
+    words: &'static Words,
+    now: Timestamp,
+    /// What somebody sent that could not be done, and why: the form is shown again with it.
+    refused: Option<(&'a Form, String)>,
+}
+
+/// What a page answers.
+enum Answer {
+    Page(Box<Page>),
+    /// A piece of a page, for a part that renews itself.
+    Piece(parts::Html),
+    /// Done; the browser goes on to this address of ours.
+    To(String),
+    File(Response),
+}
+
+impl From<Page> for Answer {
+    fn from(page: Page) -> Self {
+        Answer::Page(Box::new(page))
+    }
+}
+
+type Outcome = Result<Answer, Error>;
+
+impl Visit<'_> {
+    fn query(&self, name: &str) -> Option<String> {
+        // Browsers write the blanks of a form as `+`.
+        let query = self.request.query.as_deref()?.replace('+', "%20");
+        query::find(Some(&query), name).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+    }
+
+    fn may(&self, permission: Permission) -> bool {
+        self.actor.require(permission).is_ok()
+    }
+
+    /// What somebody typed into this field before the form was refused.
+    fn typed(&self, field: &str) -> Option<&str> {
+        self.refused.as_ref().and_then(|(form, _)| form.get(field))
+    }
+
+    fn is_office(&self) -> bool {
+        std::ptr::eq(self.words, &texts::OFFICE)
+    }
+}
+
+/// Whether a path is this room's.
+pub fn is_here(path: &str) -> bool {
+    path == "/" || path == "/console" || path.starts_with("/console/")
+}
+
+pub fn handle(cx: &Context, world: &World<'_>, request: &Request) -> Response {
+    let path = request.path.as_str();
+    if let Some(file) = assets::find(path) {
+        return file;
+    }
+    let office = matches!(overview::place(cx), Ok(overview::Place::Office));
+    let words = if office { &texts::OFFICE } else { &texts::ENGLISH };
+    let from = Origin::of(request, world.trusted);
+    if path == "/console/login" {
+        return session::door(cx, words, request, &from);
+    }
+    if !matches!(request.method, Method::GET | Method::HEAD | Method::POST) {
+        return Response::text(405, "This address is used in another way.\n").with_header("allow", "GET, HEAD, POST");
+    }
+    let (actor, token) = match session::find(cx, request, &from) {
+        Ok(found) => found,
+        Err(_) => return session::to_the_door(request),
+    };
+    let visit = Visit { cx, world, request, actor, token, words, now: cx.now(), refused: None };
+    let decoded: Option<Vec<String>> = path
+        .split('/')
+        .filter(|part| !part.is_empty())
+        .skip(1)
+        .map(|part| query::percent_decode(part).and_then(|bytes| String::from_utf8(bytes).ok()))
+        .collect();
+    let decoded = decoded.unwrap_or_else(|| vec![String::from("?")]);
+    let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+    if request.method == Method::POST { change(visit, &parts) } else { show(&visit, &parts) }
+}
+
+fn show(visit: &Visit<'_>, parts: &[&str]) -> Response {
+    match look(visit, parts) {
+        Ok(answer) => frame::answer(visit, answer, 200),
+        Err(error) => frame::refusal(visit, note_refusal(visit, error)),
+    }
+}
+
+fn change(visit: Visit<'_>, parts: &[&str]) -> Response {
+    let form = match Form::check(visit.request, &visit.token) {
+        Ok(form) => form,
+        Err(error) => return frame::refusal(&visit, error),
+    };
+    match act(&visit, parts, &form) {
+        Ok(answer) => frame::answer(&visit, answer, 200),
+        Err(error) => {
+            let error = note_refusal(&visit, error);
+            let status = frame::status(&error);
+            if error.kind == Kind::Internal {
+                return frame::refusal(&visit, error);
+            }
+            // The form again, with what was typed and what is wrong with it.
+            let words = error.public.to_string();
+            let again = Visit {
+                refused: Some((&form, words)),
+                actor: visit.actor.clone(),
+                token: visit.token.clone(),
+                ..visit
+            };
+            match look(&again, parts) {
+                Ok(Answer::Page(page)) => frame::answer(&again, Answer::Page(page), status),
+                _ => frame::refusal(&again, error),
+            }
+        }
+    }
+}
+
+/// What somebody may not do leaves a trace, whatever the page.
+fn note_refusal(visit: &Visit<'_>, error: Error) -> Error {
+    if error.kind != Kind::Denied {
+        return error;
+    }
+    let path: String = visit.request.path.chars().take(200).collect();
+    let device = path.strip_prefix("/console/devices/").and_then(|rest| rest.split('/').next()).map(str::to_owned);
+    let detail = serde_json::json!({ "method": visit.request.method.as_str(), "path": path });
+    auditing::refuse(visit.cx, &visit.actor, "request", device.as_deref(), detail, error)
+}
+
+fn nothing_here(visit: &Visit<'_>) -> Error {
+    Error::not_found(Text::NoSuchRoute { path: visit.request.path.chars().take(200).collect() })
+}
+
+/// The pages.
+fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
+    match parts {
+        [] => home::show(v),
+        ["devices"] => devices::list(v),
+        ["devices", id] => device::show(v, id),
+        ["devices", id, "story"] => device::whole_story(v, id),
+        ["devices", id, verb] => match actions::find(verb) {
+            Some(deed) => actions::show(v, id, deed),
+            None => Err(nothing_here(v)),
+        },
+        ["commands"] => commands::list(v),
+        ["commands", uuid] => commands::show(v, uuid),
+        ["commands", uuid, "now"] => commands::now(v, uuid),
+        _ => Err(nothing_here(v)),
+    }
+}
+
+/// What forms do.
+fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
+    match parts {
+        ["logout"] => session::logout(v),
+        ["devices", device, verb @ ("take-back" | "release-quarantine" | "rebind" | "renew")] => {
+            home::decide(v, device, verb)?;
+            Ok(Answer::To(String::from("/console?said=decided")))
+        }
+        ["devices", id, verb @ ("push" | "ask")] => device::call(v, id, verb),
+        ["devices", id, verb] => match actions::find(verb) {
+            Some(deed) => actions::act(v, id, deed, form),
+            None => Err(nothing_here(v)),
+        },
+        ["commands", uuid, "cancel"] => commands::cancel(v, uuid),
+        _ => Err(nothing_here(v)),
+    }
+}

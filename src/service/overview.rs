@@ -1,0 +1,198 @@
+//! What a person sees at a glance: is everything all right, and which devices are there. Read by the console; nothing is decided here.
+
+use super::actor::{Actor, Permission};
+use super::{Context, Error, devices, lost, serving};
+use crate::base::limits::MIN_FREE_SPACE;
+use crate::base::texts::Text;
+use crate::base::time::{DAY, MINUTE, Timestamp};
+use crate::pki::x509::Certificate;
+use crate::store::{
+    AuditFilter, AuditRow, DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, Purpose, WorkCounts,
+};
+use serde_json::json;
+
+/// Setting: what this place is, `school` or `office`.
+const KIND: &str = "place.kind";
+/// An enrolled device that was not heard of for so long is called quiet.
+pub const QUIET: i64 = 7 * DAY;
+/// Days of the curve of devices seen.
+pub const DAYS: usize = 14;
+/// OS versions that are told apart.
+const VERSIONS: usize = 8;
+/// Certificates that end within this are shown.
+const SOON: i64 = 60 * DAY;
+/// Apple's push service may be out of reach for so long before it is a fault.
+const PUSH_PATIENCE: i64 = 10 * MINUTE;
+
+/// What this place calls itself; words and roles follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    School,
+    Office,
+}
+
+impl Place {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Place::School => "school",
+            Place::Office => "office",
+        }
+    }
+}
+
+/// Something with a date that the place lives by.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// `push`, `tls`, `issuing` or `root`.
+    pub what: &'static str,
+    pub name: String,
+    pub not_after: Timestamp,
+}
+
+/// Everything on the first page.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    pub devices: DeviceCounts,
+    pub work: WorkCounts,
+    /// Devices seen on each day, today first.
+    pub seen_by_day: Vec<i64>,
+    /// Platform, version, how many.
+    pub os_versions: Vec<(String, String, i64)>,
+}
+
+/// How the server itself does.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// What is wrong, each in words with what to do.
+    pub faults: Vec<String>,
+    /// No certificate for pushes was imported yet.
+    pub no_push_certificate: bool,
+    /// Since when Apple's push service cannot be reached.
+    pub pushes_fail_since: Option<Timestamp>,
+    /// What ends within sixty days, the next first.
+    pub ending: Vec<Ending>,
+}
+
+/// What is wished of a list of devices.
+#[derive(Debug, Clone)]
+pub struct Wish<'a> {
+    pub search: Option<&'a str>,
+    pub state: Option<DeviceState>,
+    pub platform: Option<&'a str>,
+    pub os_version: Option<&'a str>,
+    pub order: DeviceOrder,
+    pub descending: bool,
+    pub after: Option<(&'a str, i64)>,
+    pub limit: usize,
+}
+
+/// The actor's devices and their work in numbers.
+pub fn numbers(cx: &Context, actor: &Actor) -> Result<Overview, Error> {
+    actor.require(Permission::Look)?;
+    let now = cx.now();
+    cx.store.read(|db| {
+        let own = devices::own(db, actor)?;
+        let only = own.as_deref();
+        Ok(Overview {
+            devices: db.count_devices(only, now.plus(-DAY), now.plus(-QUIET))?,
+            work: db.count_work(only, now, now.plus(-DAY))?,
+            seen_by_day: db.count_seen_by_day(only, now, DAYS)?,
+            os_versions: db.count_os_versions(only, VERSIONS)?,
+        })
+    })
+}
+
+/// How the server does; for who may see what belongs to the whole place.
+pub fn health(cx: &Context, actor: &Actor) -> Result<Health, Error> {
+    actor.require(Permission::LookAround)?;
+    let now = cx.now();
+    let mut faults = Vec::new();
+    if let Some(seen) = cx.clock_is_behind() {
+        faults.push(Text::ClockBehind { now: now.to_string(), seen: seen.to_string() }.to_string());
+    }
+    if cx.store.free_space()? < MIN_FREE_SPACE {
+        faults.push(Text::DiskFull.to_string());
+    }
+    let certificates = cx.store.read(|db| db.list_push_certificates())?;
+    let in_force: Vec<_> = certificates.into_iter().filter(|c| !c.chain_pem.is_empty()).collect();
+    let mut ending = Vec::new();
+    for certificate in &in_force {
+        if let Some(why) = &certificate.paused_why {
+            faults.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
+        }
+        ending.push(Ending { what: "push", name: certificate.topic.clone(), not_after: certificate.not_after });
+    }
+    let foreign = serving::find_foreign(cx)?;
+    let own_tls = foreign.is_none();
+    if let Some((_, name, not_after)) = foreign {
+        ending.push(Ending { what: "tls", name, not_after });
+    }
+    for (purpose, what) in [(Purpose::Tls, "tls"), (Purpose::Issuing, "issuing"), (Purpose::Root, "root")] {
+        if purpose == Purpose::Tls && !own_tls {
+            continue;
+        }
+        if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
+            let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
+            ending.push(Ending { what, name: certificate.subject(), not_after: certificate.not_after() });
+        }
+    }
+    ending.retain(|one| one.not_after.since(now) < SOON);
+    ending.sort_by_key(|one| one.not_after);
+    faults.extend(lost::worries(cx)?);
+    faults.extend(serving::find_fault(cx)?);
+    let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
+    Ok(Health {
+        faults,
+        no_push_certificate: in_force.is_empty(),
+        pushes_fail_since: since.filter(|since| now.since(*since) >= PUSH_PATIENCE),
+        ending,
+    })
+}
+
+/// One page of the actor's devices.
+pub fn list_devices(cx: &Context, actor: &Actor, wish: &Wish<'_>) -> Result<Vec<DeviceLine>, Error> {
+    actor.require(Permission::Look)?;
+    let quiet_before = cx.now().plus(-QUIET);
+    let mut lines = cx.store.read(|db| {
+        let own = devices::own(db, actor)?;
+        let Wish { search, state, platform, os_version, order, descending, after, limit } = wish.clone();
+        let only = own.as_deref();
+        let filter =
+            DeviceFilter { search, state, platform, os_version, only, order, descending, after, quiet_before, limit };
+        Ok::<_, Error>(db.list_device_lines(&filter)?)
+    })?;
+    for line in &mut lines {
+        line.last_seen_at = line.enrollment.and_then(|id| cx.find_seen(id)).max(line.last_seen_at);
+    }
+    Ok(lines)
+}
+
+/// The audit, newest first.
+pub fn newest_audit(
+    cx: &Context,
+    actor: &Actor,
+    filter: &AuditFilter,
+    before: Option<i64>,
+) -> Result<Vec<AuditRow>, Error> {
+    actor.require(Permission::Audit)?;
+    Ok(cx.store.read(|db| db.list_newest_audit(filter, before))?)
+}
+
+/// A school, unless somebody said otherwise.
+pub fn place(cx: &Context) -> Result<Place, Error> {
+    let said = cx.store.read(|db| db.find_setting(KIND))?;
+    Ok(if said.as_ref().and_then(|v| v.as_str()) == Some("office") { Place::Office } else { Place::School })
+}
+
+/// Says what this place is.
+///
+/// # Errors
+/// `Denied` for anybody but an owner.
+pub fn set_place(cx: &Context, actor: &Actor, place: Place) -> Result<(), Error> {
+    actor.require(Permission::Administer)?;
+    let now = cx.now();
+    cx.store.write(|tx| {
+        tx.put_setting(KIND, &json!(place.as_str()))?;
+        super::auditing::record(tx, actor, "place.set", None, Some(json!({ "kind": place.as_str() })), now)
+    })
+}
