@@ -54,6 +54,7 @@ pub mod users;
 pub mod backing_up;
 pub mod custody;
 pub mod doctor;
+mod errands;
 pub mod events;
 pub mod expiring;
 pub mod expiry;
