@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// Where the server keeps everything, when it is a service.
 const SERVICE_DIR: &str = "/var/lib/cordon";
+/// The machine key as the package keeps it: apart from the folder that people copy.
+const SERVICE_KEY: &str = "/etc/cordon/machine.key";
 /// Read if it is there.
 const SERVICE_CONFIG: &str = "/etc/cordon/cordon.toml";
 /// In the data directory; read if the other is not there.
@@ -249,7 +251,11 @@ impl Global {
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        Config::load(self.config_file.as_deref(), &environment, &args.flags())
+        let mut config = Config::load(self.config_file.as_deref(), &environment, &args.flags())?;
+        if config.machine_key.is_none() && self.data_dir == Path::new(SERVICE_DIR) {
+            config.machine_key = Some(PathBuf::from(SERVICE_KEY)).filter(|path| path.exists());
+        }
+        Ok(config)
     }
 }
 

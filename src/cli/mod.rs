@@ -18,6 +18,7 @@ mod leaving;
 pub mod log;
 mod moment;
 mod notify;
+mod ownership;
 mod push;
 mod push_cert;
 mod reach;
@@ -104,6 +105,7 @@ fn ask(global: &Global, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Failure
     let reach = Reach::open(global, founding)?;
     let done = dispatch(&reach, verb, voice);
     let closed = reach.close();
+    ownership::hand_over(&global.data_dir);
     done.and(closed)
 }
 

@@ -65,6 +65,7 @@ pub fn run(global: &Global, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fa
     let actor = super::reach::local_actor();
     let done = restoring::restore(&args.file, scratch.path(), &place, opener, args.replace, &actor, (clock, random))?;
     let written = configure(global, &done.proof.configuration)?;
+    super::ownership::hand_over(dir);
     let mut data = shape(&done.proof, args);
     data["kept_as"] = json!(done.kept_as);
     data["held_back"] = json!(done.held_back);
