@@ -50,6 +50,7 @@ pub mod setting_up;
 pub mod users;
 
 pub mod backing_up;
+pub mod bulk;
 pub mod custody;
 pub mod events;
 pub mod expiring;

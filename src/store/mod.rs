@@ -7,6 +7,7 @@
 mod acme;
 mod attention;
 mod audit;
+mod bulks;
 mod certificates;
 mod commands;
 mod copying;
@@ -56,6 +57,7 @@ pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
+pub use bulks::{BulkItem, BulkRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
