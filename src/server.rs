@@ -19,8 +19,9 @@ use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
 use crate::service::founding::{self, Place};
-use crate::service::ports::{AcmeChallenge, Doors, PushSender};
+use crate::service::ports::{AcmeBinding, AcmeChallenge, Doors, PushSender};
 use crate::service::push_signing::{MDMCERT_URL, SigningService};
+use crate::service::school::Reach;
 use crate::service::serving::{Demands, Keeper, Source};
 use crate::service::{Context, Error, Urls, push_certificates, pushing, school, trust};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -45,6 +46,7 @@ pub enum TlsSource {
         directory: String,
         ca_pem: Option<Vec<u8>>,
         contact: Option<String>,
+        binding: Option<AcmeBinding>,
     },
 }
 
@@ -211,7 +213,16 @@ impl Server {
             people: people_url,
             devices: options.devices_url.clone().unwrap_or_else(|| at(devices)),
         };
-        school::settle_urls(&cx, urls)?;
+        let ports = |bound: Option<SocketAddr>| -> Vec<u16> {
+            bound.map(|at| at.port()).into_iter().chain(proxied.map(|_| 443)).collect()
+        };
+        let reach = Reach {
+            names: names(&hostname, &options),
+            kept: kept_names(&options),
+            people_ports: ports(people),
+            devices_ports: ports(devices),
+        };
+        school::settle_urls(&cx, urls, &reach)?;
         if !options.configuration.is_null() {
             school::remember_configuration(&cx, &options.configuration)?;
         }
@@ -315,13 +326,13 @@ fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper
         TlsSource::Files { certificate, key } => {
             (Source::Files { certificate: certificate.clone(), key: key.clone() }, Vec::new())
         }
-        TlsSource::Acme { directory, ca_pem, contact } => {
+        TlsSource::Acme { directory, ca_pem, contact, binding } => {
             let authority = AcmeClient::new(ca_pem.as_deref()).map_err(Error::internal)?;
             let text = ca_pem.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
             let roots = pem_to_ders(&text).iter().filter_map(|der| Certificate::parse(der).ok()).collect();
             let challenge = if options.listen_http == "off" { AcmeChallenge::TlsAlpn01 } else { AcmeChallenge::Http01 };
-            let (directory, contact) = (directory.clone(), contact.clone());
-            (Source::Acme(Acme { directory, contact, challenge, authority: Arc::new(authority) }), roots)
+            let (directory, contact, binding) = (directory.clone(), contact.clone(), binding.clone());
+            (Source::Acme(Acme { directory, contact, binding, challenge, authority: Arc::new(authority) }), roots)
         }
     };
     let demands = Demands { names, publicly_trusted: options.publicly_trusted, roots };
@@ -330,6 +341,17 @@ fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper
 
 /// Names on the TLS certificate: the host name, its aliases, and the hosts of public addresses that differ from it.
 fn names(hostname: &str, options: &Options) -> Vec<String> {
+    let mut names = vec![hostname.to_owned()];
+    for name in kept_names(options) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// Names that lead here whatever the host name is.
+fn kept_names(options: &Options) -> Vec<String> {
     let host = |url: &Option<String>| {
         let rest = url.as_deref()?.strip_prefix("https://")?;
         let authority = rest.split('/').next().unwrap_or_default();
@@ -339,14 +361,8 @@ fn names(hostname: &str, options: &Options) -> Vec<String> {
         };
         host.filter(|host| !host.is_empty()).map(str::to_owned)
     };
-    let mut names = vec![hostname.to_owned()];
     let public = [host(&options.people_url), host(&options.devices_url)];
-    for name in options.aliases.iter().cloned().chain(public.into_iter().flatten()) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
+    options.aliases.iter().cloned().chain(public.into_iter().flatten()).collect()
 }
 
 /// `https://HOSTNAME[:port]`; behind a proxy the port is the proxy's, 443.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 /// Every key of the file. As a variable: upper case, dots to `_`, after `CORDON_`.
-const KEYS: [&str; 27] = [
+const KEYS: [&str; 29] = [
     "hostname",
     "hostname_aliases",
     "public.people_url",
@@ -30,6 +30,8 @@ const KEYS: [&str; 27] = [
     "tls.acme_directory",
     "tls.acme_ca_file",
     "tls.acme_contact",
+    "tls.acme_eab_kid",
+    "tls.acme_eab_key_file",
     "apple.apns_url",
     "apple.ca_file",
     "apple.device_ca_file",
@@ -139,7 +141,13 @@ pub enum TlsSource {
     /// Somebody else's; the files are watched.
     Files { certificate: PathBuf, key: PathBuf },
     /// Issued over ACME by this directory.
-    Acme { directory: String, ca_file: Option<PathBuf>, contact: Option<String> },
+    Acme {
+        directory: String,
+        ca_file: Option<PathBuf>,
+        contact: Option<String>,
+        /// External account binding: the key's id, and the file that holds the key in base64url.
+        binding: Option<(String, PathBuf)>,
+    },
 }
 
 /// Let's Encrypt.
@@ -356,6 +364,16 @@ impl Settings {
                 directory: self.read("tls.acme_directory", url)?.unwrap_or_else(|| ACME_DIRECTORY.to_owned()),
                 ca_file: self.read("tls.acme_ca_file", path)?,
                 contact: self.read("tls.acme_contact", text)?,
+                binding: match (self.read("tls.acme_eab_kid", text)?, self.read("tls.acme_eab_key_file", path)?) {
+                    (Some(kid), Some(file)) => Some((kid, file)),
+                    (None, None) => None,
+                    (Some(_), None) => {
+                        return Err(self.wrong("tls.acme_eab_kid", "tls.acme_eab_key_file must be set as well"));
+                    }
+                    (None, Some(_)) => {
+                        return Err(self.wrong("tls.acme_eab_key_file", "tls.acme_eab_kid must be set as well"));
+                    }
+                },
             },
             Some(_) => return Err(self.wrong("tls.mode", "the mode is own-ca, files or acme")),
         };
@@ -515,8 +533,11 @@ mod tests {
         assert_eq!(config.aliases, ["old.example"]);
         assert_eq!(config.urls("mdm.example", None, None).trust, "https://certs.example");
         let config = load(None, &[("CORDON_TLS_MODE", "acme"), ("CORDON_LISTEN_HTTP", "[::]:80")], &[]).unwrap();
-        let source = TlsSource::Acme { directory: ACME_DIRECTORY.to_owned(), ca_file: None, contact: None };
+        let source =
+            TlsSource::Acme { directory: ACME_DIRECTORY.to_owned(), ca_file: None, contact: None, binding: None };
         assert_eq!((config.tls.source, config.listen.http.fixed_port()), (source, Some(80)));
+        let half = load(None, &[("CORDON_TLS_MODE", "acme"), ("CORDON_TLS_ACME_EAB_KID", "k-1")], &[]).unwrap_err();
+        assert!(half.detail.contains("tls.acme_eab_key_file"), "{half}");
     }
 
     #[test]

@@ -196,6 +196,8 @@ fn story(device: &Value, now: Timestamp) -> String {
     facts.add("Serial", field(device, "serial"));
     facts.add("Id", field(device, "id"));
     facts.add("UDID", field(device, "udid"));
+    let person = ["long_name", "short_name"].map(|key| field(&device["person"], key));
+    facts.add("Person", person.into_iter().find(|name| !name.is_empty()).unwrap_or_default());
     facts.add("Model", model(device));
     let build = Some(field(device, "build_version")).filter(|build| !build.is_empty());
     facts.add("System", build.map_or_else(|| system(device), |build| format!("{} ({build})", system(device))));

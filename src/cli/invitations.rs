@@ -19,16 +19,20 @@ const MAX_NAMES: usize = 256 * 1024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon enroll invite --for \"Ada's iPad\"
+  cordon enroll invite --person ada --class 7b
   cordon enroll invite --for 'Teachers of the Hill School' --uses 20 --expires-in 2w
   CODE=$(cordon enroll invite --for 'Lab Mac 3')
 
 The code is shown once. Whoever opens the enrolment page with it gets a profile for one device; a device that fails on the way can
 try again with the same code. Ends after 30 days unless --expires-in says otherwise.")]
 pub struct InviteArgs {
-    /// Whose device it is for
-    #[arg(long = "for", value_name = "NAME")]
-    recipient: String,
-    /// For lists and sheets
+    /// Whose device it is for, in your own words
+    #[arg(long = "for", value_name = "NAME", required_unless_present = "person")]
+    recipient: Option<String>,
+    /// The person of the school whose device it will be, by short name
+    #[arg(long, value_name = "USER", conflicts_with = "recipient")]
+    person: Option<String>,
+    /// The class that the device will belong to; if the school has none of that name, words for lists and sheets
     #[arg(long, value_name = "CLASS")]
     class: Option<String>,
     /// Devices that this one invitation enrols
@@ -44,9 +48,11 @@ pub struct InviteArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  cordon enroll sheet --class 7b --output 7b.html
   cordon enroll sheet --class 7b --count 30 --output 7b.html
   cordon enroll sheet --class 7b --names pupils.txt --output 7b.html
 
+Without --count and --names there is one for each pupil of the class, and the device that enrols with it is that pupil's.
 The file has one invitation each, with a code and a QR code, and lines to cut along: open it in a browser and print it. Every call
 makes new invitations. Keep the file as you would keep keys, and delete it when it is printed.")]
 pub struct SheetArgs {
@@ -54,7 +60,7 @@ pub struct SheetArgs {
     #[arg(long, value_name = "CLASS")]
     class: String,
     /// So many, numbered
-    #[arg(long, value_name = "N", conflicts_with = "names", required_unless_present = "names")]
+    #[arg(long, value_name = "N", conflicts_with = "names")]
     count: Option<u32>,
     /// A text file with one name in each line; - reads standard input
     #[arg(long, value_name = "FILE")]
@@ -88,7 +94,8 @@ pub struct DoorArgs {
 
 pub fn invite(api: &dyn Api, args: &InviteArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     require_address(api)?;
-    let wish = json!({ "for": args.recipient, "class": args.class, "uses": args.uses, "expires_in": args.expires_in, "way": args.way });
+    let people = args.person.as_ref().map(|person| [person]);
+    let wish = json!({ "for": args.recipient, "people": people, "class": args.class, "uses": args.uses, "expires_in": args.expires_in, "way": args.way });
     let made = api.json(&Call::post_json("/api/v1/invitations", &wish))?;
     let one = &made["items"][0];
     voice.show(one, || field(one, "code"))?;
@@ -105,7 +112,8 @@ pub fn sheet(api: &dyn Api, args: &SheetArgs, voice: &mut Voice<'_>) -> Result<(
     if names.as_ref().is_some_and(Vec::is_empty) {
         return Err(Failure::usage("the file of names is empty"));
     }
-    let wish = json!({ "class": args.class, "count": args.count, "names": names, "expires_in": args.expires_in, "way": args.way });
+    let pupils = args.count.is_none() && names.is_none();
+    let wish = json!({ "class": args.class, "count": args.count, "names": names, "pupils": pupils, "expires_in": args.expires_in, "way": args.way });
     let html = api.bytes(&Call::post_json("/api/v1/invitations/sheet", &wish))?;
     match args.output.as_deref().filter(|path| *path != std::path::Path::new("-")) {
         Some(path) => {
@@ -278,8 +286,12 @@ mod tests {
             (&json!(["Ada", "Grace"]), &json!("7b"), &Value::Null)
         );
         assert!(std::fs::read_to_string(output).unwrap().contains("html"));
-        assert!(Cli::try_parse_from(["cordon", "enroll", "sheet", "--class", "7b"]).is_err());
-        assert!(Cli::try_parse_from(["cordon", "enroll", "sheet", "--class", "7b", "--count", "3"]).is_ok());
+        let (_, _, wish) = asked(&["cordon", "enroll", "sheet", "--class", "7b"], json!("<html>"));
+        assert_eq!((&wish["pupils"], &wish["names"], &wish["count"]), (&json!(true), &Value::Null, &Value::Null));
+        let (_, _, wish) = asked(&["cordon", "enroll", "sheet", "--class", "7b", "--count", "3"], json!("<html>"));
+        assert_eq!((&wish["pupils"], &wish["count"]), (&json!(false), &json!(3)));
+        assert!(Cli::try_parse_from(["cordon", "enroll", "invite"]).is_err());
+        assert!(Cli::try_parse_from(["cordon", "enroll", "invite", "--person", "ada", "--for", "x"]).is_err());
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub struct PolicyArgs {
     renew_spread: Option<u32>,
 }
 
-fn on_off(text: &str) -> Result<bool, String> {
+pub(super) fn on_off(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
         "off" => Ok(false),

@@ -4,16 +4,23 @@ use super::args::{Global, ServeArgs};
 use super::config::{self, Config, Listen};
 use super::failure::Failure;
 use super::log;
+use crate::base::secret::Secret;
 use crate::base::time::SystemClock;
 use crate::pki::SystemRandom;
 use crate::server::{Options, Server, TlsSource};
 use crate::service::founding::Place;
+use crate::service::ports::AcmeBinding;
 use crate::service::school;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Longest file with a key for external account binding.
+const MAX_BINDING_KEY: usize = 4 * 1024;
 
 /// Runs the server.
 ///
@@ -54,10 +61,11 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
         config::TlsSource::Files { certificate, key } => {
             TlsSource::Files { certificate: certificate.clone(), key: key.clone() }
         }
-        config::TlsSource::Acme { directory, ca_file, contact } => {
+        config::TlsSource::Acme { directory, ca_file, contact, binding } => {
             let read = |path: &PathBuf| std::fs::read(path).map_err(|e| Failure::file("read", path, &e));
             let ca_pem = ca_file.as_ref().map(read).transpose()?;
-            TlsSource::Acme { directory: directory.clone(), ca_pem, contact: contact.clone() }
+            let binding = binding.as_ref().map(|(kid, file)| account_binding(kid, file)).transpose()?;
+            TlsSource::Acme { directory: directory.clone(), ca_pem, contact: contact.clone(), binding }
         }
     };
     options.configuration = serde_json::json!(config.said);
@@ -79,6 +87,15 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
         options.webhook_ca_pem = Some(std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?);
     }
     Ok(options)
+}
+
+/// What the authority gave for external account binding; its key is base64url, as such keys are handed out.
+fn account_binding(kid: &str, file: &Path) -> Result<AcmeBinding, Failure> {
+    let text = super::files::read_text(file, MAX_BINDING_KEY)?;
+    let key = BASE64_URL_SAFE_NO_PAD.decode(text.trim().trim_end_matches('='));
+    let key =
+        key.map_err(|_| Failure::new("configuration", format!("{}: this is not a key in base64url", file.display())))?;
+    Ok(AcmeBinding { kid: kid.to_owned(), key: Secret::new(key) })
 }
 
 /// The machine's own name; `localhost` where it has none.

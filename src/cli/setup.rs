@@ -35,6 +35,9 @@ pub struct Args {
     /// Write the recovery code into this new file instead of showing it
     #[arg(long, value_name = "FILE")]
     recovery_code_file: Option<PathBuf>,
+    /// Whether devices that nobody here knows are told to un-enrol, as Apple advises; off unless said, as `cordon device policy` explains
+    #[arg(long, value_name = "on|off", value_parser = super::leaving::on_off)]
+    unenroll_strangers: Option<bool>,
 }
 
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -56,6 +59,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
             return Err(failure);
         }
     };
+    if let Some(on) = args.unenroll_strangers {
+        api.json(&Call::patch_json("/api/v1/device-policy", &json!({ "unenroll_strangers": on })))?;
+    }
     let mut shown = None;
     match (file, done["recovery_code"].as_str().map(str::to_owned)) {
         (Some(file), Some(code)) => {
@@ -124,6 +130,7 @@ mod tests {
             admin: Some("ada".into()),
             admin_password_file: Some(dir.join("p")),
             recovery_code_file: None,
+            unenroll_strangers: None,
         }
     }
 
@@ -153,6 +160,15 @@ mod tests {
             (serde_json::from_str::<Value>(&out).unwrap()["recovery_code"].as_str(), err.as_str()),
             (Some("abcd-efgh"), "")
         );
+    }
+
+    #[test]
+    fn what_becomes_of_strangers_is_chosen_at_set_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = Args { unenroll_strangers: Some(true), ..args(dir.path()) };
+        let fake = Fake::new(new_school);
+        assert_eq!(heard(false, |voice| run(&fake, &args, voice)).0, Ok(()));
+        assert_eq!(fake.last(), Call::patch_json("/api/v1/device-policy", &json!({ "unenroll_strangers": true })));
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! Where a request of a person or a script came from: for the audit, for counting wrong passwords by address, and, on the control socket, who the
-//! caller's process belongs to. Deliberately not here: what anybody may do.
+//! Where a request of a person came from: for the audit, for counting wrong passwords and codes by address, and, on the control socket,
+//! who the caller's process belongs to. Asked by the API, the console and the enrolment pages. Deliberately not here: what anybody may do.
 
 use super::control::user_name;
 use super::message::{Door, Remote, Request};
 use std::net::IpAddr;
 
 /// Where from, settled once for each request.
-pub(super) struct Origin {
+pub struct Origin {
     words: String,
     address: Option<IpAddr>,
     uid: Option<u32>,
@@ -18,7 +18,9 @@ impl Origin {
         match (request.door, request.remote) {
             (Door::Control, Remote::Local { uid }) => Origin { words: String::from("local"), address: None, uid },
             (Door::Proxied, Remote::Tcp(proxy)) => {
-                let forwarded = request.header("x-forwarded-for").and_then(|list| list.rsplit(',').next());
+                // Each proxy adds to the end, some in a header of its own; what stands before is the client's word.
+                let forwarded = request.headers.get_all("x-forwarded-for").iter().last();
+                let forwarded = forwarded.and_then(|list| list.to_str().ok()).and_then(|list| list.rsplit(',').next());
                 let address: Option<IpAddr> = forwarded
                     .filter(|_| trusted.contains(&proxy.ip().to_canonical()))
                     .and_then(|text| text.trim().parse().ok());

@@ -144,7 +144,7 @@ impl Front {
         match room {
             Room::Device => device::handle(&self.cx, request, &self.trusted),
             Room::Scep => scep::handle(&self.cx, request),
-            Room::Enroll => enroll::handle(&self.cx, &self.desk, request),
+            Room::Enroll => enroll::handle(&self.cx, &self.desk, request, &self.trusted),
             Room::Crl => crl::handle(&self.cx, request),
             Room::Trust => trust::handle(&self.cx, request),
             Room::Api => api::handle(&self.cx, request, self.sender.as_deref(), self.signing.as_ref(), &self.trusted),

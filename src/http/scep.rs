@@ -15,7 +15,10 @@ pub fn handle(cx: &Context, request: &Request) -> Response {
     match (&request.method, operation.as_str()) {
         (&Method::GET, "GetCACaps") => Response::new(200, "text/plain", CAPABILITIES),
         // One certificate, not a list: with a list Apple's clients look for separate RA certificates and give up.
-        (&Method::GET, "GetCACert") => Response::new(200, "application/x-x509-ca-cert", certifying::ca_certificate(cx)),
+        (&Method::GET, "GetCACert") => {
+            let name = query::find(request.query.as_deref(), "message");
+            Response::new(200, "application/x-x509-ca-cert", certifying::ca_certificate(cx, name.as_deref()))
+        }
         (&Method::POST, "PKIOperation") => operate(cx, request, &request.body.bytes),
         (&Method::GET, "PKIOperation") => match message(request) {
             Some(message) => operate(cx, request, &message),

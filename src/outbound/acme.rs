@@ -111,11 +111,18 @@ impl<'a> Talk<'a> {
         let found = agent.get(&order.directory).call().map_err(|e| unreached(&order.directory, &e))?;
         talk.directory = talk.read(found, &order.directory)?.body;
         let account = json!({ "termsOfServiceAgreed": true });
-        let account = match &order.contact {
+        let mut account = match &order.contact {
             None => account,
             Some(contact) => json!({ "termsOfServiceAgreed": true, "contact": [contact] }),
         };
-        let account = talk.post(&talk.url("newAccount")?, &account.to_string())?;
+        let url = talk.url("newAccount")?;
+        if let Some(binding) = &order.binding {
+            let protected = json!({ "alg": "HS256", "kid": binding.kid, "url": url }).to_string();
+            let jwk = jws::jwk(&order.account_key).map_err(|e| e.to_string())?;
+            let bound = jws::authenticate(binding.key.expose(), &protected, &jwk);
+            account["externalAccountBinding"] = serde_json::from_str(&bound).map_err(|e| e.to_string())?;
+        }
+        let account = talk.post(&url, &account.to_string())?;
         talk.account = Some(account.location.ok_or("the authority's account has no address")?);
         Ok(talk)
     }

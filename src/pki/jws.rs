@@ -2,7 +2,7 @@
 //! TLS-ALPN-01 (RFC 8737). Called by `outbound::acme` and `service::serving`.
 
 use super::asn1::{self, INTEGER, Malformed, Reader, SEQUENCE};
-use super::digest::{DigestKind, sha256};
+use super::digest::{DigestKind, hmac_sha256, sha256};
 use super::keys::{KeyError, PrivateKey, PublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -46,6 +46,13 @@ pub fn sign(key: &PrivateKey, protected: &str, payload: &str) -> Result<String, 
     Ok(format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{}"}}"#, encode(signature)))
 }
 
+/// The same under a shared key (HS256), which needs no key of our own.
+pub fn authenticate(key: &[u8], protected: &str, payload: &str) -> String {
+    let (protected, payload) = (encode(protected), encode(payload));
+    let tag = hmac_sha256(key, format!("{protected}.{payload}").as_bytes());
+    format!(r#"{{"protected":"{protected}","payload":"{payload}","signature":"{}"}}"#, encode(tag))
+}
+
 /// An ECDSA signature as two numbers of equal length instead of ASN.1.
 fn fixed(der: &[u8]) -> Result<[u8; 2 * SIDE], Malformed> {
     let mut inside = Reader::only(der, SEQUENCE)?.inside();
@@ -87,5 +94,17 @@ mod tests {
         let parsed: serde_json::Value = serde_json::from_str(&jwk(&key).unwrap()).unwrap();
         assert_eq!((&parsed["kty"], &parsed["crv"]), (&"EC".into(), &"P-256".into()));
         assert_eq!(thumbprint(&key).unwrap().len(), 43);
+    }
+
+    /// RFC 7515, appendix A.1.
+    #[test]
+    fn a_shared_key_as_in_the_rfc() {
+        let key = URL_SAFE_NO_PAD
+            .decode("AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow")
+            .unwrap();
+        let protected = "{\"typ\":\"JWT\",\r\n \"alg\":\"HS256\"}";
+        let payload = "{\"iss\":\"joe\",\r\n \"exp\":1300819380,\r\n \"http://example.com/is_root\":true}";
+        let made = authenticate(&key, protected, payload);
+        assert!(made.ends_with("\"signature\":\"dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk\"}"), "{made}");
     }
 }

@@ -3,7 +3,7 @@
 //! Called by `serving`. Account key, certificate and its key are sealed in the database; a failed attempt waits longer each time.
 
 use super::founding::TlsIdentity;
-use super::ports::{AcmeAnswers, AcmeAuthority, AcmeChallenge, AcmeOrder, Doors};
+use super::ports::{AcmeAnswers, AcmeAuthority, AcmeBinding, AcmeChallenge, AcmeOrder, Doors};
 use super::serving::{self, Demands, Judged};
 use super::{Context, Error};
 use crate::base::secret::Secret;
@@ -26,6 +26,7 @@ const SHORTEST_PAUSE: i64 = HOUR;
 pub struct Acme {
     pub directory: String,
     pub contact: Option<String>,
+    pub binding: Option<AcmeBinding>,
     pub challenge: AcmeChallenge,
     pub authority: Arc<dyn AcmeAuthority>,
 }
@@ -128,6 +129,7 @@ fn order(
         directory: acme.directory.clone(),
         account_key: PrivateKey::from_pkcs8_der(account.expose()).map_err(Error::internal)?,
         contact: acme.contact.clone(),
+        binding: acme.binding.clone(),
         names: demands.names.clone(),
         request: csr::create_for_names(&key, &demands.names),
         challenge: acme.challenge,

@@ -26,6 +26,8 @@ pub enum Actor {
 pub enum Permission {
     /// Devices, their groups, commands and their results without secrets; a teacher those of own classes.
     Look,
+    /// Ask a device something, call it, mark it lost; a teacher those of own classes.
+    Ask,
     /// Give or cancel commands that take nothing away.
     Command,
     /// Commands that erase, unlock or remove.
@@ -36,7 +38,7 @@ pub enum Permission {
     People,
     /// Enrolment profiles.
     Enroll,
-    /// Invitations to enrol.
+    /// Invitations to enrol; a teacher those of own classes.
     Invite,
     /// The school's own things: push certificate, settings, tokens.
     Administer,
@@ -59,10 +61,11 @@ impl Permission {
     /// The least role that has it, for the words of a refusal.
     fn needed(self) -> &'static str {
         match self {
-            Permission::Look => "teacher",
+            Permission::Look | Permission::Invite => "teacher",
             Permission::LookAround => "auditor",
-            Permission::Command => "helpdesk",
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => "admin",
+            // A teacher may ask too, but only where they teach.
+            Permission::Ask | Permission::Command => "helpdesk",
+            Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
             Permission::Reveal => "admin",
@@ -124,8 +127,10 @@ impl Actor {
         let allowed = match permission {
             Permission::Look => true,
             Permission::LookAround => self.role() != Role::Teacher,
-            Permission::Command => self.role() != Role::Auditor,
-            Permission::Destroy | Permission::Enroll | Permission::Invite | Permission::People => {
+            Permission::Ask => self.role() != Role::Auditor,
+            Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
+            Permission::Invite => matches!(self.role(), Role::Owner | Role::Admin | Role::Teacher),
+            Permission::Destroy | Permission::Enroll | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
             }
             Permission::Administer => self.role() == Role::Owner,
@@ -142,26 +147,27 @@ mod tests {
 
     #[test]
     fn a_visitor_is_given_a_profile_and_nothing_else() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
+        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
         let visitor = Actor::Visitor { name: String::from("invitation:i-1"), from: String::new() };
-        for permission in [Look, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
+        for permission in [Look, Ask, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
             assert_eq!(visitor.require(permission).is_ok(), permission == Enroll, "{permission:?}");
         }
     }
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Look, LookAround, People, Reveal};
+        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Invite, Look, LookAround, People, Reveal};
+        let all = [Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal];
         let table = [
-            (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal][..]),
-            (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Audit, Reveal][..]),
-            (Role::Helpdesk, &[Look, LookAround, Command][..]),
-            (Role::Teacher, &[Look, Command][..]),
+            (Role::Owner, &all[..]),
+            (Role::Admin, &[Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Audit, Reveal][..]),
+            (Role::Helpdesk, &[Look, LookAround, Ask, Command][..]),
+            (Role::Teacher, &[Look, Ask, Invite][..]),
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role, from: String::new() };
-            for permission in [Look, LookAround, People, Command, Destroy, Enroll, Administer, Audit, Reveal] {
+            for permission in all {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }

@@ -46,13 +46,16 @@ pub struct Given {
 pub fn enter_with_code(cx: &Context, code: &str, address: Option<IpAddr>) -> Result<Entered, Error> {
     let now = cx.now();
     let hash = inviting::hash(code);
-    // Nobody guesses the rest of a code whose beginning they know: what is slowed down is the address, and without one the code itself.
-    let keys = login::keys_of("invitation", &hex::encode(&hash[..8]), address);
+    // Every guess is another code, so what is slowed down is where they come from.
+    let keys = [login::key_at_door(address)];
     cx.guesses.refuse_blocked(&keys, now)?;
     let Some(invitation) = cx.store.read(|db| db.find_invitation_by_hash(&hash))? else {
         cx.guesses.count_wrong(&keys, now);
         return Err(Error::denied(Text::InvitationWrong));
     };
+    if !cx.store.read(|db| is_wanted(db, &invitation))? {
+        return Err(Error::denied(Text::InvitationRevoked));
+    }
     let token = new_token(cx);
     let way = match invitation.way.as_deref().map(DoorWay::parse) {
         Some(Ok(way)) => way,
@@ -78,10 +81,29 @@ pub fn enter_with_code(cx: &Context, code: &str, address: Option<IpAddr>) -> Res
             expires_at: now.plus(ARRIVAL_LIFE),
         };
         tx.insert_arrival(&new, now)?;
-        let detail = json!({ "for": invitation.recipient, "way": way.as_str() });
+        let whom = invitation.person_id.as_deref().unwrap_or(&invitation.recipient);
+        let detail = json!({ "for": whom, "way": way.as_str() });
         auditing::record(tx, &actor, "enrollment.enter", Some(&invitation.public_id), Some(detail), now)
     })?;
     Ok(Entered { token, way, visitor })
+}
+
+/// An invitation of somebody who may not log in any more is worth nothing. One whose person was erased names nobody, and is revoked.
+fn is_wanted(db: &Db<'_>, invitation: &InvitationRow) -> Result<bool, Error> {
+    match invitation.person {
+        Some(person) => Ok(db.find_person_by_row(person)?.is_some_and(|person| person.disabled_at.is_none())),
+        None => Ok(true),
+    }
+}
+
+/// A device has enrolled with a profile that was given for an invitation to a class: it is one of that class from now on, for its
+/// teachers too.
+pub(super) fn enrolled(tx: &Tx<'_>, device: i64, issued_profile: i64, now: Timestamp) -> Result<(), Error> {
+    if let Some((group, name)) = tx.find_invited_group(issued_profile)? {
+        tx.put_group_device(group, device, now)?;
+        tx.tell(device, None, None, "joined-class", Some(&json!({ "class": name }).to_string()), now)?;
+    }
+    Ok(())
 }
 
 /// Lets in a person of the school by name and password.

@@ -49,7 +49,7 @@ impl BulkView {
 /// # Errors
 /// `Invalid` for a command that is not for many, for an empty group and for too many devices; `NotFound` for the group.
 pub fn begin(cx: &Context, actor: &Actor, group: &str, request_type: &str) -> Result<BulkView, Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Ask)?;
     let bad = |key: &str, why: String| Error::invalid(Text::BadArgument { key: key.to_owned(), why });
     if !KINDS.contains(&request_type) {
         return Err(bad("command", format!("must be one of {}", KINDS.join(", "))));

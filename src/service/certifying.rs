@@ -26,9 +26,23 @@ pub enum Answer {
     Unreadable(String),
 }
 
-/// The one certificate that GetCACert returns: the issuing CA's, as DER.
-pub fn ca_certificate(cx: &Context) -> Vec<u8> {
-    cx.authorities().issuing.certificate.der().to_vec()
+/// The one certificate that GetCACert returns, as DER: the issuing CA's that `name` stands for, as the SCEP payload gave it; for any
+/// other name that of the one in force. So a profile that was handed out before the authority was replaced finds the certificate whose
+/// `CAFingerprint` it carries.
+pub fn ca_certificate(cx: &Context, name: Option<&str>) -> Vec<u8> {
+    let authorities = cx.authorities();
+    let wanted = |one: &&Authority| name == Some(name_of(&one.certificate).as_str());
+    let found = authorities.other_issuing.iter().find(wanted).unwrap_or(&authorities.issuing);
+    found.certificate.der().to_vec()
+}
+
+/// `Name` of the SCEP payload: which of the school's issuing authorities is meant.
+pub fn ca_name(cx: &Context) -> String {
+    name_of(&cx.authorities().issuing.certificate)
+}
+
+fn name_of(certificate: &Certificate) -> String {
+    format!("cordon-{}", revoking::issuer_name(certificate))
 }
 
 /// SHA-256 of it, for the SCEP payload's `CAFingerprint`.
@@ -42,21 +56,19 @@ pub fn ca_fingerprint(cx: &Context) -> [u8; 32] {
 /// Only for faults of ours; everything the client did wrong is an [`Answer`].
 pub fn answer(cx: &Context, message: &[u8], origin: &str) -> Result<Answer, Error> {
     let authorities = cx.authorities();
-    let parse = |authority: &Authority| Request::parse(message, &authority.certificate, &authority.key);
     // A device that fetched the certificate before the authority was replaced encrypted to that one, and gets its answer from it.
-    let (issuing, request) = match parse(&authorities.issuing) {
-        Ok(request) => (&authorities.issuing, request),
-        Err(e) => match authorities.other_issuing.iter().find_map(|other| Some((other, parse(other).ok()?))) {
-            Some(found) => found,
-            None => {
-                tracing::warn!(origin, error = %e, "SCEP message cannot be read");
-                return Ok(Answer::Unreadable(e.to_string()));
-            }
-        },
+    let former = authorities.other_issuing.iter().find(|other| Request::is_to(message, &other.certificate));
+    let issuing = former.unwrap_or(&authorities.issuing);
+    let request = match Request::parse(message, &issuing.certificate, &issuing.key) {
+        Ok(request) => request,
+        Err(e) => {
+            tracing::warn!(origin, error = %e, "SCEP message cannot be read");
+            return Ok(Answer::Unreadable(e.to_string()));
+        }
     };
     let decided = match &request.kind {
-        Kind::PkcsReq(csr) => enroll(cx, &request, csr)?,
-        Kind::RenewalReq(csr) => renew(cx, &request, csr)?,
+        Kind::PkcsReq(csr) => enroll(cx, issuing, &request, csr)?,
+        Kind::RenewalReq(csr) => renew(cx, issuing, &request, csr)?,
         Kind::CertPoll { .. } => poll(cx, &request)?,
         Kind::Bad(info) => Err((*info, "the request inside cannot be read")),
         Kind::GetCert { .. } | Kind::Other(_) => Err((FailInfo::BadRequest, "this kind of message is not offered")),
@@ -76,7 +88,7 @@ pub fn answer(cx: &Context, message: &[u8], origin: &str) -> Result<Answer, Erro
 /// A certificate, or why not: what the client may know, and what the log says.
 type Decided = Result<Certificate, (FailInfo, &'static str)>;
 
-fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> {
+fn enroll(cx: &Context, issuing: &Authority, request: &Request, csr: &Csr) -> Result<Decided, Error> {
     let refuse = |why| Ok(Err((FailInfo::BadRequest, why)));
     let Some(password) = csr.challenge_password() else { return refuse("no challenge in the request") };
     let hash = sha256(password.expose().as_bytes());
@@ -97,7 +109,7 @@ fn enroll(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> 
     if cx.clock_is_behind().is_some() {
         return refuse("this machine's clock runs behind; nothing is issued until it is right");
     }
-    let leaf = match issue(cx, csr, now)? {
+    let leaf = match issue(cx, issuing, csr, now)? {
         Ok(leaf) => leaf,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -166,7 +178,7 @@ fn stored(cx: &Context, fingerprint: &[u8; 32]) -> Result<Decided, Error> {
 
 /// RenewalReq: the still valid old identity signs for a new key. The new certificate is bound beside the old one at once, since no
 /// Authenticate follows such a renewal.
-fn renew(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> {
+fn renew(cx: &Context, issuing: &Authority, request: &Request, csr: &Csr) -> Result<Decided, Error> {
     let now = cx.now();
     let behind = cx.clock_is_behind().is_some();
     let peer = Peer { fingerprint: Some(request.signer.fingerprint()), origin: String::new() };
@@ -177,7 +189,7 @@ fn renew(cx: &Context, request: &Request, csr: &Csr) -> Result<Decided, Error> {
     if behind {
         return Ok(Err((FailInfo::BadTime, "this machine's clock runs behind; nothing is issued until it is right")));
     }
-    let leaf = match issue(cx, csr, now)? {
+    let leaf = match issue(cx, issuing, csr, now)? {
         Ok(leaf) => leaf,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -199,18 +211,19 @@ fn poll(cx: &Context, request: &Request) -> Result<Decided, Error> {
     }
 }
 
-/// Subject, usage and dates are ours; of the request only the public key is taken.
-fn issue(cx: &Context, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
+/// Subject, usage and dates are ours; of the request only the public key is taken. The authority is the one that was asked: a client may
+/// check that its certificate comes from the one it knows.
+fn issue(cx: &Context, issuing: &Authority, csr: &Csr, now: Timestamp) -> Result<Decided, Error> {
     let organization = school::organization(cx)?;
     let name = format!("Cordon device {}", crate::base::ids::short_code(&cx.random_bytes::<10>()));
     let issued = templates::issue_listed_identity(
-        &cx.authorities().issuing,
+        issuing,
         csr.spki_der(),
         &name,
         &organization,
         now,
         IDENTITY_DAYS,
-        Some(&revoking::list_url(cx)),
+        Some(&revoking::list_url(cx, &issuing.certificate)),
         &*cx.random,
     );
     Ok(issued.map_err(|e| {

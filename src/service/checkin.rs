@@ -3,7 +3,9 @@
 use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer, Worth};
 use super::login_policy::{self, SharedIpadUsers};
-use super::{Context, Error, attention, custody, leaving, network_users, reconciling, renewing, revoking, setting_up};
+use super::{
+    Context, Error, arriving, attention, custody, leaving, network_users, reconciling, renewing, revoking, setting_up,
+};
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
 use crate::base::time::Timestamp;
@@ -320,6 +322,9 @@ impl Visit<'_, '_> {
                 tx.restore_certificate(&self.identity.certificate.fingerprint)?;
                 if let Some(issued_profile) = self.identity.certificate.issued_profile {
                     tx.put_issued_profile(device_channel, issued_profile)?;
+                    if let Some(started) = before.filter(|before| before.state == State::Started) {
+                        arriving::enrolled(tx, started.device, issued_profile, now)?;
+                    }
                 }
             }
             Effect::RetireOthers => {

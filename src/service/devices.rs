@@ -9,7 +9,9 @@ use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Value;
 use crate::protocol::report::Report;
-use crate::store::{ArrivalRow, ChannelKind, Db, DeviceFacts, DeviceRow, EnrollmentRow, PushRow, TimelineRow, Tx};
+use crate::store::{
+    ArrivalRow, ChannelKind, Db, DeviceFacts, DeviceRow, EnrollmentRow, PersonRow, PushRow, TimelineRow, Tx,
+};
 
 /// One channel with everything a person wants to know of it.
 #[derive(Debug, Clone)]
@@ -131,6 +133,17 @@ pub fn arrival(cx: &Context, actor: &Actor, device: &DeviceView) -> Result<Optio
         Some(issued) => cx.store.read(|db| Ok(db.find_arrival_by_profile(issued)?)),
         None => Ok(None),
     }
+}
+
+/// Whose device it is: the person that it was enrolled for.
+pub fn person(cx: &Context, actor: &Actor, device: &DeviceView) -> Result<Option<PersonRow>, Error> {
+    actor.require(Permission::Look)?;
+    let own = device.channels.iter().map(|c| &c.row).filter(|row| row.channel == ChannelKind::Device);
+    let Some(issued) = own.max_by_key(|row| row.id).and_then(|row| row.issued_profile) else { return Ok(None) };
+    cx.store.read(|db| match db.find_issued_profile(issued)?.and_then(|held| held.person) {
+        Some(person) => Ok(db.find_person_by_row(person)?),
+        None => Ok(None),
+    })
 }
 
 fn view(cx: &Context, row: DeviceRow) -> Result<DeviceView, Error> {

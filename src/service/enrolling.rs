@@ -253,7 +253,7 @@ fn scep(cx: &Context, organization: &str) -> (Identity, Given) {
     let given = Given::Challenge(sha256(challenge.expose().as_bytes()));
     let identity = Identity::Scep {
         url: format!("{}/scep", cx.urls().people),
-        name: String::from("cordon"),
+        name: certifying::ca_name(cx),
         challenge,
         ca_fingerprint: certifying::ca_fingerprint(cx).to_vec(),
         subject_cn: String::from(SUBJECT),
@@ -273,7 +273,7 @@ fn pkcs12(cx: &Context, organization: &str, now: Timestamp) -> Result<(Identity,
         organization,
         now,
         certifying::IDENTITY_DAYS,
-        Some(&revoking::list_url(cx)),
+        Some(&revoking::list_url(cx, &cx.authorities().issuing.certificate)),
         &*cx.random,
     );
     let certificate = issued.map_err(Error::internal)?;

@@ -11,7 +11,7 @@ use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, MINUTE, SECOND, Timestamp};
 use crate::pki::digest::sha256;
-use crate::store::{AdminRow, LoginTries, OpenSession, Store};
+use crate::store::{AdminRow, Db, LoginTries, OpenSession, Store};
 use base64::Engine;
 use serde_json::json;
 use std::collections::HashMap;
@@ -33,6 +33,11 @@ const FREE_BY_NAME: u32 = 5;
 const FREE_BY_ADDRESS: u32 = 20;
 /// The longest one has to wait.
 const LONGEST_WAIT: i64 = 15 * MINUTE;
+/// Where nobody can be told apart by address, behind a proxy that does not say, all are counted together: many tries are free, and the
+/// wait stays short, or one who guesses would keep a whole school out.
+const TOGETHER: &str = "together:";
+const FREE_TOGETHER: u32 = 100;
+const LONGEST_WAIT_TOGETHER: i64 = 5 * SECOND;
 /// Wrong tries are forgotten when there was none for this long.
 const FORGOTTEN: i64 = 24 * HOUR;
 /// Names and addresses remembered; beyond it the longest quiet one goes.
@@ -280,6 +285,7 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
     if tries.is_empty() && counts.is_none() {
         return Ok(());
     }
+    let counts = counts.map(|counts| cx.store.read(|db| worst(db, counts))).transpose()?;
     cx.store.write(|tx| {
         if let Some(counts) = &counts {
             tx.put_login_tries(counts)?;
@@ -293,6 +299,26 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
     })
 }
 
+/// What a restart remembers, of counts that begin with the worst. Only names that are somebody's go into the file: in the field for the
+/// name people also type their password.
+fn worst(db: &Db<'_>, counts: Vec<LoginTries>) -> Result<Vec<LoginTries>, Error> {
+    let mut kept = Vec::new();
+    for one in counts {
+        let is_known = match one.key.split_once(':') {
+            Some(("name", name)) => db.find_admin(name)?.is_some(),
+            Some(("person", name)) => db.find_person(name)?.is_some(),
+            _ => true,
+        };
+        if is_known {
+            kept.push(one);
+        }
+        if kept.len() == MAX_KEPT {
+            break;
+        }
+    }
+    Ok(kept)
+}
+
 /// The name first, then the address.
 fn keys(name: &str, address: Option<IpAddr>) -> Vec<String> {
     keys_of("name", name, address)
@@ -301,12 +327,20 @@ fn keys(name: &str, address: Option<IpAddr>) -> Vec<String> {
 /// As [`keys`] for names of another kind, such as those of people who are no admins.
 pub(super) fn keys_of(kind: &str, name: &str, address: Option<IpAddr>) -> Vec<String> {
     let name: String = name.chars().take(64).flat_map(char::to_lowercase).collect();
-    let address = address.map(|address| match address {
+    [Some(format!("{kind}:{name}")), address.map(key_of_address)].into_iter().flatten().collect()
+}
+
+/// By what somebody at the enrolment page is counted, whatever name or code they try.
+pub(super) fn key_at_door(address: Option<IpAddr>) -> String {
+    address.map_or_else(|| format!("{TOGETHER}door"), key_of_address)
+}
+
+fn key_of_address(address: IpAddr) -> String {
+    match address {
         IpAddr::V4(v4) => format!("address:{v4}"),
         // Whoever has one address of a /64 has them all.
         IpAddr::V6(v6) => format!("address:{:x?}", &v6.segments()[..4]),
-    });
-    [Some(format!("{kind}:{name}")), address].into_iter().flatten().collect()
+    }
 }
 
 impl Guesses {
@@ -323,7 +357,7 @@ impl Guesses {
         Ok(guesses)
     }
 
-    /// The worst counts, if any changed.
+    /// The counts, the worst first, if any changed.
     fn take_changed(&self) -> Option<Vec<LoginTries>> {
         if !self.changed.swap(false, Ordering::SeqCst) {
             return None;
@@ -337,12 +371,14 @@ impl Guesses {
         };
         let mut all: Vec<LoginTries> = tries.iter().map(row).collect();
         all.sort_by_key(|one| std::cmp::Reverse((one.wrong, one.last)));
-        all.truncate(MAX_KEPT);
         Some(all)
     }
 
     fn forget_addresses(&self) {
-        self.tries.lock().unwrap_or_else(|p| p.into_inner()).retain(|key, _| !key.starts_with("address:"));
+        self.tries
+            .lock()
+            .unwrap_or_else(|p| p.into_inner())
+            .retain(|key, _| !key.starts_with("address:") && !key.starts_with(TOGETHER));
         self.changed.store(true, Ordering::SeqCst);
     }
 
@@ -359,8 +395,13 @@ impl Guesses {
 
     /// One wrong try, by name and by address.
     pub(super) fn count_wrong(&self, keys: &[String], now: Timestamp) {
-        for (i, key) in keys.iter().enumerate() {
-            self.count(key, if i == 0 { FREE_BY_NAME } else { FREE_BY_ADDRESS }, now);
+        for key in keys {
+            let free = match key.split_once(':') {
+                Some(("address", _)) => FREE_BY_ADDRESS,
+                _ if key.starts_with(TOGETHER) => FREE_TOGETHER,
+                _ => FREE_BY_NAME,
+            };
+            self.count(key, free, now);
         }
     }
 
@@ -381,7 +422,8 @@ impl Guesses {
         entry.last = now;
         if entry.wrong >= free {
             // 1 s, 2 s, 4 s … 15 min.
-            let wait = SECOND.checked_shl((entry.wrong - free).min(20)).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            let longest = if key.starts_with(TOGETHER) { LONGEST_WAIT_TOGETHER } else { LONGEST_WAIT };
+            let wait = SECOND.checked_shl((entry.wrong - free).min(20)).unwrap_or(longest).min(longest);
             entry.blocked_until = now.plus(wait);
         }
     }
@@ -394,13 +436,22 @@ impl Guesses {
 
     /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.
     pub(super) fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
+        let running = Running(&self.checks);
         if self.checks.fetch_add(1, Ordering::SeqCst) >= MAX_CHECKS {
-            self.checks.fetch_sub(1, Ordering::SeqCst);
             return Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: 1 }));
         }
         let right = check();
-        self.checks.fetch_sub(1, Ordering::SeqCst);
+        drop(running);
         right
+    }
+}
+
+/// One check of a password under way; it gives its place back also when the check panics.
+struct Running<'a>(&'a AtomicUsize);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -428,6 +479,34 @@ mod tests {
         assert_eq!(waits[19], LONGEST_WAIT / SECOND);
         guesses.count(&keys[0], FREE_BY_NAME, now.plus(FORGOTTEN + 1));
         guesses.refuse_blocked(&keys, now.plus(FORGOTTEN + 1)).unwrap();
+    }
+
+    #[test]
+    fn a_check_that_panics_gives_its_place_back() {
+        let guesses = Guesses::default();
+        for _ in 0..2 * MAX_CHECKS {
+            let broken = || guesses.checked(|| -> Result<bool, Error> { panic!("out of memory") });
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broken)).is_err());
+        }
+        assert!(guesses.checked(|| Ok(true)).unwrap());
+    }
+
+    #[test]
+    fn where_nobody_can_be_told_apart_all_wait_a_little_and_never_long() {
+        let (guesses, keys) = (Guesses::default(), [key_at_door(None)]);
+        let mut now = Timestamp::from_secs(1_000);
+        for n in 1..FREE_TOGETHER + 50 {
+            assert_eq!(guesses.refuse_blocked(&keys, now).is_ok(), n <= FREE_TOGETHER, "{n}");
+            guesses.count_wrong(&keys, now);
+            let until = guesses.tries.lock().unwrap()[&keys[0]].blocked_until;
+            assert!(until.since(now) <= LONGEST_WAIT_TOGETHER);
+            if n > FREE_TOGETHER {
+                now = until.plus(-1);
+            }
+        }
+        assert!(guesses.refuse_blocked(&keys, now.plus(1)).is_ok());
+        let at = Some(IpAddr::from([192, 0, 2, 1]));
+        assert!(guesses.refuse_blocked(&[key_at_door(at)], now).is_ok(), "an address of one's own is not in it");
     }
 
     #[test]

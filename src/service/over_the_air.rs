@@ -115,7 +115,7 @@ fn passing_profile(cx: &Context, challenge: Secret<String>) -> Result<Vec<u8>, E
         intermediates: named(&trust.intermediates),
         identity: Identity::Scep {
             url: format!("{}/scep", cx.urls().people),
-            name: String::from("cordon"),
+            name: certifying::ca_name(cx),
             challenge,
             ca_fingerprint: certifying::ca_fingerprint(cx).to_vec(),
             subject_cn: String::from("Cordon enrolment"),

@@ -88,10 +88,20 @@ pub struct AcmeOrder {
     pub account_key: PrivateKey,
     /// `mailto:` and so on.
     pub contact: Option<String>,
+    pub binding: Option<AcmeBinding>,
     pub names: Vec<String>,
     /// PKCS#10 as DER.
     pub request: Vec<u8>,
     pub challenge: AcmeChallenge,
+}
+
+/// External account binding (RFC 8555 §7.3.4): an authority that knows its customers wants to see that the account is one of theirs.
+#[derive(Debug, Clone)]
+pub struct AcmeBinding {
+    /// As the authority gave it.
+    pub kid: String,
+    /// Of the HMAC.
+    pub key: Secret<Vec<u8>>,
 }
 
 /// How the authority sees that a name is ours.

@@ -321,9 +321,12 @@ pub(super) fn settled(
     if delivery.request_type != INSTALL_PROFILE || channel.parent.is_some() {
         return Ok(());
     }
-    let Some(open) = tx.find_renewal_by_command(&delivery.command)?.filter(|r| r.finished_at.is_none()) else {
-        return Ok(());
-    };
+    let Some(renewal) = tx.find_renewal_by_command(&delivery.command)? else { return Ok(()) };
+    if !matches!(report.status, Status::Idle | Status::NotNow) {
+        // A PKCS#12 identity with its key was in it; nobody needs it any more.
+        tx.purge_plist(&delivery.command)?;
+    }
+    let Some(open) = Some(renewal).filter(|renewal| renewal.finished_at.is_none()) else { return Ok(()) };
     let new = identity.certificate.issued_profile == Some(open.issued_profile);
     if new && open.state == RenewalState::Proven {
         return done(tx, &open, channel, identity, now);
@@ -370,6 +373,7 @@ fn fail(cx: &Context, tx: &Tx<'_>, open: &RenewalRow, device: i64, why: &str, no
         tx.restore_fallback_targets(open.enrollment)?;
     }
     tx.forget_fallback_targets(open.enrollment)?;
+    tx.purge_plist(&open.command)?;
     let failures = open.failures + 1;
     let why: String = why.chars().take(500).collect();
     tx.fail_renewal(open.id, &why, failures, now.plus(pause(failures)), now)?;

@@ -71,12 +71,13 @@ pub fn revoke(cx: &Context, actor: &Actor, which: &str) -> Result<IdentityRow, E
     cx.store.read(|db| db.list_identities(&filter))?.pop().ok_or_else(missing)
 }
 
-/// Where the list of the authority in force is published; stands in every identity.
-pub fn list_url(cx: &Context) -> String {
-    format!("{}/crl/{}", cx.urls().people, issuer_name(&cx.authorities().issuing.certificate))
+/// Where the list of an authority is published; stands in every identity that it issues.
+pub fn list_url(cx: &Context, issuer: &Certificate) -> String {
+    format!("{}/crl/{}", cx.urls().people, issuer_name(issuer))
 }
 
-fn issuer_name(certificate: &Certificate) -> String {
+/// Tells the school's issuing authorities apart, in addresses and in SCEP payloads.
+pub(super) fn issuer_name(certificate: &Certificate) -> String {
     let mut name = hex::encode(certificate.fingerprint());
     name.truncate(ISSUER_LETTERS);
     name

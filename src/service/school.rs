@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const PEOPLE_URL: &str = "public.people_url";
 const DEVICES_URL: &str = "public.devices_url";
 const TRUST_URL: &str = "public.trust_url";
+/// Setting: the names beside the host name that lead here, as of the last start.
+const KEPT_NAMES: &str = "public.kept_names";
 
 /// Setting: what the server was told at its last start, so that a restore can tell it again.
 const CONFIGURATION: &str = "configuration";
@@ -54,7 +56,11 @@ pub fn set_up(cx: &Context, actor: &Actor, school: &School) -> Result<(), Error>
     if let (Some(wanted), Some(held)) = (&school.hostname, &before.hostname)
         && wanted != held
     {
-        refuse_stranding(cx, "hostname", held, wanted)?;
+        let kept = cx.store.read(|db| db.find_setting(KEPT_NAMES))?.and_then(|kept| serde_json::from_value(kept).ok());
+        let mut names: Vec<String> = kept.unwrap_or_default();
+        names.push(wanted.clone());
+        let lost = |address: &str| authority(address).is_none_or(|(host, _)| !names.contains(&host));
+        refuse_stranding(cx, "hostname", held, wanted, lost)?;
     }
     let now = cx.now();
     cx.store.write(|tx| {
@@ -106,11 +112,29 @@ fn check_hostname(hostname: &str) -> Result<(), Error> {
     if ip || good { Ok(()) } else { Err(Error::invalid(Text::BadHostname { hostname: hostname.to_owned() })) }
 }
 
+/// Host and port of an `https` address.
+fn authority(address: &str) -> Option<(String, u16)> {
+    let rest = address.strip_prefix("https://")?;
+    let authority = rest.split('/').next()?;
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(v6) => v6.split_once(']').map(|(host, after)| (host, after.strip_prefix(':')))?,
+        None => authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port))),
+    };
+    let port = port.map_or(Some(443), |port| port.parse().ok())?;
+    (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
+}
+
 /// # Errors
-/// `Conflict` when devices are enrolled: what they hold can never change.
-fn refuse_stranding(cx: &Context, setting: &'static str, held: &str, wanted: &str) -> Result<(), Error> {
-    let (started, active, _) = cx.store.read(|db| db.count_enrollments())?;
-    let devices = started + active;
+/// `Conflict` when enrolled devices hold an address that is `lost`: what they hold can never change.
+fn refuse_stranding(
+    cx: &Context,
+    setting: &'static str,
+    held: &str,
+    wanted: &str,
+    lost: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let addresses = cx.store.read(|db| db.list_held_addresses())?;
+    let devices = addresses.iter().filter(|(address, _)| lost(address)).map(|(_, devices)| devices).sum();
     if devices == 0 {
         return Ok(());
     }
@@ -118,17 +142,44 @@ fn refuse_stranding(cx: &Context, setting: &'static str, held: &str, wanted: &st
     Err(Error::conflict(Text::UrlsFrozen { setting, held, wanted, devices }))
 }
 
-/// Puts the public addresses in force. While no device is enrolled they follow the configuration; afterwards a change of the
-/// devices' address is refused, because ServerURL and CheckInURL of an enrolled device can never change.
+/// What leads to this server beside the public addresses that are wanted.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// On the listeners' certificate, the host name first.
+    pub names: Vec<String>,
+    /// Those among them that stay whatever the host name becomes.
+    pub kept: Vec<String>,
+    /// Of people's listener, and those that a proxy has in front of it.
+    pub people_ports: Vec<u16>,
+    pub devices_ports: Vec<u16>,
+}
+
+/// Puts the public addresses in force. ServerURL and CheckInURL of an enrolled device can never change, and what it holds of the people's
+/// address (in a renewal that waits, in the URL of its Update button, in its certificate) does not change by itself either. So while
+/// devices are enrolled, an address may change only if the old one goes on leading here: its name in `hostname_aliases`, its port served.
 ///
 /// # Errors
-/// `Conflict` when enrolled devices hold another address.
-pub fn settle_urls(cx: &Context, wanted: Urls) -> Result<Urls, Error> {
-    let held = cx.store.read(|db| db.find_text_setting(DEVICES_URL))?;
-    if let Some(held) = held.filter(|h| *h != wanted.devices) {
-        refuse_stranding(cx, DEVICES_URL, &held, &wanted.devices)?;
+/// `Conflict` when enrolled devices would be stranded.
+pub fn settle_urls(cx: &Context, wanted: Urls, reach: &Reach) -> Result<Urls, Error> {
+    let leads_here = |address: &str, wanted: &str, ports: &[u16]| match (authority(address), authority(wanted)) {
+        (Some((host, port)), Some((its_host, its_port))) => {
+            (host == its_host || reach.names.iter().any(|name| name.eq_ignore_ascii_case(&host)))
+                && (port == its_port || ports.contains(&port))
+        }
+        _ => false,
+    };
+    let held = |name: &str| cx.store.read(|db| db.find_text_setting(name));
+    // Said of the address that was in force; checked of every one that a device holds, however old.
+    let before = held(DEVICES_URL)?.unwrap_or_else(|| wanted.devices.clone());
+    let lost = |address: &str| !leads_here(address, &wanted.devices, &reach.devices_ports);
+    refuse_stranding(cx, DEVICES_URL, &before, &wanted.devices, lost)?;
+    if let Some(before) = held(PEOPLE_URL)?
+        && !leads_here(&before, &wanted.people, &reach.people_ports)
+    {
+        refuse_stranding(cx, PEOPLE_URL, &before, &wanted.people, |_| true)?;
     }
     cx.store.write(|tx| {
+        tx.put_setting(KEPT_NAMES, &json!(reach.kept))?;
         tx.put_setting(PEOPLE_URL, &json!(wanted.people))?;
         tx.put_setting(TRUST_URL, &json!(wanted.trust))?;
         tx.put_setting(DEVICES_URL, &json!(wanted.devices))
@@ -139,7 +190,19 @@ pub fn settle_urls(cx: &Context, wanted: Urls) -> Result<Urls, Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_hostname;
+    use super::{authority, check_hostname};
+
+    #[test]
+    fn host_and_port_of_an_address() {
+        let of = |text: &str| authority(text).map(|(host, port)| format!("{host} {port}"));
+        assert_eq!(of("https://Mdm.Hill.example/mdm/command").as_deref(), Some("mdm.hill.example 443"));
+        assert_eq!(of("https://mdm.hill.example:8443/mdm/command").as_deref(), Some("mdm.hill.example 8443"));
+        assert_eq!(of("https://[::1]:8443").as_deref(), Some("::1 8443"));
+        assert_eq!(of("https://[::1]/x").as_deref(), Some("::1 443"));
+        for bad in ["http://x", "https://", "https://x:y", "https://x:99999"] {
+            assert_eq!(of(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn host_names() {

@@ -40,7 +40,7 @@ const COLUMNS: &str = "g.id, g.public_id, g.name, g.kind, g.filter, g.login_mode
     (SELECT count(*) FROM group_person m WHERE m.\"group\" = g.id) AS people";
 
 /// A class that the admin ?1 teaches: named in it, or of the same name as a teacher in it.
-const TAUGHT: &str = "g.kind = 'class' AND (
+pub(super) const TAUGHT: &str = "g.kind = 'class' AND (
     EXISTS (SELECT 1 FROM group_admin t JOIN admin a ON a.id = t.admin WHERE t.\"group\" = g.id AND a.name = ?1)
     OR EXISTS (SELECT 1 FROM group_person t JOIN person p ON p.id = t.person
                WHERE t.\"group\" = g.id AND t.part = 'teacher' AND p.short_name = ?1 AND p.disabled_at IS NULL))";
@@ -69,6 +69,11 @@ impl Db<'_> {
              UNION ALL SELECT {COLUMNS} FROM school_group g WHERE g.name = ?1 LIMIT 1"
         );
         Ok(self.conn.prepare_cached(&sql)?.query_row([text], row_to_group).optional()?)
+    }
+
+    pub fn find_group_by_row(&self, id: i64) -> Result<Option<GroupRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM school_group g WHERE g.id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_group).optional()?)
     }
 
     /// By name, in order; `taught_by` leaves only the classes of that admin.

@@ -1,7 +1,8 @@
 //! Writes that were handed in for whoever holds the write connection to run, and how their callers learn what came of them.
 //!
-//! Used by `writer` alone. Deliberately not here: transactions. A closure that owns what it needs can run on any thread; its caller
-//! sleeps until the answer is there, or until it is called upon to lead the next group because nobody else holds the connection.
+//! Used by `writer` alone. Deliberately not here: transactions. A closure that owns what it needs can run on any thread, and again
+//! where what it wrote was undone; its caller sleeps until the answer is there, or until it is called upon to lead the next group
+//! because nobody else holds the connection.
 
 use super::{Db, StoreError, Tx};
 use crate::base::limits::MAX_WAITING_WRITES;
@@ -11,16 +12,18 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 
-/// Tells a caller the fate of the group that its write was in.
-pub(super) type Deliver = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// One write on its way, whatever it answers.
+pub(super) type Parcel = Box<dyn Write>;
 
-/// Runs the closure; says whether its writes stay, and how to answer.
-type Work = Box<dyn FnOnce(Option<&Connection>) -> (Deliver, bool) + Send>;
+pub(super) trait Write: Send {
+    /// Runs the closure; `true` when its writes are to stay. Only the last run counts.
+    fn run(&mut self, conn: &Connection) -> bool;
 
-/// One write on its way.
-pub(super) struct Parcel {
-    work: Work,
-    call: Box<dyn Fn() + Send>,
+    /// Tells the caller the fate of the group that its write was in.
+    fn deliver(self: Box<Self>, fate: Result<(), StoreError>);
+
+    /// Calls upon the caller to lead.
+    fn call(&self);
 }
 
 /// Where its caller waits.
@@ -41,41 +44,47 @@ impl<T, E> Slot<T, E> {
     }
 }
 
-impl Parcel {
-    pub(super) fn pack<T, E>(work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> (Parcel, Receipt<T, E>)
-    where
-        T: Send + 'static,
-        E: From<StoreError> + Send + 'static,
-    {
-        let slot = Arc::new(Slot { state: Mutex::new((None, false)), changed: Condvar::new() });
-        let (answers, calls) = (Arc::clone(&slot), Arc::clone(&slot));
-        let work = Box::new(move |conn: Option<&Connection>| -> (Deliver, bool) {
-            let ran = conn.map(|conn| catch_unwind(AssertUnwindSafe(|| work(&Tx { db: Db { conn } }))));
-            let kept = matches!(ran, Some(Ok(Ok(_))));
-            let deliver = move |fate: Result<(), StoreError>| {
-                let answer = match (ran, fate) {
-                    (Some(Err(panic)), _) => Err(panic),
-                    (Some(Ok(Err(refused))), _) => Ok(Err(refused)),
-                    (Some(Ok(Ok(value))), Ok(())) => Ok(Ok(value)),
-                    (_, Err(e)) => Ok(Err(E::from(e))),
-                    (None, Ok(())) => Ok(Err(E::from(StoreError::Corrupt("a write that did not run")))),
-                };
-                answers.change(|state| state.0 = Some(answer));
-            };
-            (Box::new(deliver), kept)
-        });
-        let call = Box::new(move || calls.change(|state| state.1 = true));
-        (Parcel { work, call }, Receipt(slot))
+struct Packed<W, T, E> {
+    work: W,
+    ran: Option<Answer<T, E>>,
+    slot: Arc<Slot<T, E>>,
+}
+
+impl<W, T, E> Write for Packed<W, T, E>
+where
+    W: Fn(&Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, conn: &Connection) -> bool {
+        let ran = catch_unwind(AssertUnwindSafe(|| (self.work)(&Tx { db: Db { conn } })));
+        matches!(self.ran.insert(ran), Ok(Ok(_)))
     }
 
-    pub(super) fn run(self, conn: &Connection) -> (Deliver, bool) {
-        (self.work)(Some(conn))
+    fn deliver(self: Box<Self>, fate: Result<(), StoreError>) {
+        let answer = match (self.ran, fate) {
+            (Some(Err(panic)), _) => Err(panic),
+            (Some(Ok(Err(refused))), _) => Ok(Err(refused)),
+            (Some(Ok(Ok(value))), Ok(())) => Ok(Ok(value)),
+            (_, Err(e)) => Ok(Err(E::from(e))),
+            (None, Ok(())) => Ok(Err(E::from(StoreError::Corrupt("a write that did not run")))),
+        };
+        self.slot.change(|state| state.0 = Some(answer));
     }
 
-    /// For one that could not even begin.
-    pub(super) fn unopened(self) -> Deliver {
-        (self.work)(None).0
+    fn call(&self) {
+        self.slot.change(|state| state.1 = true);
     }
+}
+
+/// Wraps a closure up for the line.
+pub(super) fn pack<T, E>(work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> (Parcel, Receipt<T, E>)
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    let slot = Arc::new(Slot { state: Mutex::new((None, false)), changed: Condvar::new() });
+    (Box::new(Packed { work, ran: None, slot: Arc::clone(&slot) }), Receipt(slot))
 }
 
 impl<T, E> Receipt<T, E> {
@@ -121,7 +130,7 @@ impl Handed {
     /// Calls upon the caller who waits first, if any.
     pub(super) fn call_first(&self) {
         if let Some(parcel) = self.0.lock().unwrap_or_else(|p| p.into_inner()).front() {
-            (parcel.call)();
+            parcel.call();
         }
     }
 }

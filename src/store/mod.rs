@@ -5,10 +5,12 @@
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
 mod acme;
+mod assignments;
 mod attention;
 mod audit;
 mod bulks;
 mod certificates;
+mod channel_profiles;
 mod commands;
 mod copying;
 mod devices;
@@ -56,17 +58,19 @@ pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
+pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use bulks::{BulkItem, BulkRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
+pub use channel_profiles::{ChannelProfileRow, RefusedRow};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use gauges::Gauges;
-pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
+pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
@@ -216,8 +220,8 @@ impl Store {
     }
 
     /// As [`Store::write`], for the hot path: `work` owns what it needs, so that whoever holds the write connection runs it, and its
-    /// caller sleeps once instead of waking for the lock.
-    pub fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// caller sleeps once instead of waking for the lock. It may be run again, after everything that it wrote was undone.
+    pub fn write_handed<T, E>(&self, work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,

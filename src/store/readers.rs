@@ -1,8 +1,8 @@
 //! The read-only connections: a few, opened when first needed and then kept, and lent to one caller at a time.
 //!
 //! Called by `Store::read`. Opening one means reading the whole schema and preparing every statement anew, which costs a hundred
-//! times a short read: so callers wait for each other, and only who has waited long (somebody reads something large) gets an extra
-//! one.
+//! times a short read and memory for good: so callers wait for each other first, longer once there are enough, and only who has
+//! waited long (somebody reads something large) gets an extra one.
 
 use super::StoreError;
 use rusqlite::{Connection, OpenFlags};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Connections that are kept. More than the cores of a mini-PC, so that a large read or two do not hold up the polls.
 const KEPT: usize = 8;
+/// So long the first ones are shared before another is opened: some ten short reads. A server that has little to do keeps one.
+const CROWDED: Duration = Duration::from_millis(2);
 /// A short read takes a tenth of a millisecond: after this the others are at something else.
 const PATIENCE: Duration = Duration::from_millis(250);
 
@@ -40,11 +42,12 @@ impl Readers {
         Self { path, pool: Mutex::default(), returned: Condvar::new() }
     }
 
-    /// A connection to read with: one that is idle, a new one while there are few, or whichever comes back first.
+    /// A connection to read with: whichever comes back first, or a new one while there are few.
     pub(super) fn lend(&self) -> Result<Lent<'_>, StoreError> {
-        let full = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= KEPT;
-        let waited = self.returned.wait_timeout_while(self.pool(), PATIENCE, full);
-        let (mut pool, _) = waited.unwrap_or_else(|p| p.into_inner());
+        let mut pool = self.wait(self.pool(), CROWDED, 1);
+        if pool.idle.is_empty() {
+            pool = self.wait(pool, PATIENCE, KEPT);
+        }
         if let Some(conn) = pool.idle.pop() {
             return Ok(Lent { readers: self, conn: Some(conn), extra: false });
         }
@@ -57,6 +60,12 @@ impl Readers {
         let mut lent = Lent { readers: self, conn: None, extra };
         lent.conn = Some(self.open()?);
         Ok(lent)
+    }
+
+    /// Waits for one to come back, while there are at least `enough` of them.
+    fn wait<'r>(&self, pool: MutexGuard<'r, Pool>, patience: Duration, enough: usize) -> MutexGuard<'r, Pool> {
+        let taken = |pool: &mut Pool| pool.idle.is_empty() && pool.open >= enough;
+        self.returned.wait_timeout_while(pool, patience, taken).unwrap_or_else(|p| p.into_inner()).0
     }
 
     /// Closes those that nobody uses: the last step before the file is left alone.

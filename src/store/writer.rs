@@ -7,9 +7,11 @@
 //! before its write is durable.
 //!
 //! Closures that own what they need can be handed over instead (`handed`): whoever holds the connection runs them on the way to
-//! the commit. Their callers sleep once, until it is on disk, instead of waking one after the other to take the lock.
+//! the commit. Their callers sleep once, until it is on disk, instead of waking one after the other to take the lock. And because
+//! they can be run again, a group of nothing else does without savepoints, which copy every page before it is written: should one
+//! of them refuse, which hardly ever happens, all are undone and run anew, each in a savepoint of its own.
 
-use super::handed::{Deliver, Handed, Parcel};
+use super::handed::{self, Handed, Parcel};
 use super::{Db, StoreError, Tx};
 use crate::base::limits::{MAX_GROUP, MAX_WAITING_WRITES};
 use rusqlite::Connection;
@@ -28,10 +30,12 @@ struct State {
     conn: Connection,
     group: Option<Arc<Group>>,
     members: usize,
+    /// All of the open group was handed in and can be run again.
+    repeatable: bool,
     /// Those who handed their closure in and are in the open group.
-    owed: Vec<Deliver>,
+    owed: Vec<Parcel>,
     /// Their answers once it is decided, delivered when the lock is free again.
-    decided: Vec<(Deliver, Result<(), StoreError>)>,
+    decided: Vec<(Parcel, Result<(), StoreError>)>,
 }
 
 /// The fate of one shared transaction.
@@ -57,7 +61,7 @@ impl Group {
 
 impl Writer {
     pub(super) fn new(conn: Connection) -> Self {
-        let state = State { conn, group: None, members: 0, owed: Vec::new(), decided: Vec::new() };
+        let state = State { conn, group: None, members: 0, repeatable: false, owed: Vec::new(), decided: Vec::new() };
         Self { state: Mutex::new(state), waiting: AtomicUsize::new(0), handed: Handed::default() }
     }
 
@@ -102,13 +106,13 @@ impl Writer {
         }
     }
 
-    /// As [`Writer::write`], for a closure that any other caller's thread may run.
-    pub(super) fn write_handed<T, E>(&self, work: impl FnOnce(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// As [`Writer::write`], for a closure that any other caller's thread may run, and again where what it wrote was undone.
+    pub(super) fn write_handed<T, E>(&self, work: impl Fn(&Tx<'_>) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (parcel, receipt) = Parcel::pack(work);
+        let (parcel, receipt) = handed::pack(work);
         self.handed.put(parcel)?;
         self.lead();
         // Called upon when a group is done and this one waits first in the line for the next.
@@ -139,8 +143,8 @@ impl Writer {
         let decided = std::mem::take(&mut state.decided);
         drop(state);
         self.handed.call_first();
-        for (deliver, fate) in decided {
-            deliver(fate);
+        for (parcel, fate) in decided {
+            parcel.deliver(fate);
         }
     }
 }
@@ -148,6 +152,14 @@ impl Writer {
 /// Runs `work`, which says whether its writes are to stay, in a savepoint of the shared transaction.
 fn admit(state: &mut State, work: impl FnOnce(&Connection) -> bool) -> Result<Arc<Group>, StoreError> {
     let group = join(state)?;
+    state.members += 1;
+    state.repeatable = false;
+    if let Err(e) = run(&state.conn, "SAVEPOINT one") {
+        let e = sqlite(e);
+        let copy = e.shared();
+        abandon(state, &group, e);
+        return Err(copy);
+    }
     let kept = match work(&state.conn) {
         true => run(&state.conn, "RELEASE one"),
         false => run(&state.conn, "ROLLBACK TO one").and_then(|()| run(&state.conn, "RELEASE one")),
@@ -159,47 +171,54 @@ fn admit(state: &mut State, work: impl FnOnce(&Connection) -> bool) -> Result<Ar
     Ok(group)
 }
 
-/// One closure that was handed in. A refusal has written nothing and need not wait for the others.
-fn take_in(state: &mut State, parcel: Parcel) {
-    let mut parcel = Some(parcel);
-    let mut ran = None;
-    let joined = admit(state, |conn| {
-        let Some(parcel) = parcel.take() else { return false };
-        let (deliver, kept) = parcel.run(conn);
-        ran = Some((deliver, kept));
-        kept
-    });
-    match (joined, ran) {
-        (Ok(group), Some((deliver, true))) => match group.find() {
-            // It failed already, in the savepoint's own end.
-            Some(fate) => state.decided.push((deliver, fate)),
-            None => state.owed.push(deliver),
-        },
-        (_, Some((deliver, _))) => state.decided.push((deliver, Ok(()))),
-        (joined, None) => {
-            if let Some(parcel) = parcel {
-                let why = joined.err().unwrap_or(StoreError::Corrupt("a write that did not run"));
-                state.decided.push((parcel.unopened(), Err(why)));
+/// One closure that was handed in.
+fn take_in(state: &mut State, mut parcel: Parcel) {
+    match join(state) {
+        Ok(_) if !state.repeatable => take_in_carefully(state, parcel),
+        // A full disk ends the transaction by itself: what comes after must not run outside of one.
+        Ok(_) if parcel.run(&state.conn) && !state.conn.is_autocommit() => {
+            state.members += 1;
+            state.owed.push(parcel);
+        }
+        Ok(_) => {
+            rollback(&state.conn);
+            state.group = None;
+            for parcel in std::mem::take(&mut state.owed).into_iter().chain([parcel]) {
+                take_in_carefully(state, parcel);
             }
         }
+        Err(why) => state.decided.push((parcel, Err(why))),
     }
 }
 
-/// Opens the shared transaction if needed, and this caller's savepoint in it.
+/// As [`take_in`], so that nobody else is hurt. A refusal has written nothing and need not wait for the others.
+fn take_in_carefully(state: &mut State, mut parcel: Parcel) {
+    let mut kept = false;
+    let group = admit(state, |conn| {
+        kept = parcel.run(conn);
+        kept
+    });
+    match group {
+        Err(why) => state.decided.push((parcel, Err(why))),
+        Ok(_) if !kept => state.decided.push((parcel, Ok(()))),
+        Ok(group) => match group.find() {
+            // It failed already, in the savepoint's own end.
+            Some(fate) => state.decided.push((parcel, fate)),
+            None => state.owed.push(parcel),
+        },
+    }
+}
+
+/// Opens the shared transaction if there is none.
 fn join(state: &mut State) -> Result<Arc<Group>, StoreError> {
-    if state.group.is_none() {
-        run(&state.conn, "BEGIN IMMEDIATE").map_err(sqlite)?;
-        state.group = Some(Arc::default());
-        state.members = 0;
+    if let Some(group) = &state.group {
+        return Ok(Arc::clone(group));
     }
-    let Some(group) = state.group.clone() else { return Err(StoreError::Corrupt("no open group")) };
-    if let Err(e) = run(&state.conn, "SAVEPOINT one") {
-        let e = sqlite(e);
-        let copy = e.shared();
-        abandon(state, &group, e);
-        return Err(copy);
-    }
-    state.members += 1;
+    run(&state.conn, "BEGIN IMMEDIATE").map_err(sqlite)?;
+    let group = Arc::<Group>::default();
+    state.group = Some(Arc::clone(&group));
+    state.members = 0;
+    state.repeatable = true;
     Ok(group)
 }
 
@@ -211,17 +230,21 @@ fn commit(state: &mut State, group: &Group) {
 }
 
 fn abandon(state: &mut State, group: &Group, why: StoreError) {
-    if !state.conn.is_autocommit() {
-        // If even this fails the next BEGIN says so; nothing of the group was promised to anybody.
-        let _ = state.conn.execute_batch("ROLLBACK");
-    }
+    rollback(&state.conn);
     decide(state, group, Err(why));
+}
+
+fn rollback(conn: &Connection) {
+    if !conn.is_autocommit() {
+        // If even this fails the next BEGIN says so; nothing of the group was promised to anybody.
+        let _ = conn.execute_batch("ROLLBACK");
+    }
 }
 
 fn decide(state: &mut State, group: &Group, fate: Result<(), StoreError>) {
     state.group = None;
     let shared = || fate.as_ref().copied().map_err(StoreError::shared);
-    state.decided.extend(state.owed.drain(..).map(|deliver| (deliver, shared())));
+    state.decided.extend(state.owed.drain(..).map(|parcel| (parcel, shared())));
     group.decide(fate);
 }
 

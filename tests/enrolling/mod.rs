@@ -1,6 +1,7 @@
 //! Every way in: the enrolment page with a code or a password, over-the-air delivery, Automated Device Enrolment. Each to its end over
 //! real sockets, and everything that somebody who should not come in may try.
 
+mod class;
 mod over_the_air;
 mod page;
 
@@ -33,10 +34,23 @@ struct Door {
 
 impl Door {
     fn new() -> Self {
+        Self::planned(Plan::default())
+    }
+
+    fn planned(plan: Plan) -> Self {
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
         let tune = Arc::new(|options: &mut Options| options.device_ca_pem = Some(FACTORY.ca_pem().into_bytes()));
-        let school = School::planned(Plan { clock: Arc::clone(&clock) as _, tune, ..Plan::default() });
+        let school = School::planned(Plan { clock: Arc::clone(&clock) as _, tune, ..plan });
         Self { school, clock }
+    }
+
+    /// Behind a proxy on this machine, which is one of `trusted` or not.
+    fn behind_a_proxy(trusted: &[std::net::IpAddr]) -> Self {
+        Self::planned(Plan {
+            proxied: String::from("127.0.0.1:0"),
+            trusted_proxies: trusted.to_vec(),
+            ..Plan::default()
+        })
     }
 
     /// With over-the-air delivery on the page.

@@ -57,6 +57,45 @@ fn three_phases_and_what_the_device_said_is_kept() {
     assert_eq!(door.school.caller(Some(&passing)).check_in(&body).status, 400);
 }
 
+/// Encrypted first and signed afterwards: whoever reads along sees neither the challenge nor the identity, and no other key opens it.
+#[test]
+fn the_final_profile_opens_with_the_devices_own_key_only() {
+    use cordon::pki::cms::{open_envelope, verify_attached};
+    use cordon::pki::keys::PrivateKey;
+    let door = Door::over_the_air();
+    let (ipad, other) = (door.unpack(Kind::Ipad, 1), door.unpack(Kind::Ipad, 2));
+    let [mut mine, mut theirs] = [begun(&door, &ipad), begun(&door, &other)];
+    ipad.with(|d| mine.introduce(d, &BUILT_IN[0])).unwrap();
+    other.with(|d| theirs.introduce(d, &BUILT_IN[1])).unwrap();
+    let (certificate, key) = mine.passing.clone().unwrap();
+    let (_, foreign) = theirs.passing.clone().unwrap();
+    let body = sign_attached(&ipad.with(|d| mine.attributes(d)), &certificate, &key, &[], door.clock.now());
+    let answer = ipad.with(|d| mine.send(d, &body)).unwrap();
+    assert_eq!(answer.status, 200);
+
+    let signed = verify_attached(&answer.body).unwrap();
+    let signer = door.school.server().context().authorities().signer.certificate.fingerprint();
+    assert_eq!(signed.signer.fingerprint(), signer, "signed by the school, over what is encrypted");
+    let outer = parse_dict(&signed.content).unwrap();
+    assert!(outer.flag("IsEncrypted").unwrap() && outer.get("PayloadContent").is_none());
+    for secret in ["com.apple.mdm", "Challenge", "com.apple.security.scep"] {
+        assert!(!answer.body.windows(secret.len()).any(|w| w == secret.as_bytes()), "{secret} can be read");
+    }
+    let closed = outer.data("EncryptedPayloadContent").unwrap().to_vec();
+    assert!(open_envelope(&closed, &certificate, &foreign).is_err(), "another device's key");
+    let fresh = PrivateKey::generate_rsa(2048).unwrap();
+    assert!(open_envelope(&closed, &certificate, &fresh).is_err(), "nobody's key");
+    let (inside, _) = open_envelope(&closed, &certificate, &key).unwrap();
+    let payloads = cordon::plist::parse(inside.expose()).unwrap();
+    let kinds: Vec<&str> = payloads
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one.as_dictionary()?.get("PayloadType")?.as_string())
+        .collect();
+    assert!(kinds.contains(&"com.apple.mdm") && kinds.contains(&"com.apple.security.scep"), "{kinds:?}");
+}
+
 #[test]
 fn a_mac_takes_the_same_way_in_one_go() {
     let door = Door::over_the_air();

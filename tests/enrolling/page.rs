@@ -2,7 +2,7 @@
 
 use super::{BUILT_IN, Door, assert_enrolled, code};
 use cordon::simulator::arriving::{Pass, show};
-use cordon::simulator::browser::hidden;
+use cordon::simulator::browser::{Browser, hidden};
 use cordon::simulator::device::DeviceError;
 use cordon::simulator::spec::Kind;
 use cordon::simulator::wire::Answer;
@@ -160,6 +160,50 @@ fn guessing_is_slowed_down() {
     assert_eq!(statuses[23], 429, "{statuses:?}");
     let told = show(&mut browser, &page, code(&door.code())).unwrap();
     assert!(told.find_header("retry-after").is_some() && text(&told).contains("nothing is locked for good"));
+}
+
+/// A visitor whose requests come through the proxy, with these words about where from.
+fn through(door: &Door, forwarded: &str) -> Browser {
+    let mut browser = door.browser();
+    browser.headers.push(("X-Forwarded-For".into(), forwarded.into()));
+    browser
+}
+
+#[test]
+fn behind_a_trusted_proxy_guesses_are_counted_by_the_address_that_it_names() {
+    let door = Door::behind_a_proxy(&["127.0.0.1".parse().unwrap()]);
+    let page = door.url("/enroll");
+    let wrong = |from: &str, n: usize| {
+        show(&mut through(&door, from), &page, code(&format!("3333-3333-33{:02}", 22 + n))).unwrap().status
+    };
+    // Whatever the client itself puts in front of the proxy's word.
+    let statuses: Vec<u16> = (0..22).map(|n| wrong(&format!("10.0.0.{n}, 198.51.100.7"), n)).collect();
+    assert_eq!((statuses[0], statuses[21]), (403, 429), "{statuses:?}");
+    assert_eq!(wrong("198.51.100.8", 50), 403, "somebody else is not slowed down");
+    let open = door.code();
+    assert_eq!(show(&mut through(&door, "198.51.100.8"), &page, code(&open)).unwrap().status, 200);
+    let entered = door.school.get("/audit?verb=enrollment.enter");
+    assert_eq!(entered["items"][0]["origin"], "198.51.100.8", "{entered}");
+}
+
+#[test]
+fn behind_a_proxy_that_is_not_trusted_everybody_is_counted_together_and_waits_seconds_only() {
+    let door = Door::behind_a_proxy(&[]);
+    let page = door.url("/enroll");
+    let statuses: Vec<u16> = (0..102)
+        .map(|n| {
+            // Lies about addresses do not help.
+            let mut browser = through(&door, &format!("203.0.113.{n}"));
+            show(&mut browser, &page, code(&format!("4444-4444-4{:03}", 100 + n))).unwrap().status
+        })
+        .collect();
+    assert!(statuses[..100].iter().all(|status| *status == 403) && statuses[101] == 429, "{statuses:?}");
+    let open = door.code();
+    let told = show(&mut door.browser(), &page, code(&open)).unwrap();
+    let wait: u64 = told.find_header("retry-after").unwrap().parse().unwrap();
+    assert!(told.status == 429 && wait <= 5, "{} {wait}", told.status);
+    door.clock.advance(5_000);
+    assert_eq!(show(&mut door.browser(), &page, code(&open)).unwrap().status, 200);
 }
 
 #[test]

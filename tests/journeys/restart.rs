@@ -2,13 +2,17 @@
 
 use crate::support::wire::{self, command_uuid};
 use crate::support::{Plan, School, lasting_address};
+use cordon::server::Options;
 use cordon::service::{Error, Kind as Fault};
+use cordon::simulator::network::Via;
+use cordon::simulator::profile::read_enrollment;
 use cordon::simulator::spec::Kind;
 use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 fn files(directory: &Path) -> BTreeSet<String> {
     fs::read_dir(directory).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
@@ -107,6 +111,72 @@ fn the_devices_address_cannot_change_under_them() {
     school.adopt(server);
     let uuid = school.send(&ipad, "ProfileList", Value::Null);
     school.wait_for(&uuid, "Acknowledged");
+}
+
+/// The address of people stands in renewals that wait and behind Update buttons; that of the trust profile is on no device.
+#[test]
+fn the_peoples_address_is_frozen_too_and_that_of_the_trust_profile_is_not() {
+    let mut school = School::planned(Plan::with_lasting_ports());
+    school.stop();
+    school.plan.people = lasting_address();
+    school.start();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    school.stop();
+    let held = std::mem::replace(&mut school.plan.people, lasting_address());
+    let error = school.start_on(&school.directory()).err().unwrap();
+    let words = error.public.to_string();
+    assert!(error.public.id() == "urls-frozen" && words.contains("public.people_url"), "{words}");
+    school.plan.people = held;
+    school.plan.tune = Arc::new(|options: &mut Options| options.trust_url = Some("https://certs.example".into()));
+    let server = school.wait_until("the next start", || school.start_on(&school.directory()).ok());
+    school.adopt(server);
+    let command = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_for(&command, "Acknowledged");
+    assert_eq!(school.server().context().urls().trust, "https://certs.example");
+}
+
+#[test]
+fn a_host_name_changes_only_while_the_old_one_goes_on_leading_here() {
+    let mut school = School::planned(Plan::with_lasting_ports());
+    let ipad = school.enroll(Kind::Ipad, 1);
+    school.world().network.route("mdm.hill.example", "127.0.0.1:0".parse().unwrap(), Via::Tls).unwrap();
+    let (set, name) = (json!({ "hostname": "mdm.hill.example" }), "mdm.hill.example");
+    let why = school.api("POST", "/setup", &set).is_problem(409, "urls-frozen");
+    assert!(why.contains("hostname_aliases") && why.contains("1 enrolled"), "{why}");
+    school.api("POST", "/setup", &json!({ "hostname": "localhost" })).is(200);
+    // As the text says: the old name is kept beside the new one.
+    school.stop();
+    school.plan.tune = Arc::new(|options: &mut Options| options.aliases = vec!["localhost".into()]);
+    school.start();
+    school.api("POST", "/setup", &set).is(200);
+    school.stop();
+    school.start();
+    let urls = school.server().context().urls();
+    assert!(urls.devices.contains(name) && urls.people.contains(name), "{urls:?}");
+    let command = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_for(&command, "Acknowledged");
+    // Its renewal keeps the address that it holds, a newcomer gets the new one.
+    school.api("POST", &format!("/devices/{}/renew", ipad.udid()), &Value::Null).is(201);
+    school.wait_until("the renewal", || {
+        let renewal = school.device(&ipad)["identity"]["renewal"]["state"].clone();
+        (renewal == "done").then_some(())
+    });
+    let held = ipad.with(|d| d.state().held.as_ref().unwrap().profile.0.clone());
+    let address = |profile: &[u8]| read_enrollment(profile).unwrap().mdm.server_url.to_string();
+    assert!(address(&held).contains("localhost") && address(&school.profile(&Value::Null)).contains(name));
+    // Without the alias it would be stranded, and the server says so instead of starting.
+    school.stop();
+    let kept = std::mem::replace(&mut school.plan.tune, Arc::new(|_: &mut Options| ()));
+    let error = school.start_on(&school.directory()).err().unwrap();
+    assert_eq!((error.kind, error.public.id()), (Fault::Conflict, "urls-frozen"));
+    school.plan.tune = kept;
+    let server = school.wait_until("the next start", || school.start_on(&school.directory()).ok());
+    school.adopt(server);
+    // The last device that holds it has gone: nobody needs the alias any more.
+    school.api("POST", &format!("/devices/{}/release", ipad.udid()), &Value::Null).is(200);
+    school.stop();
+    school.plan.tune = Arc::new(|_: &mut Options| ());
+    school.start();
 }
 
 #[test]

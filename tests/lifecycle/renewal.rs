@@ -229,3 +229,41 @@ fn nothing_is_renewed_while_the_clock_is_behind_or_without_the_right() {
     school.api("POST", "/renewals", &Value::Null).is_problem(409, "clock-behind");
     assert_eq!(timed.renew_round(), 0);
 }
+
+/// The other kind of identity: the key travels in the command, and is nowhere afterwards.
+#[test]
+fn a_pkcs12_identity_is_renewed_and_its_key_is_forgotten() {
+    use crate::support::hidden::assert_hidden;
+    use cordon::simulator::profile::{IdentityPayload, read_enrollment};
+    let timed = Timed::new();
+    let school = &timed.school;
+    let ipad = school.unpack(Kind::Ipad, 1, super::patient());
+    ipad.expect_many_tokens(&school.stand_in, 5);
+    ipad.enroll(&school.stand_in, &school.profile(&json!({ "identity": "pkcs12" })));
+    let (before, old) = (identity_serial(&ipad), ipad.identity());
+    ipad.set_deaf(true);
+    timed.days(365 * 67 / 100 + 15);
+    assert_eq!(timed.renew_round(), 1);
+    let command = timed.renewal(&ipad)["command_uuid"].as_str().unwrap().to_owned();
+    let kept = |uuid: &str| {
+        let found: Result<_, cordon::store::StoreError> =
+            school.server().context().store.read(|db| db.find_command(uuid));
+        found.unwrap().unwrap().sealed_plist.is_some()
+    };
+    assert!(kept(&command), "sealed, until the device has it");
+    ipad.set_deaf(false);
+    ipad.poll(Channel::Device).unwrap();
+    timed.wait_renewal(&ipad, "done");
+    let new = ipad.identity();
+    assert!(identity_serial(&ipad) != before && new.key != old.key, "a key of its own");
+    let profile = ipad.with(|d| d.state().held.as_ref().unwrap().profile.0.clone());
+    let IdentityPayload::Pkcs12 { der, password } = read_enrollment(&profile).unwrap().identity else { panic!() };
+    assert!(!kept(&command), "and then it is gone");
+    assert_hidden(school, "the container", der.expose());
+    assert_hidden(school, "the new key", &new.key);
+    assert_hidden(school, "the container's password", password.expose().as_bytes());
+    timed.serves(&ipad);
+    let items = school.get(&format!("/certificates?device={}", ipad.udid()))["items"].clone();
+    let states: Vec<&Value> = items.as_array().unwrap().iter().map(|i| &i["binding"]).collect();
+    assert_eq!(states, [&json!("current"), &json!("retired")]);
+}

@@ -167,3 +167,37 @@ fn a_school_lives_on_for_years_by_itself() {
     pass(10);
     assert_ne!(now("root"), root);
 }
+
+/// A profile in a pupil's hand, and a renewal that waits for an iPad in a drawer, name the authority of the day they were made.
+#[test]
+fn profiles_handed_out_before_the_issuing_authority_changed_still_enrol() {
+    let timed = Timed::new();
+    let school = &timed.school;
+    let asleep = timed.enroll(Kind::Ipad, 1);
+    asleep.set_deaf(true);
+    timed.post(&asleep, "renew").is(201);
+    let in_hand = school.profile(&Value::Null);
+    let issuer = |device: &crate::support::device::Handle| {
+        Certificate::parse(&device.identity().chain[0]).unwrap().issuer_der().to_vec()
+    };
+    let former = school.server().context().authorities().issuing.certificate.clone();
+    for what in ["issuing", "signer"] {
+        school.api("POST", "/authorities/replace", &json!({ "what": what })).is(200);
+    }
+    let current = school.server().context().authorities().issuing.certificate.clone();
+    assert_ne!(former.fingerprint(), current.fingerprint());
+
+    let late = school.unpack(Kind::Ipad, 2, super::patient());
+    late.expect_many_tokens(&school.stand_in, 5);
+    late.enroll(&school.stand_in, &in_hand);
+    timed.serves(&late);
+    asleep.set_deaf(false);
+    asleep.poll(Channel::Device).unwrap();
+    timed.wait_renewal(&asleep, "done");
+    timed.serves(&asleep);
+    assert_eq!(issuer(&late), former.subject_der(), "the authority that was asked answers");
+    // The next one comes from the authority of today.
+    timed.post(&late, "renew").is(201);
+    timed.wait_renewal(&late, "done");
+    assert!(Certificate::parse(&late.identity().chain[0]).unwrap().issued_by(&current));
+}

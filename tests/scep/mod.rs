@@ -3,10 +3,13 @@
 //!
 //! A program that is not here is a failed test: `scripts/test` installs them all.
 
-use crate::hostile::school::{SIGNER, School};
+use crate::hostile::school::{Identity, SIGNER, School, TRANSACTION, authenticate, idle, token_update};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use cordon::pki::cms::{DetachedForm, sign_detached};
+use cordon::pki::digest::DigestKind;
 use cordon::pki::keys::PrivateKey;
+use cordon::pki::scep::client::Reply;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -255,4 +258,48 @@ fn openssl_trusts_a_signed_enrolment_profile() {
     std::fs::write(directory.path().join("other.pem"), School::start().root().to_pem()).unwrap();
     let output = run("openssl", "openssl", &[&verify[..], &["other.pem"]].concat(), directory.path());
     assert!(!output.status.success(), "a foreign root was enough");
+}
+
+/// `Mdm-Signature` both ways: what openssl signs enrols and serves a device behind a proxy, and what a simulated device signs, openssl
+/// verifies up to the school's root. RSA and ECDSA; with signed attributes and without; DER, and BER of indefinite length as iOS sends it.
+#[test]
+fn openssl_and_cordon_agree_on_detached_signatures() {
+    let school = School::start();
+    let directory = trust(&school);
+    let path = |name: &str| directory.path().join(name);
+    // A device sends its own certificate only.
+    std::fs::write(path("chain.pem"), school.root().to_pem() + &school.ca().to_pem()).unwrap();
+    let keys = [PrivateKey::generate_ec_p256().unwrap(), PrivateKey::generate_rsa(2048).unwrap()];
+    for (n, key) in keys.into_iter().enumerate() {
+        let message = school.request(&key, &school.challenge(), &format!("{TRANSACTION}-{n}"));
+        let Reply::Success(certificate) = school.read_reply(&message, &school.operate(&message)) else { panic!() };
+        let identity = Identity { key, certificate };
+        std::fs::write(path("identity.pem"), identity.certificate.to_pem()).unwrap();
+        std::fs::write(path("identity.key"), identity.key.to_pem().expose()).unwrap();
+        let udid = format!("AAAA-SIGNED-00000{n}");
+        let say = |to: &str, body: &[u8], how: &[&str]| {
+            std::fs::write(path("body"), body).unwrap();
+            let fixed = ["cms", "-sign", "-binary", "-in", "body", "-signer", "identity.pem", "-inkey", "identity.key"];
+            openssl(&[&fixed[..], how, &["-outform", "DER", "-out", "signature.der"]].concat(), directory.path());
+            let signature = BASE64_STANDARD.encode(std::fs::read(path("signature.der")).unwrap());
+            school.ask("PUT", to, &[("Mdm-Signature", &signature)], body).of_device()
+        };
+        assert_eq!(say("/mdm/checkin", &authenticate(&udid), &["-md", "sha256"]), 200);
+        assert_eq!(say("/mdm/checkin", &token_update(&udid), &["-md", "sha1", "-noattr"]), 200);
+        for how in [&["-md", "sha256", "-stream"][..], &["-md", "sha256", "-noattr", "-stream"], &["-md", "sha512"]] {
+            assert_eq!(say("/mdm/command", &idle(&udid), how), 200, "{how:?}");
+        }
+
+        let body = idle(&udid);
+        std::fs::write(path("body"), &body).unwrap();
+        for form in [DetachedForm::WithAttributes, DetachedForm::Bare] {
+            let signature =
+                sign_detached(&body, &identity.certificate, &identity.key, form, DigestKind::Sha256).unwrap();
+            std::fs::write(path("ours.der"), signature).unwrap();
+            let verify = ["cms", "-verify", "-binary", "-inform", "DER", "-in", "ours.der", "-content", "body"];
+            let trusting = ["-CAfile", "chain.pem", "-purpose", "sslclient", "-out", "seen"];
+            openssl(&[&verify[..], &trusting[..]].concat(), directory.path());
+            assert_eq!(std::fs::read(path("seen")).unwrap(), body);
+        }
+    }
 }

@@ -2,12 +2,16 @@
 
 use super::try_get;
 use crate::support::{Plan, School, lasting_address};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cordon::base::secret::Secret;
 use cordon::base::time::{Clock, DAY, ManualClock, SystemClock};
 use cordon::pki::SystemRandom;
 use cordon::pki::keys::PrivateKey;
 use cordon::pki::templates;
 use cordon::pki::x509::pem_to_ders;
 use cordon::server::TlsSource;
+use cordon::service::ports::AcmeBinding;
 use cordon::simulator::network::{Network, tls_config};
 use cordon::simulator::profile::read_enrollment;
 use cordon::simulator::spec::Kind;
@@ -44,6 +48,11 @@ fn port(address: &str) -> String {
 impl Pebble {
     /// `None`, loudly, where it is not installed.
     fn start() -> Option<Self> {
+        Self::start_with(None)
+    }
+
+    /// One that knows its customers: `binding` is a key's id and the key itself.
+    fn start_with(binding: Option<(&str, &[u8])>) -> Option<Self> {
         if Command::new("pebble").arg("-h").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
             eprintln!(
                 "SKIPPED: pebble (Debian package `pebble`) is not installed, so ACME was not tried against a real server"
@@ -65,7 +74,8 @@ impl Pebble {
             "listenAddress": listen, "managementListenAddress": management,
             "certificate": path("cert.pem"), "privateKey": path("key.pem"),
             "httpPort": http_port.parse::<u16>().unwrap(), "tlsPort": tls_port.parse::<u16>().unwrap(),
-            "ocspResponderURL": "", "externalAccountBindingRequired": false,
+            "ocspResponderURL": "", "externalAccountBindingRequired": binding.is_some(),
+            "externalAccountMACKeys": binding.map_or(json!({}), |(kid, key)| json!({ kid: URL_SAFE_NO_PAD.encode(key) })),
         } });
         std::fs::write(path("pebble.json"), config.to_string()).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
@@ -98,10 +108,15 @@ impl Pebble {
     }
 
     fn plan(&self, by_http: bool, clock: Arc<dyn Clock>) -> Plan {
+        self.plan_with(by_http, clock, None)
+    }
+
+    fn plan_with(&self, by_http: bool, clock: Arc<dyn Clock>, binding: Option<AcmeBinding>) -> Plan {
         let source = TlsSource::Acme {
             directory: self.directory.clone(),
             ca_pem: Some(self.ca_pem.clone().into_bytes()),
             contact: Some("mailto:it@example.org".to_owned()),
+            binding,
         };
         let http = format!("127.0.0.1:{}", self.http_port);
         let tune = Arc::new(move |options: &mut cordon::server::Options| {
@@ -199,4 +214,18 @@ fn an_authority_that_refuses_is_asked_again_later_and_the_old_certificate_stays(
     school.server().context().ring_certificates();
     school.wait_until("the next attempt", || school.get("/tls")["fault"].is_null().then_some(()));
     obtained(&school, None);
+}
+
+#[test]
+fn an_authority_that_knows_its_customers_gives_a_certificate_to_a_bound_account_only() {
+    let key = [7; 32];
+    let Some(pebble) = Pebble::start_with(Some(("hill-school", &key))) else { return };
+    let stranger = School::planned(pebble.plan(true, Arc::new(SystemClock)));
+    let fault = stranger.wait_until("the refusal", || stranger.get("/tls")["fault"].as_str().map(str::to_owned));
+    assert!(fault.contains("externalAccountBinding"), "{fault}");
+    drop(stranger);
+    let binding = AcmeBinding { kid: String::from("hill-school"), key: Secret::new(key.to_vec()) };
+    let school = School::planned(pebble.plan_with(true, Arc::new(SystemClock), Some(binding)));
+    obtained(&school, None);
+    assert_eq!(try_get(&school, &[pebble.root()], "/").unwrap().status, 200);
 }

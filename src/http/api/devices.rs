@@ -23,7 +23,8 @@ pub fn show(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let found = devices::show(call.cx, &call.actor, device)?;
     let timeline = devices::timeline(call.cx, &call.actor, device, TIMELINE)?;
     let arrival = devices::arrival(call.cx, &call.actor, &found)?.map(views::arrival);
-    Ok(json(200, &views::Device { arrival, ..views::device(&found, Some(timeline)) }))
+    let person = devices::person(call.cx, &call.actor, &found)?.map(views::device_person);
+    Ok(json(200, &views::Device { arrival, person, ..views::device(&found, Some(timeline)) }))
 }
 
 pub fn users(call: &Call<'_>, device: &str) -> Result<Response, Error> {

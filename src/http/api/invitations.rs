@@ -6,7 +6,7 @@ use super::{Call, Response};
 use crate::base::texts::Text;
 use crate::http::look::sheet::{Ticket, sheet};
 use crate::service::doorway::{self, Door, DoorWay};
-use crate::service::inviting::{self, MAX_AT_ONCE, Made, View, Wish};
+use crate::service::inviting::{self, MAX_AT_ONCE, Made, View, Whom, Wish};
 use crate::service::{Error, school};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,8 +18,13 @@ pub struct InvitationWish {
     pub r#for: Option<String>,
     /// One invitation for each of these, instead of `for`.
     pub names: Option<Vec<String>>,
+    /// One for each of these people of the school (short names or ids), instead of `for`: the device is theirs.
+    pub people: Option<Vec<String>>,
+    /// One for each pupil of `class`, instead of `for`.
+    pub pupils: bool,
     /// So many invitations, numbered.
     pub count: Option<usize>,
+    /// Where this is a class of the school, the devices become its own. A teacher has to name one of theirs.
     pub class: Option<String>,
     /// `ota` or `profile`; left out: what the school's setting says when it is used.
     pub way: Option<String>,
@@ -42,6 +47,8 @@ pub struct Invitation {
     /// `open`, `used`, `expired` or `revoked`.
     pub state: &'static str,
     pub r#for: String,
+    /// Id of the person of the school that it is for.
+    pub person: Option<String>,
     pub class: Option<String>,
     pub way: Option<String>,
     pub uses: i64,
@@ -62,17 +69,24 @@ pub struct Invitation {
 fn wish(body: InvitationWish) -> Result<Wish, Error> {
     let bad = |key: &str, why: String| Error::invalid(Text::BadArgument { key: key.to_owned(), why });
     let one = body.r#for.or_else(|| body.class.clone());
-    let recipients = match (body.names, body.count, one) {
-        (Some(_), Some(_), _) => return Err(bad("count", String::from("goes with `for`, not with `names`"))),
-        (Some(names), None, _) => names,
-        (None, None | Some(1), Some(one)) => vec![one],
-        (None, Some(count), Some(one)) if count <= MAX_AT_ONCE => (1..=count).map(|n| format!("{one} {n}")).collect(),
-        (None, Some(_), Some(_)) => return Err(bad("count", format!("is at most {MAX_AT_ONCE}"))),
-        (None, _, None) => return Err(bad("for", String::from("say whose device it is for"))),
+    let lists = usize::from(body.names.is_some()) + usize::from(body.people.is_some()) + usize::from(body.pupils);
+    if lists > 1 || (lists == 1 && body.count.is_some()) {
+        return Err(bad(
+            "for",
+            String::from("say one of `for` (with `count` or without), `names`, `people` and `pupils`"),
+        ));
+    }
+    let whom = match (body.names, body.people, body.count, one) {
+        _ if body.pupils => Whom::Pupils,
+        (Some(names), ..) => Whom::Names(names),
+        (_, Some(people), ..) => Whom::People(people),
+        (_, _, None | Some(1), Some(one)) => Whom::Names(vec![one]),
+        (_, _, Some(n), Some(one)) if n <= MAX_AT_ONCE => Whom::Names((1..=n).map(|n| format!("{one} {n}")).collect()),
+        (_, _, Some(_), Some(_)) => return Err(bad("count", format!("is at most {MAX_AT_ONCE}"))),
+        (_, _, _, None) => return Err(bad("for", String::from("say whose device it is for"))),
     };
     Ok(Wish {
-        recipients,
-        person: None,
+        whom,
         class: body.class,
         way: body.way.as_deref().map(DoorWay::parse).transpose()?,
         uses: body.uses.unwrap_or(1),
@@ -95,6 +109,7 @@ fn fresh(call: &Call<'_>, made: Made, way: Option<String>) -> Invitation {
         id: made.id,
         state: "open",
         r#for: made.recipient,
+        person: made.person,
         class: made.class,
         way,
         uses: made.uses,
@@ -140,6 +155,7 @@ fn view(view: View) -> Invitation {
         id: row.public_id,
         state: view.standing.as_str(),
         r#for: row.recipient,
+        person: row.person_id,
         class: row.class,
         way: row.way,
         uses: row.uses,

@@ -6,7 +6,7 @@ use crate::protocol::lifecycle::State;
 use crate::service::commands::CommandView;
 use crate::service::devices::{ChannelView, DeviceView};
 use crate::service::renewing::Standing;
-use crate::store::{ArrivalRow, AuditRow, ChannelKind, PushCertificateRow, TimelineRow, TokenRow};
+use crate::store::{ArrivalRow, AuditRow, ChannelKind, PersonRow, PushCertificateRow, TimelineRow, TokenRow};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -107,6 +107,17 @@ pub struct Device {
     /// How it came in, if through the enrolment page or by itself; only in the answer about one device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrival: Option<Arrival>,
+    /// Whose it is, if it was enrolled for a person of the school; only in the answer about one device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub person: Option<DevicePerson>,
+}
+
+/// Whose device it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DevicePerson {
+    pub id: String,
+    pub short_name: String,
+    pub long_name: Option<String>,
 }
 
 /// Dates of the certificate that a device speaks by, and how its renewal stands.
@@ -300,7 +311,12 @@ pub fn device(view: &DeviceView, timeline: Option<Vec<TimelineRow>>) -> Device {
         identity: view.standing.clone().map(identity_dates),
         timeline: timeline.map(|rows| rows.into_iter().map(timeline_item).collect()),
         arrival: None,
+        person: None,
     }
+}
+
+pub fn device_person(row: PersonRow) -> DevicePerson {
+    DevicePerson { id: row.public_id, short_name: row.short_name, long_name: row.long_name }
 }
 
 pub fn arrival(row: ArrivalRow) -> Arrival {

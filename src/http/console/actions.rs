@@ -118,7 +118,7 @@ pub static DEEDS: [Deed; 12] = [
     },
     Deed {
         verb: "lost",
-        needs: Permission::Command,
+        needs: Permission::Ask,
         first: false,
         grave: false,
         words: |w| said(w.lost, w.lost_does, w.lost_button),

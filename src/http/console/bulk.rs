@@ -15,7 +15,7 @@ const PATH: &str = "/console/bulk";
 const ROWS: usize = 25;
 
 pub fn ask(v: &Visit<'_>) -> Outcome {
-    v.actor.require(Permission::Command)?;
+    v.actor.require(Permission::Ask)?;
     let w = v.words;
     let all = groups::list(v.cx, &v.actor)?;
     let groups: Vec<_> = all.iter().filter(|group| group.devices > 0 || group.kind == "smart").collect();

@@ -39,7 +39,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
     let mut ask = FormSpec::asking(PATH)
         .field(Field::choice("state", w.standing, std::iter::once(("", w.all)).chain(names)).value(state.as_deref()));
     let mut page = Page::new(Area::Commands, w.nav_commands);
-    if v.may(Permission::Command) {
+    if v.may(Permission::Ask) {
         page = page.action(parts::button_link("/console/bulk", w.bulk));
     }
     if let Some(device) = &device {
@@ -100,7 +100,7 @@ pub fn show(v: &Visit<'_>, uuid: &str) -> Outcome {
         .under("/console/devices", w.nav_devices)
         .under(marks::device_path(&device.row.public_id), marks::device_name(&device.row));
     let open = matches!(view.delivery.state, DeliveryState::Queued | DeliveryState::NotNow);
-    if open && v.may(Permission::Command) {
+    if open && v.may(Permission::Ask) {
         page = page.action(post_button(&format!("{PATH}/{uuid}/cancel"), &v.token, w.cancel, ""));
     }
     page = page.with(renewing(v, &view)?);

@@ -94,7 +94,7 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
     for deed in on.iter().filter(|deed| deed.first) {
         page = page.action(main_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name));
     }
-    if v.may(Permission::Command) {
+    if v.may(Permission::Ask) {
         page = page.action(post_button(&format!("{path}/push"), &v.token, w.do_push, ""));
         page = page.action(post_button(&format!("{path}/ask"), &v.token, w.do_ask, ""));
     }

@@ -14,7 +14,7 @@ use crate::http::message::Response;
 use crate::protocol::profile::CONFIG_TYPE;
 use crate::service::actor::Permission;
 use crate::service::enrolling::{self, Wish};
-use crate::service::inviting::{self, MAX_AT_ONCE, Made, Standing, View};
+use crate::service::inviting::{self, MAX_AT_ONCE, Made, Standing, View, Whom};
 use crate::service::{Error, doorway, school};
 
 const PATH: &str = "/console/enrolment";
@@ -87,7 +87,8 @@ pub fn invite(v: &Visit<'_>) -> Outcome {
     let w = v.words;
     let group = if v.is_office() { w.team } else { w.class };
     let form = FormSpec::new("/console/enrolment/invite", &v.token)
-        .field(Field::area("names", w.invite_names).hint(w.invite_names_hint).value(v.typed("names")).required())
+        .field(Field::choice("whom", w.invite_whom, whom(v)).value(v.typed("whom")))
+        .field(Field::area("names", w.invite_names).hint(w.invite_names_hint).value(v.typed("names")))
         .field(Field::text("class", group).hint(w.invite_class_hint).value(v.typed("class")))
         .field(Field::number("uses", w.invite_uses).value(v.typed("uses").or(Some("1"))))
         .field(Field::text("expires", w.valid_for).hint(w.valid_for_hint).value(v.typed("expires").or(Some("30d"))))
@@ -95,6 +96,15 @@ pub fn invite(v: &Visit<'_>) -> Outcome {
         .button(w.invite);
     let page = Page::new(Area::Enrolment, w.invite).under(PATH, w.nav_enrolment).lead(w.invite_lead);
     Ok(page.with(form.html()).into())
+}
+
+fn whom(v: &Visit<'_>) -> Vec<(&'static str, &'static str)> {
+    let w = v.words;
+    let mut all = vec![("names", w.invite_by_names), ("people", w.invite_by_people)];
+    if !v.is_office() {
+        all.push(("pupils", w.invite_by_pupils));
+    }
+    all
 }
 
 pub fn make(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -106,8 +116,11 @@ pub fn make(v: &Visit<'_>, form: &Form) -> Outcome {
         return Err(Error::invalid(Text::BadArgument { key: w.invite_names.to_owned(), why }));
     }
     let wish = inviting::Wish {
-        recipients,
-        person: None,
+        whom: match form.text("whom") {
+            "people" => Whom::People(recipients),
+            "pupils" => Whom::Pupils,
+            _ => Whom::Names(recipients),
+        },
         class: form.some("class"),
         way: None,
         uses: form.number("uses")?.unwrap_or(1),

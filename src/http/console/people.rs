@@ -249,7 +249,7 @@ pub fn group(v: &Visit<'_>, name: &str) -> Outcome {
         }
     };
     let mut page = Page::new(Area::Groups, one.name.clone()).under(GROUPS, w.nav_groups).mark(text(kind(v, &one.kind)));
-    if one.kind != "people" && v.may(Permission::Command) {
+    if one.kind != "people" && v.may(Permission::Ask) {
         page = page.action(button_link(&format!("/console/bulk?group={}", parts::segment(&one.name)), w.bulk));
     }
     if let Some(filter) = &one.filter {

@@ -10,7 +10,7 @@ use super::{Answer, Outcome, Visit, marks, story};
 use crate::service::actor::Permission;
 use crate::service::library::{self, AssignmentView, ProfileView, Whom};
 use crate::service::{Error, devices};
-use crate::store::Target;
+use crate::store::{GroupPart, Target};
 
 const PATH: &str = "/console/profiles";
 const ROWS: usize = 50;
@@ -75,19 +75,16 @@ pub fn add(v: &Visit<'_>, form: &Form) -> Outcome {
 /// How an assignment is named in a form and shown to people.
 fn target(v: &Visit<'_>, one: &AssignmentView) -> (&'static str, String, Html) {
     let w = v.words;
-    let device = one.device.clone().unwrap_or_default();
-    match &one.row.target {
-        Target::Device(_) => ("device", device.clone(), device_name(v, &device, w.device)),
-        Target::EveryoneOn(_) => ("everyone", device.clone(), device_name(v, &device, w.everyone_on)),
-        Target::User(name) => ("user", name.clone(), named(text(name), w.user)),
-        other => {
-            let name = match other {
-                Target::Group(name) => name.clone(),
-                _ => String::new(),
-            };
-            ("group", name.clone(), named(link(&format!("/console/groups/{}", parts::segment(&name)), &name), w.group))
-        }
+    let (kind, under) = (one.row.target.kind(), w.target(one.row.target.kind()));
+    if let Some(device) = &one.device {
+        return (kind, device.clone(), device_name(v, device, under));
     }
+    let name = one.name.clone().unwrap_or_default();
+    let shown = match one.row.target {
+        Target::Group(..) => link(&format!("/console/groups/{}", parts::segment(&name)), &name),
+        _ => text(&name),
+    };
+    (kind, name, named(shown, under))
 }
 
 fn device_name(v: &Visit<'_>, id: &str, under: &str) -> Html {
@@ -135,7 +132,8 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         [table.rows(one.assignments.iter().take(300).map(line)).empty(w.assigned_nobody).html()],
     ));
     if may {
-        let whom = [("group", w.group), ("device", w.device), ("everyone", w.everyone_on), ("user", w.user)];
+        let kinds = ["group-devices", "group-people", "group-everyone-on", "device", "everyone-on", "user"];
+        let whom = kinds.map(|kind| (kind, w.target(kind)));
         let assign = FormSpec::new(&format!("{path}/assign"), &v.token)
             .field(Field::choice("what", w.whom, whom).value(v.typed("what")))
             .field(Field::text("who", w.name).hint(w.whom_hint).value(v.typed("who")).required())
@@ -152,9 +150,12 @@ fn whom(what: &str, who: &str) -> Whom {
     let who = who.to_owned();
     match what {
         "device" => Whom::Device(who),
-        "everyone" => Whom::EveryoneOn(who),
-        "user" => Whom::User(who),
-        _ => Whom::Group(who),
+        "everyone-on" => Whom::EveryoneOn(who),
+        "user" | "person" => Whom::User(who),
+        group => {
+            let part = group.strip_prefix("group-");
+            Whom::Group(who, GroupPart::ALL.into_iter().find(|one| Some(one.as_str()) == part))
+        }
     }
 }
 

@@ -10,7 +10,8 @@ mod ways;
 mod words;
 
 use super::look;
-use super::message::{Door, Remote, Request, Response};
+use super::message::{Request, Response};
+use super::origin::Origin;
 use super::query;
 use crate::base::random::Random;
 use crate::base::texts::Text;
@@ -41,15 +42,17 @@ pub fn is_here(path: &str) -> bool {
     path == "/enroll" || path.starts_with("/enroll/")
 }
 
-pub fn handle(cx: &Context, desk: &Desk, request: &Request) -> Response {
+/// `trusted`: proxies whose word about an address counts.
+pub fn handle(cx: &Context, desk: &Desk, request: &Request, trusted: &[IpAddr]) -> Response {
     let path = request.path.strip_suffix('/').unwrap_or(&request.path);
+    let from = Origin::of(request, trusted);
     match (&request.method, path) {
         (&Method::GET, "/enroll") => front_page(cx, desk, request),
-        (&Method::POST, "/enroll") => enter(cx, desk, request),
+        (&Method::POST, "/enroll") => enter(cx, desk, request, &from),
         (&Method::GET, "/enroll/go") => inside(cx, desk, request),
         (&Method::GET, "/enroll/profile") => fetch(cx, request),
-        (&Method::POST, "/enroll/ota") => ways::over_the_air(cx, request, &origin(request)),
-        (&Method::POST, "/enroll/ade") => ways::automated(cx, request, &origin(request)),
+        (&Method::POST, "/enroll/ota") => ways::over_the_air(cx, request, from.words()),
+        (&Method::POST, "/enroll/ade") => ways::automated(cx, request, from.words()),
         (&Method::GET, path) if path == *look::STYLE_PATH => look::style(),
         (_, "/enroll" | "/enroll/go" | "/enroll/profile") => not_so("GET, POST"),
         (_, "/enroll/ota" | "/enroll/ade") => not_so("POST"),
@@ -59,18 +62,6 @@ pub fn handle(cx: &Context, desk: &Desk, request: &Request) -> Response {
 
 fn not_so(allowed: &str) -> Response {
     Response::text(405, "This address is used in another way.\n").with_header("allow", allowed)
-}
-
-/// The address of one person, or of one device; behind a proxy everybody has the proxy's.
-fn address(request: &Request) -> Option<IpAddr> {
-    match request.remote {
-        Remote::Tcp(from) if request.door == Door::People => Some(from.ip()),
-        _ => None,
-    }
-}
-
-fn origin(request: &Request) -> String {
-    address(request).map_or_else(|| String::from("proxy"), |address| address.to_string())
 }
 
 fn front_page(cx: &Context, desk: &Desk, request: &Request) -> Response {
@@ -86,7 +77,7 @@ fn front_page(cx: &Context, desk: &Desk, request: &Request) -> Response {
     pages::front(cx, desk, request, &pages::Asked { code: code.as_deref(), name: None, machine, wrong: None })
 }
 
-fn enter(cx: &Context, desk: &Desk, request: &Request) -> Response {
+fn enter(cx: &Context, desk: &Desk, request: &Request, from: &Origin) -> Response {
     let fields = form::read(&request.body.bytes);
     let field = |name: &str| {
         fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.trim()).filter(|v| !v.is_empty())
@@ -105,8 +96,8 @@ fn enter(cx: &Context, desk: &Desk, request: &Request) -> Response {
     let password =
         fields.iter().find(|(key, _)| key == "password").map(|(_, value)| value.as_str()).filter(|v| !v.is_empty());
     let entered = match (field("code"), field("name"), password) {
-        (Some(code), _, _) => arriving::enter_with_code(cx, code, address(request)),
-        (None, Some(name), Some(password)) => arriving::enter_with_password(cx, name, password, address(request)),
+        (Some(code), _, _) => arriving::enter_with_code(cx, code, from.address()),
+        (None, Some(name), Some(password)) => arriving::enter_with_password(cx, name, password, from.address()),
         _ => Err(Error::invalid(Text::NothingToEnterWith)),
     };
     let entered = match entered {

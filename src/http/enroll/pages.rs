@@ -1,8 +1,8 @@
 //! The pages themselves: filled in from the school's settings, so that what they promise is what the profile asks for.
 
+use super::Desk;
 use super::form;
 use super::words::{ENGLISH, Words, of};
-use super::{Desk, address};
 use crate::base::texts::Text;
 use crate::http::look::{self, qr};
 use crate::http::message::{Request, Response};
@@ -210,8 +210,7 @@ fn alert(request: &Request, wrong: &Error) -> Alert {
 
 fn log(request: &Request, wrong: &Error) {
     let source = wrong.source.as_ref().map(ToString::to_string).unwrap_or_default();
-    let from = address(request).map(|from| from.to_string()).unwrap_or_default();
-    tracing::error!(request = format!("{:x}", request.id), error = %wrong, source, from, "an enrolment page failed");
+    tracing::error!(request = format!("{:x}", request.id), error = %wrong, source, "an enrolment page failed");
 }
 
 fn broken(request: &Request, wrong: Error) -> Response {

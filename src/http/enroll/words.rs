@@ -85,8 +85,8 @@ pub const ENGLISH: Words = Words {
         "Double-click the profile under Downloaded, read what it does, and click Install or Enrol.",
         "Type the name and password of an administrator of this Mac. Only this user and the Mac itself are managed, not the Mac's other users.",
     ],
-    over_the_air_step: "The device first tells the school what it is (model, serial number, version) and proves that it is a genuine Apple device. \
-                        The rest follows by itself.",
+    over_the_air_step: "The device then tells the school what it is (model, serial number, version), proves that it is a genuine Apple device, and \
+                        fetches the rest by itself.",
     trust_step_phone: "First install the trust profile from the next page in the same way, then switch it on: Settings → General → About → Certificate \
                        Trust Settings. It lets the device recognise the school's server and does nothing else.",
     trust_step_mac: "First install the trust profile from the next page in the same way. It lets the Mac recognise the school's server and does nothing else.",

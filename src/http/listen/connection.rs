@@ -13,7 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::Poll;
 use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, sleep};
 use tokio_rustls::TlsAcceptor;
+
+/// A connection without a request for this long gives up hyper and its buffers, and waits with little more than its TLS state. Longer
+/// than a busy device takes from an answer to its next report: it need not pay for setting hyper up each time.
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// What is known of a connection, shared between its gate and its requests.
 pub(super) struct Conn {
@@ -119,9 +124,10 @@ pub(super) async fn run(
             Some(Ok(())) | None => return gate.finish(false).await,
         }
         let end;
-        (gate, end) = requests(gate, &conn, drain.as_mut()).await;
+        // Boxed for the same reason as the handshake.
+        (gate, end) = Box::pin(requests(gate, &conn, drain.as_mut())).await;
         match end {
-            End::Between => {}
+            End::Parked => {}
             End::Closed => return gate.finish(conn.unread.load(Ordering::Acquire)).await,
             End::Failed => return gate.finish(true).await,
         }
@@ -130,13 +136,13 @@ pub(super) async fn run(
 
 /// Why hyper is done.
 enum End {
-    /// Nothing is under way; it can be made anew for the next request.
-    Between,
+    /// Nothing has been under way for a while; it is made anew for the next request.
+    Parked,
     Closed,
     Failed,
 }
 
-/// Lets hyper serve what is there, and gives the gate back.
+/// Lets hyper serve for as long as requests follow each other, and gives the gate back.
 async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<Output = ()>>) -> (Gate, End) {
     let service = hyper::service::service_fn(|request| Box::pin(serve::answer(conn, request)));
     let mut http = hyper::server::conn::http1::Builder::new()
@@ -146,6 +152,7 @@ async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<
         .header_read_timeout(None) // the gate's
         .serve_connection(gate, service);
     let mut draining = false;
+    let (mut idle_since, mut park) = (None, pin!(sleep(PARK_AFTER)));
     let end = poll_fn(|cx| {
         if !draining && drain.as_mut().poll(cx).is_ready() {
             draining = true;
@@ -158,13 +165,26 @@ async fn requests(gate: Gate, conn: &Arc<Conn>, mut drain: Pin<&mut impl Future<
                 Poll::Ready(End::Failed)
             }
             // While draining hyper ends by itself, and `drain` must not be polled again.
-            Poll::Pending if !draining && conn.between.load(Ordering::Acquire) => Poll::Ready(End::Between),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending if !draining && conn.between.load(Ordering::Acquire) => {
+                let until = *idle_since.get_or_insert_with(Instant::now) + PARK_AFTER;
+                // The timer may have been set for an earlier pause; it is moved only when it goes off, not with every request.
+                while park.as_mut().poll(cx).is_ready() {
+                    if Instant::now() >= until {
+                        return Poll::Ready(End::Parked);
+                    }
+                    park.as_mut().reset(until);
+                }
+                Poll::Pending
+            }
+            Poll::Pending => {
+                idle_since = None;
+                Poll::Pending
+            }
         }
     })
     .await;
     let parts = http.into_parts();
     // The gate lets nothing past a request's end, so there is nothing that could be lost here.
-    debug_assert!(parts.read_buf.is_empty() || !matches!(end, End::Between));
+    debug_assert!(parts.read_buf.is_empty() || !matches!(end, End::Parked));
     (parts.io, end)
 }

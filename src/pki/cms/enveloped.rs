@@ -124,6 +124,25 @@ pub fn open_envelope(
     decrypt(cipher, &key, iv, &mut encrypted).map(|plain| (plain, cipher)).ok_or(CmsError::Undecryptable)
 }
 
+/// Whether a message names this certificate among those that it is for. Everybody can see that; it needs no key.
+pub fn is_enveloped_to(message: &[u8], recipient: &Certificate) -> bool {
+    let look = || -> Result<bool, CmsError> {
+        let der = ber::to_der(message)?;
+        let mut data = unwrap(&der, &oids::ENVELOPED_DATA)?;
+        data.expect(INTEGER)?;
+        data.optional(context(0))?; // originator info
+        for info in data.expect(SET)?.inside().each().take(MAX_RECIPIENTS) {
+            let info = info?;
+            let mut inside = info.inside();
+            if info.tag == SEQUENCE && inside.expect(INTEGER).is_ok() && names(&inside.any()?, recipient) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    look().unwrap_or(false)
+}
+
 /// The `[0]` IMPLICIT OCTET STRING: whole, or in the pieces that streaming encoders send (`ber` cannot know it is a string).
 fn fold(field: Element<'_>) -> Result<Vec<u8>, CmsError> {
     match field.tag {

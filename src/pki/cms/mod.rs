@@ -6,7 +6,7 @@
 mod enveloped;
 mod signed;
 
-pub use enveloped::{ContentCipher, envelope, open_envelope};
+pub use enveloped::{ContentCipher, envelope, is_enveloped_to, open_envelope};
 pub use signed::{DetachedForm, Signed, sign_attached, sign_detached, verify_attached, verify_detached};
 pub(super) use signed::{Placement, Signing, attribute, verify_message};
 

@@ -60,6 +60,11 @@ impl Request {
         Ok(Self { kind, transaction_id, sender_nonce, cipher, digest: signed.digest, signer: signed.signer })
     }
 
+    /// Whether a pkiMessage was encrypted to this certificate; `false` for what cannot be read.
+    pub fn is_to(message: &[u8], ca: &Certificate) -> bool {
+        cms::verify_message(message).is_ok_and(|signed| cms::is_enveloped_to(&signed.content, ca))
+    }
+
     /// CertRep SUCCESS: `leaf` first, then `chain`, encrypted to the request's signer with its own kind of cipher.
     ///
     /// # Errors

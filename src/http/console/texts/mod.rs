@@ -500,7 +500,7 @@ words! {
     invitation_revoked: "Revoked";
     invite_lead: "An invitation is a short code that lets a device in. Print a sheet for a group, or read single codes out.";
     invite_names: "Who is invited";
-    invite_names_hint: "One name on each line; each gets a code of its own.";
+    invite_names_hint: "One on each line; each gets a code of its own. Empty for every pupil of a class.";
     invite_class_hint: "Printed on the sheet, and the invitations can be found by it.";
     invite_uses: "Devices for each";
     invite_as: "Give me";
@@ -574,6 +574,13 @@ words! {
     assigned_to: "Assigned to";
     assigned_nobody: "Nobody has it yet.";
     everyone_on: "Everybody who logs in on a device";
+    target_people: "People of a group";
+    target_devices: "Devices of a group";
+    target_everyone: "Everybody who logs in on devices of a group";
+    invite_whom: "Invite";
+    invite_by_names: "These names";
+    invite_by_people: "People who are known here, by short name";
+    invite_by_pupils: "Every pupil of the class";
     whom: "To whom";
     whom_hint: "Name of the group or user, or serial number of the device.";
     assign: "Assign";

@@ -84,6 +84,18 @@ impl Words {
         words.to_owned()
     }
 
+    /// Whom an assignment means.
+    pub fn target(&self, kind: &str) -> &'static str {
+        match kind {
+            "device" => self.device,
+            "everyone-on" => self.everyone_on,
+            "group-people" => self.target_people,
+            "group-devices" => self.target_devices,
+            "group-everyone-on" => self.target_everyone,
+            _ => self.user,
+        }
+    }
+
     /// What somebody asked a second word for.
     pub fn secret_or_command(&self, kind: &str) -> String {
         if kind == "ClearPasscode" { self.clear_passcode.to_owned() } else { self.secret(kind).to_owned() }
