@@ -615,6 +615,8 @@ CREATE TABLE profile (
     identifier   TEXT NOT NULL UNIQUE,
     name         TEXT NOT NULL,
     version      INTEGER NOT NULL CHECK (version >= 1),
+    -- Whether a device whose user took it off gets it again.
+    comes_back   INTEGER NOT NULL DEFAULT 1 CHECK (comes_back IN (0, 1)),
     created_by   TEXT NOT NULL,
     created_at   INTEGER NOT NULL,
     removed_at   INTEGER
@@ -636,25 +638,33 @@ CREATE TABLE profile_version (
     UNIQUE (profile, version)
 ) STRICT;
 
--- Who should have a profile: a device itself, everyone who logs in on a device, a user wherever they log in (`subject` is their
--- UserID or short name), or a group of users (`subject` is its name).
+-- Who should have a profile: a device itself, everyone who logs in on a device, a person wherever they log in, somebody who is known
+-- by a UserID or short name only (`subject`), or a group: its people, its devices, or everyone who logs in on those.
 CREATE TABLE assignment (
     id          INTEGER PRIMARY KEY,
     profile     INTEGER NOT NULL REFERENCES profile (id),
-    target      TEXT NOT NULL CHECK (target IN ('device', 'everyone-on', 'user', 'group')),
+    target      TEXT NOT NULL CHECK (target IN ('device', 'everyone-on', 'user', 'person', 'group-people', 'group-devices', 'group-everyone-on')),
     device      INTEGER REFERENCES device (id),
     subject     TEXT COLLATE NOCASE,
+    person      INTEGER REFERENCES person (id) ON DELETE CASCADE,
+    "group"     INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
     created_by  TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     CHECK ((target IN ('device', 'everyone-on')) = (device IS NOT NULL)),
-    CHECK ((target IN ('user', 'group')) = (subject IS NOT NULL))
+    CHECK ((target = 'user') = (subject IS NOT NULL)),
+    CHECK ((target = 'person') = (person IS NOT NULL)),
+    CHECK ((target LIKE 'group-%') = ("group" IS NOT NULL))
 ) STRICT;
-CREATE UNIQUE INDEX assignment_once ON assignment (profile, target, coalesce(device, 0), coalesce(subject, ''));
+CREATE UNIQUE INDEX assignment_once ON assignment (profile, target, coalesce(device, 0), coalesce(subject, ''), coalesce(person, 0), coalesce("group", 0));
 CREATE INDEX assignment_of_device ON assignment (device) WHERE device IS NOT NULL;
 CREATE INDEX assignment_of_subject ON assignment (subject) WHERE subject IS NOT NULL;
+CREATE INDEX assignment_of_person ON assignment (person) WHERE person IS NOT NULL;
+CREATE INDEX assignment_of_group ON assignment ("group") WHERE "group" IS NOT NULL;
 
 -- What management did with a profile on one channel: the version that the device acknowledged, and the last command about it.
--- Emptied when the device enrols anew, which takes the profiles off it.
+-- Emptied when the device enrols anew, which takes the profiles off it. After a refusal it is tried again at `next_try_at`; when
+-- `failures` in a row are too many it is a fault, and there is no next time until somebody says so. `gone_at`: the device reported
+-- that it is not there any more, so somebody took it off.
 CREATE TABLE channel_profile (
     enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
     profile     INTEGER NOT NULL REFERENCES profile (id),
@@ -662,20 +672,27 @@ CREATE TABLE channel_profile (
     command     TEXT NOT NULL,
     doing       TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
     version     INTEGER NOT NULL,
+    -- A command before this one was handed out and never answered: the device may have carried it out.
+    uncertain   INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
     failed_at   INTEGER,
+    failures    INTEGER NOT NULL DEFAULT 0,
+    next_try_at INTEGER,
+    gone_at     INTEGER,
     PRIMARY KEY (enrollment, profile)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX channel_profile_command ON channel_profile (command);
+CREATE INDEX channel_profile_of ON channel_profile (profile);
+CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
 
 -- ---- Set-up plans: what a device or a user gets while Setup Assistant waits (AwaitingConfiguration), and how long it may wait.
 
--- The plan of one group of people, of one device, or of everybody (neither). `sealed_commands` is JSON: commands with Apple's keys,
+-- The plan of one group, of one device, or of everybody (neither). `sealed_commands` is JSON: commands with Apple's keys,
 -- among them the account of a Mac with its password hash. Profiles come from assignments and from `profiles`, ids as a JSON array.
 CREATE TABLE setup_plan (
     id               INTEGER PRIMARY KEY,
     public_id        TEXT NOT NULL UNIQUE,
     name             TEXT NOT NULL,
-    group_name       TEXT COLLATE NOCASE,
+    "group"          INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
     device           INTEGER REFERENCES device (id),
     profiles         TEXT NOT NULL,
     sealed_commands  BLOB NOT NULL,
@@ -683,9 +700,9 @@ CREATE TABLE setup_plan (
     limit_seconds    INTEGER NOT NULL CHECK (limit_seconds BETWEEN 10 AND 3600),
     created_by       TEXT NOT NULL,
     created_at       INTEGER NOT NULL,
-    CHECK (group_name IS NULL OR device IS NULL)
+    CHECK ("group" IS NULL OR device IS NULL)
 ) STRICT;
-CREATE UNIQUE INDEX setup_plan_once ON setup_plan (coalesce(group_name, ''), coalesce(device, 0));
+CREATE UNIQUE INDEX setup_plan_once ON setup_plan (coalesce("group", 0), coalesce(device, 0));
 
 -- One channel's set-up under way, or its last one. It ends with DeviceConfigured or UserConfigured, whatever became of its steps.
 CREATE TABLE setup_run (

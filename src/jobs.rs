@@ -6,8 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, auditing, backing_up, commands, directories, events, expiring, faults, purging, renewing,
-    replacing, rotating, setting_up, webhooks,
+    Context, Error, auditing, backing_up, commands, directories, events, expiring, faults, purging, reconciling,
+    renewing, replacing, rotating, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -124,6 +124,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "faults", faults::watch(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
+        log_fault(cx, "profiles", reconciling::try_again(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));

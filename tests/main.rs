@@ -7,6 +7,7 @@
     reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
 )]
 
+mod handbook;
 mod hostile;
 mod journeys;
 mod practices;
@@ -21,6 +22,7 @@ mod directory;
 mod enrolling;
 mod lifecycle;
 mod people;
+mod policy;
 mod push_certificates;
 mod trust;
 mod users;

@@ -129,6 +129,7 @@ pub enum Text {
     EncryptedProfile,
     UserNotSeen { user: String },
     NobodyManagedThere,
+    ClassHasDevices { name: String, devices: i64 },
     SetupPlanThere,
     NoSuchSetupPlan { id: String },
     WrongChannel { request_type: String, channel: &'static str, system: &'static str, hint: &'static str },
@@ -275,6 +276,7 @@ impl Text {
             Text::EncryptedProfile => "encrypted-profile",
             Text::UserNotSeen { .. } => "user-not-seen",
             Text::NobodyManagedThere => "nobody-managed-there",
+            Text::ClassHasDevices { .. } => "class-has-devices",
             Text::SetupPlanThere => "setup-plan-there",
             Text::NoSuchSetupPlan { .. } => "no-such-setup-plan",
             Text::WrongChannel { .. } => "wrong-channel",
@@ -572,6 +574,10 @@ impl Text {
             Text::NobodyManagedThere => f.write_str(
                 "No managed user has logged in on this device yet; the profile waits for them. Local users of a Mac who did not install the enrolment \
                  profile are never managed: they get device profiles only.",
+            ),
+            Text::ClassHasDevices { name, devices } => write!(
+                f,
+                "“{name}” is a class: its people get this where they log in. Its {devices} device(s) do not; say `--to devices` for those."
             ),
             Text::WrongChannel { request_type, channel, system, hint } => {
                 write!(f, "{system} does not take {request_type} on {channel}. {hint}")

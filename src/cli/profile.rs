@@ -28,6 +28,14 @@ enum Verb {
     Assign(AssignArgs),
     /// Take such an assignment back
     Unassign(AssignArgs),
+    /// Change its name, or whether it comes back when its user took it off
+    Change(ChangeArgs),
+    /// Where devices refuse it, and what they say
+    Refusals(ShowArgs),
+    /// Try it again at once wherever it was refused or taken off
+    Retry(ShowArgs),
+    /// Why a device has it, or has not
+    Why(WhyArgs),
     /// Remove it, from every device that has it too
     Remove(RemoveArgs),
 }
@@ -67,16 +75,24 @@ struct ShowArgs {
   cordon profile assign school.wifi --device C02XK1ZZJGH5
   cordon profile assign school.dock --everyone-on C02XK1ZZJGH5
   cordon profile assign school.mail --user ada
+  cordon profile assign school.mail --user ada@school.example
   cordon profile assign school.mail --group 'class 7b'
+  cordon profile assign school.wifi --group 'class 7b' --to devices
+  cordon profile assign school.wifi --group 'old iPads'
   cordon profile unassign school.mail --user ada
 
-A user is known by UserID or short name, on whatever device they log in. Whoever can be reached gets it at once,
-the others when they log in.")]
+A person of the school is known by any name: short name, mail address, GUID of a directory's record, id. Anybody else by UserID or
+short name, on whatever device they log in. A group of devices and a smart group mean their devices, a group of people and a class
+their people; --to says otherwise. Who joins the group later gets it, who leaves it loses it. Whoever can be reached gets it at
+once, the others when they log in or turn up.")]
 struct AssignArgs {
     /// Its id or PayloadIdentifier
     profile: String,
     #[command(flatten)]
     whom: Whom,
+    /// What of the group is meant
+    #[arg(long, value_name = "PART", requires = "group", value_parser = ["people", "devices", "everyone-on"])]
+    to: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -88,12 +104,44 @@ struct Whom {
     /// Everybody who logs in on this device
     #[arg(long, value_name = "DEVICE")]
     everyone_on: Option<String>,
-    /// A user on whatever device
+    /// A person or user, on whatever device
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// A group of users
+    /// A group
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile change school.wifi --name 'School Wi-Fi'
+  cordon profile change school.games --comes-back no
+
+A profile that a user took off the device comes back as soon as the device reports what it has. With --comes-back no it stays off
+until there is a new version, or until `cordon profile retry`.")]
+struct ChangeArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+    /// What people call it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Whether it comes back when its user took it off
+    #[arg(long, value_name = "yes|no", value_parser = ["yes", "no"])]
+    comes_back: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon profile why C02XK1ZZJGH5 school.wifi
+  cordon profile why C02XK1ZZJGH5 school.mail --user ada")]
+struct WhyArgs {
+    /// Id, UDID or serial number
+    device: String,
+    /// Its id or PayloadIdentifier
+    profile: String,
+    /// One of the device's users; else the device and all of them
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -111,6 +159,10 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Show(args) => show(api, args, voice),
         Verb::Assign(args) => assign(api, args, "assign", voice),
         Verb::Unassign(args) => assign(api, args, "unassign", voice),
+        Verb::Change(args) => change(api, args, voice),
+        Verb::Refusals(args) => refusals(api, args, voice),
+        Verb::Retry(args) => retry(api, args, voice),
+        Verb::Why(args) => why(api, args, voice),
         Verb::Remove(args) => remove(api, args, voice),
     }
 }
@@ -181,6 +233,13 @@ fn story(profile: &Value, now: Timestamp) -> String {
     facts.add("Version", format!("{}, {at} by {by}", cell(profile, "version")));
     facts.add("Installed on", format!("{} channel(s)", cell(profile, "installed")));
     facts.add("On its way to", format!("{} channel(s)", cell(profile, "waiting")));
+    if profile["refused"].as_i64().unwrap_or(0) > 0 {
+        let see = format!("cordon profile refusals {}", field(profile, "identifier"));
+        facts.add("Refused by", format!("{} channel(s); see `{see}`", cell(profile, "refused")));
+    }
+    if profile["comes_back"] == false {
+        facts.add("Taken off by a user", "stays off");
+    }
     let mut text = facts.render();
     if let Some(assignments) = profile["assignments"].as_array().filter(|a| !a.is_empty()) {
         let mut table = Table::new(&["FOR", "WHO", "SINCE", "BY"]);
@@ -195,7 +254,7 @@ fn story(profile: &Value, now: Timestamp) -> String {
 
 fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let Whom { device, everyone_on, user, group } = &args.whom;
-    let wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group });
+    let wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group, "to": args.to });
     let profile = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish))?;
     voice.show(&profile, || {
         let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
@@ -203,6 +262,75 @@ fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -
     })?;
     advise(&profile, voice);
     Ok(())
+}
+
+fn change(api: &dyn Api, args: &ChangeArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let mut wish = serde_json::Map::new();
+    if let Some(name) = &args.name {
+        wish.insert(String::from("name"), json!(name));
+    }
+    if let Some(comes_back) = &args.comes_back {
+        wish.insert(String::from("comes_back"), json!(comes_back == "yes"));
+    }
+    if wish.is_empty() {
+        return Err(Failure::usage(String::from("Say what is to change: --name or --comes-back.")));
+    }
+    let profile = api.json(&Call::patch_json(path(&args.profile), &Value::Object(wish)))?;
+    let now = voice.now();
+    voice.show(&profile, || story(&profile, now))
+}
+
+fn refusals(api: &dyn Api, args: &ShowArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let (items, next) = api.list(&Call::get(format!("{}/refusals", path(&args.profile))), None)?;
+    let now = voice.now();
+    voice.show(&json!({ "items": items, "next_cursor": next }), || {
+        let mut table = Table::new(&["DEVICE", "USER", "TIMES", "AGAIN", "SAYS"]);
+        for item in &items {
+            let says = &item["error_chain"][0];
+            let text = says["USEnglishDescription"].as_str().or(says["LocalizedDescription"].as_str());
+            let again = match &item["next_try_at"] {
+                Value::Null => String::from("no"),
+                at => told_field(at, now),
+            };
+            let text = text.unwrap_or_default().to_owned();
+            table.row([cell(item, "device"), field(item, "user"), cell(item, "times"), again, text]);
+        }
+        if items.is_empty() { String::new() } else { table.render() }
+    })?;
+    if items.is_empty() {
+        voice.advise("No device refuses it.");
+    } else {
+        voice.advise(&format!("Try it again everywhere: cordon profile retry {}", args.profile));
+    }
+    Ok(())
+}
+
+fn retry(api: &dyn Api, args: &ShowArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let profile = api.json(&Call::post_json(format!("{}/retry", path(&args.profile)), &json!({})))?;
+    voice.show(&profile, || format!("It is on its way to {} channel(s).", cell(&profile, "waiting")))
+}
+
+fn why(api: &dyn Api, args: &WhyArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let path = format!("/api/v1/devices/{}/profiles/{}/why", escape(&args.device), escape(&args.profile));
+    let found = api.json(&Call::get(path).with("user", args.user.as_ref()))?;
+    voice.show(&found, || why_in_words(&found))
+}
+
+fn why_in_words(found: &Value) -> String {
+    let mut lines = Vec::new();
+    for channel in found["channels"].as_array().into_iter().flatten() {
+        let who =
+            channel["user"].as_str().map_or_else(|| String::from("The device itself"), |user| format!("User {user}"));
+        lines.push(format!("{who}: {}", field(channel, "state")));
+        if channel["wanted"] == false {
+            lines.push(String::from("  Nothing is assigned that leads to it."));
+        }
+        for key in ["reasons", "beside"] {
+            let words = channel[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+            lines.extend(words.map(|text| format!("  {text}")));
+        }
+    }
+    lines.join("\n")
 }
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -223,7 +351,7 @@ mod tests {
         let fake = Fake::new(move |_| (200, made.clone()));
         let whom = Whom { device: None, everyone_on: None, user: Some("ada".into()), group: None };
         let (done, out, err) =
-            heard(false, |voice| assign(&fake, &AssignArgs { profile: "a b".into(), whom }, "assign", voice));
+            heard(false, |voice| assign(&fake, &AssignArgs { profile: "a b".into(), whom, to: None }, "assign", voice));
         assert_eq!(done, Ok(()));
         assert!(out.contains("is assigned") && err.contains("Two accounts."), "{out} {err}");
         assert_eq!(fake.last().target, "/api/v1/profiles/a%20b/assign");

@@ -38,7 +38,7 @@ AccountConfiguration, for Macs; data is base64.")]
 struct AddArgs {
     /// What people call it
     name: String,
-    /// For the members of this group of users
+    /// For the devices or the people of this group
     #[arg(long, value_name = "GROUP", conflicts_with = "device")]
     group: Option<String>,
     /// For this device

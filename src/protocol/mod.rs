@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod catalogue;
 pub mod checkin;
 pub mod command;
+pub mod desired;
 pub mod digest;
 pub mod filter;
 pub mod inbound;

@@ -192,7 +192,7 @@ pub fn profiles(
     Ok(all)
 }
 
-fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnChannel>, Error> {
+pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnChannel>, Error> {
     let reported = reported(cx, channel)?;
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
     let (wanted, have) = cx
@@ -205,8 +205,12 @@ fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnCha
         let words = match known {
             None => String::from("assigned, not sent yet"),
             Some(_) if installed == Some(profile.version) => String::from("installed"),
-            Some(h) if h.failed_at.is_some() && h.version == profile.version => {
-                String::from("refused by the device; tried again at the next login or after an hour")
+            Some(h) if h.failed_at.is_some() && h.version == profile.version => match h.next_try_at {
+                Some(at) => format!("refused by the device {} time(s); tried again at {at}", h.failures),
+                None => format!("refused by the device {} times; not tried again before somebody says so", h.failures),
+            },
+            Some(h) if h.gone_at.is_some() && !h.comes_back => {
+                String::from("taken off the device by its user; it is let be")
             }
             Some(h) => format!("on its way ({})", h.state.map_or("forgotten", |s| s.as_str())),
         };

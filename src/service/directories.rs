@@ -7,7 +7,7 @@
 use super::actor::{Actor, Permission};
 use super::ports::{Directory, DirectoryPlace, DirectoryRecord};
 use super::roster::{self, Done, Entry};
-use super::{Context, Error, Kind, auditing, users};
+use super::{Context, Error, Kind, auditing, reconciling, users};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
@@ -310,20 +310,25 @@ fn take_over(
         let mut at = 0;
         let done = cx.store.write(|tx| -> Result<_, Error> {
             let mut counted = Report::default();
-            let mut people = Vec::new();
+            let (mut people, mut touched) = (Vec::new(), Vec::new());
             for (i, entry) in batch.iter().enumerate() {
                 at = i;
-                match roster::upsert(cx, tx, actor, entry, Source::Ldap, &mut Vec::new(), now)? {
+                let (done, person) = roster::upsert(cx, tx, actor, entry, Source::Ldap, &mut Vec::new(), now)?;
+                match done {
                     Done::Added => counted.added += 1,
                     Done::Changed => counted.changed += 1,
                     Done::Unchanged => counted.unchanged += 1,
                 }
+                if done != Done::Unchanged {
+                    touched.push(person);
+                }
                 people.push(welcome_back(tx, entry, &mut counted)?);
             }
-            Ok((counted, people))
+            Ok((counted, people, touched))
         });
         match done {
-            Ok((counted, people)) => {
+            Ok((counted, people, touched)) => {
+                reconciling::people_changed(cx, &touched)?;
                 report.added += counted.added;
                 report.changed += counted.changed;
                 report.unchanged += counted.unchanged;

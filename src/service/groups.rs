@@ -2,12 +2,12 @@
 //! classes they teach, and nothing else.
 
 use super::actor::{Actor, Permission, Scope};
-use super::{Context, Error, auditing, devices, network_users, users};
+use super::{Context, Error, auditing, devices, network_users, reconciling, users};
 use crate::base::ids::short_code;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::protocol::filter::Filter;
-use crate::store::{Db, DeviceRow, GroupRow, Lost, NewGroup, PersonRow, Source, Tx};
+use crate::store::{Db, DeviceRow, GroupPart, GroupRow, Lost, NewGroup, PersonRow, Source, Target, Tx};
 use serde_json::json;
 
 /// Longest name, bytes.
@@ -132,6 +132,7 @@ pub fn change(cx: &Context, actor: &Actor, group: &str, change: &Change) -> Resu
         Some(mode) => parse_mode(Some(mode))?,
     };
     let now = cx.now();
+    let mut channels = cx.store.read(|db| channels_of(db, row.id))?;
     cx.store.write(|tx| -> Result<(), Error> {
         if tx.find_group(&name)?.is_some_and(|other| other.id != row.id) {
             return Err(Error::conflict(Text::GroupExists { name: name.clone() }));
@@ -140,10 +141,16 @@ pub fn change(cx: &Context, actor: &Actor, group: &str, change: &Change) -> Resu
         let detail = json!({ "name": name, "filter": filter, "login_mode": login_mode });
         auditing::record(tx, actor, "group.change", Some(&row.public_id), Some(detail), now)
     })?;
+    if filter != row.filter {
+        channels.extend(cx.store.read(|db| channels_of(db, row.id))?);
+        channels.sort_unstable();
+        channels.dedup();
+        reconciling::reconcile_all(cx, &channels)?;
+    }
     show(cx, actor, &row.public_id)
 }
 
-/// Removes the group; its devices and people stay.
+/// Removes the group with what is assigned to it, and its set-up plan; its devices and people stay.
 ///
 /// # Errors
 /// `NotFound`.
@@ -151,11 +158,13 @@ pub fn remove(cx: &Context, actor: &Actor, group: &str) -> Result<(), Error> {
     actor.require(Permission::People)?;
     let row = find(cx, actor, group)?;
     let now = cx.now();
+    let channels = cx.store.read(|db| channels_of(db, row.id))?;
     cx.store.write(|tx| {
         tx.delete_group(row.id)?;
         let detail = json!({ "name": row.name, "kind": row.kind });
         auditing::record(tx, actor, "group.remove", Some(&row.public_id), Some(detail), now)
-    })
+    })?;
+    reconciling::reconcile_all(cx, &channels).map(drop)
 }
 
 /// Adds members, all or none.
@@ -225,6 +234,15 @@ fn members_change(cx: &Context, actor: &Actor, group: &str, members: &[Member], 
         }
         Ok(())
     })?;
+    if cx.store.read(|db| db.has_assignments(row.id))? {
+        let pick =
+            |wanted: fn(&Found) -> Option<i64>| -> Vec<i64> { found.iter().filter_map(|(f, _)| wanted(f)).collect() };
+        let devices = pick(|f| if let Found::Device(id) = f { Some(*id) } else { None });
+        let persons = pick(|f| if let Found::Person(id, _) = f { Some(*id) } else { None });
+        let mut channels = cx.store.read(|db| db.list_channels_of_devices(&devices))?;
+        channels.extend(cx.store.read(|db| db.list_channels_of_persons(&persons))?);
+        reconciling::reconcile_all(cx, &channels)?;
+    }
     show(cx, actor, &row.public_id)
 }
 
@@ -283,6 +301,37 @@ pub(super) fn put_classes(
     Ok(changed)
 }
 
+/// Row ids of every group that a device is in and that matters for what it gets: those that list it, and the smart ones in use.
+pub(super) fn of_device(db: &Db<'_>, device: i64) -> Result<Vec<i64>, Error> {
+    let mut found = db.list_groups_of_device(device)?;
+    let smart = db.list_smart_groups_in_use()?;
+    if !smart.is_empty()
+        && let Some(row) = db.find_device(device)?
+    {
+        let fits = |filter: &String| Filter::parse(filter).is_ok_and(|f| f.fits(&|field| fact(&row, field)));
+        found.extend(smart.into_iter().filter(|(_, filter)| fits(filter)).map(|(group, _)| group));
+    }
+    Ok(found)
+}
+
+/// Row ids of the devices of a group, by list or by filter.
+pub(super) fn devices_of(db: &Db<'_>, group: i64) -> Result<Vec<i64>, Error> {
+    let Some(row) = db.find_group_by_row(group)? else { return Ok(Vec::new()) };
+    Ok(view(db, row)?.devices.into_iter().map(|device| device.id).collect())
+}
+
+/// The channels that get or may get profiles by a group, as it stands.
+fn channels_of(db: &Db<'_>, group: i64) -> Result<Vec<i64>, Error> {
+    if !db.has_assignments(group)? {
+        return Ok(Vec::new());
+    }
+    let mut channels = Vec::new();
+    for part in GroupPart::ALL.into_iter().filter(|part| *part != GroupPart::EveryoneOn) {
+        channels.extend(reconciling::concerned(db, &Target::Group(group, part))?);
+    }
+    Ok(channels)
+}
+
 /// How the groups around a login deal with network users; smart ones are asked about the device.
 pub(super) fn login_modes(db: &Db<'_>, person: Option<i64>, device: i64) -> Result<Vec<String>, Error> {
     let mut modes = db.list_login_modes(person, device)?;
@@ -334,7 +383,7 @@ fn fact(device: &DeviceRow, field: &str) -> Option<String> {
     }
 }
 
-fn find(cx: &Context, actor: &Actor, group: &str) -> Result<GroupRow, Error> {
+pub(super) fn find(cx: &Context, actor: &Actor, group: &str) -> Result<GroupRow, Error> {
     let missing = || Error::not_found(Text::NoSuchGroup { name: group.chars().take(MAX_NAME).collect() });
     let row = cx.store.read(|db| db.find_group(group))?.ok_or_else(missing)?;
     match actor.scope() {

@@ -3,7 +3,7 @@
 //! Called by the API. Every change of what somebody should have ends in `reconciling`, which queues what follows.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, devices, reconciling};
+use super::{Context, Error, auditing, devices, groups, reconciling, users};
 use crate::base::limits::MAX_COMMAND;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -11,8 +11,11 @@ use crate::base::time::Timestamp;
 use crate::pki::cms;
 use crate::pki::digest::sha256;
 use crate::protocol::profile::{SettingsFacts, read_settings};
-use crate::store::{AssignmentRow, Db, ProfileRow, ProfileVersionRow, Target, Tx};
+use crate::store::{AssignmentRow, Db, GroupPart, ProfileRow, ProfileVersionRow, RefusedRow, Target, Tx};
 use serde_json::json;
+
+/// Refusals that are listed; more are only counted.
+const MOST_REFUSALS: usize = 500;
 
 /// One profile with everything a person wants to know of it; never its body, which may hold passwords.
 #[derive(Debug, Clone)]
@@ -20,9 +23,10 @@ pub struct ProfileView {
     pub row: ProfileRow,
     pub current: ProfileVersionRow,
     pub assignments: Vec<AssignmentView>,
-    /// Channels that acknowledged the current version, and those with a command about it waiting.
+    /// Channels that acknowledged the current version, those with a command about it waiting, and those that refused it for good.
     pub installed: i64,
     pub waiting: i64,
+    pub refused: i64,
     /// What is worth knowing before somebody relies on it.
     pub notes: Vec<String>,
 }
@@ -32,6 +36,8 @@ pub struct AssignmentView {
     pub row: AssignmentRow,
     /// Cordon's id of the device, for those that name one.
     pub device: Option<String>,
+    /// The user, person or group, for those that name one.
+    pub name: Option<String>,
 }
 
 /// To whom, as people say it.
@@ -40,7 +46,15 @@ pub enum Whom {
     Device(String),
     EveryoneOn(String),
     User(String),
-    Group(String),
+    /// `None`: the people of a group of people, the devices of a group of devices.
+    Group(String, Option<GroupPart>),
+}
+
+/// What is to change about a profile; `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    pub name: Option<String>,
+    pub comes_back: Option<bool>,
 }
 
 fn place(profile: i64, version: i64) -> String {
@@ -63,8 +77,7 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
         return Err(Error::invalid(Text::CommandTooLarge { bytes: body.len() / 3 * 4, limit: MAX_COMMAND }));
     }
     let hash = sha256(bytes);
-    let said = name.or(facts.display_name.as_deref()).unwrap_or(&facts.identifier);
-    let name: String = said.chars().filter(|c| !c.is_control()).take(120).collect();
+    let name = plain_name(name.or(facts.display_name.as_deref()).unwrap_or(&facts.identifier));
     let public_id = format!("pr-{}", crate::base::ids::short_code(&cx.random_bytes::<8>()));
     let id = cx.store.write(|tx| {
         let (id, version) = match tx.find_profile(&facts.identifier)? {
@@ -83,6 +96,7 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
                     identifier: facts.identifier.clone(),
                     name: name.clone(),
                     version: 1,
+                    comes_back: true,
                     created_by: actor.name(),
                     created_at: now,
                     removed_at: None,
@@ -110,6 +124,10 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
     let mut view = cx.store.read(|db| view(db, id))?;
     view.notes = doubts(&facts);
     Ok(view)
+}
+
+fn plain_name(said: &str) -> String {
+    said.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 fn doubts(facts: &SettingsFacts) -> Vec<String> {
@@ -183,14 +201,23 @@ fn view(db: &Db<'_>, id: i64) -> Result<ProfileView, Error> {
     let current = db.find_profile_version(id, row.version)?.ok_or_else(missing)?;
     let mut assignments = Vec::new();
     for assignment in db.list_assignments(id)? {
-        let device = match &assignment.target {
-            Target::Device(device) | Target::EveryoneOn(device) => db.find_device(*device)?.map(|d| d.public_id),
-            _ => None,
-        };
-        assignments.push(AssignmentView { row: assignment, device });
+        assignments.push(assignment_view(db, assignment)?);
     }
-    let (installed, waiting) = db.count_profile_channels(id, row.version)?;
-    Ok(ProfileView { row, current, assignments, installed, waiting, notes: Vec::new() })
+    let (installed, waiting, refused) = db.count_profile_channels(id, row.version)?;
+    Ok(ProfileView { row, current, assignments, installed, waiting, refused, notes: Vec::new() })
+}
+
+/// With the names that people know.
+pub(super) fn assignment_view(db: &Db<'_>, row: AssignmentRow) -> Result<AssignmentView, Error> {
+    let (device, name) = match &row.target {
+        Target::Device(device) | Target::EveryoneOn(device) => {
+            (db.find_device(*device)?.map(|device| device.public_id), None)
+        }
+        Target::User(name) => (None, Some(name.clone())),
+        Target::Person(person) => (None, db.find_person_by_row(*person)?.map(|person| person.short_name)),
+        Target::Group(group, _) => (None, db.find_group_by_row(*group)?.map(|group| group.name)),
+    };
+    Ok(AssignmentView { row, device, name })
 }
 
 /// Assigns a profile; whoever it concerns and can be reached gets it at once.
@@ -198,7 +225,7 @@ fn view(db: &Db<'_>, id: i64) -> Result<ProfileView, Error> {
 /// # Errors
 /// `NotFound` for the profile or the device.
 pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    change(cx, actor, profile, whom, true)
+    assign_or_not(cx, actor, profile, whom, true)
 }
 
 /// Takes an assignment back; the profile leaves every channel that has it by no other assignment.
@@ -206,24 +233,15 @@ pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result
 /// # Errors
 /// `NotFound` for the profile, the device, or an assignment that is not there.
 pub fn unassign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    change(cx, actor, profile, whom, false)
+    assign_or_not(cx, actor, profile, whom, false)
 }
 
-fn change(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> Result<ProfileView, Error> {
+fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> Result<ProfileView, Error> {
     actor.require(Permission::Enroll)?;
-    let (target, subject) = match whom {
-        Whom::Device(device) => {
-            let row = devices::find(cx, actor, device)?;
-            (Target::Device(row.id), row.public_id)
-        }
-        Whom::EveryoneOn(device) => {
-            let row = devices::find(cx, actor, device)?;
-            (Target::EveryoneOn(row.id), row.public_id)
-        }
-        Whom::User(user) => (Target::User(name("user", user)?), user.clone()),
-        Whom::Group(group) => (Target::Group(name("group", group)?), group.clone()),
-    };
+    let Meant { target, id: subject, shown, mut notes } = meant(cx, actor, whom)?;
     let now = cx.now();
+    // Before and after: what a group or a person has today may be what is to go.
+    let channels = cx.store.read(|db| reconciling::concerned(db, &target))?;
     let id = cx.store.write(|tx| {
         let row = find(tx, profile)?;
         let changed = if on {
@@ -236,21 +254,150 @@ fn change(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> 
             let detail = json!({ "target": target.kind(), "to": subject });
             auditing::record(tx, actor, verb, Some(&row.identifier), Some(detail), now)?;
         } else if !on {
-            return Err(Error::not_found(Text::NotAssigned { profile: row.name, to: subject.clone() }));
+            return Err(Error::not_found(Text::NotAssigned { profile: row.name, to: shown.clone() }));
         }
         Ok::<_, Error>(row.id)
     })?;
-    let channels = cx.store.read(|db| db.list_channels_of(&target))?;
     reconciling::reconcile_all(cx, &channels)?;
     let mut view = cx.store.read(|db| view(db, id))?;
-    match &target {
-        Target::User(user) if on && channels.is_empty() => {
-            view.notes.push(Text::UserNotSeen { user: user.clone() }.to_string());
+    if on {
+        view.notes.append(&mut notes);
+        let by_user = cx.store.read(|db| -> Result<bool, Error> {
+            for channel in &channels {
+                if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })?;
+        match &target {
+            Target::User(_) | Target::Person(_) if !by_user => {
+                view.notes.push(Text::UserNotSeen { user: shown }.to_string());
+            }
+            Target::EveryoneOn(_) if !by_user => view.notes.push(Text::NobodyManagedThere.to_string()),
+            _ => {}
         }
-        Target::EveryoneOn(_) if on && channels.is_empty() => view.notes.push(Text::NobodyManagedThere.to_string()),
-        _ => {}
     }
     Ok(view)
+}
+
+/// Whom a wish means.
+struct Meant {
+    target: Target,
+    /// For the audit, which never names a person; `None` for somebody who is a mere name.
+    id: Option<String>,
+    /// As the wish said it.
+    shown: String,
+    notes: Vec<String>,
+}
+
+fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
+    let mut notes = Vec::new();
+    let (target, id, shown) = match whom {
+        Whom::Device(device) => {
+            let row = devices::find(cx, actor, device)?;
+            (Target::Device(row.id), Some(row.public_id), device)
+        }
+        Whom::EveryoneOn(device) => {
+            let row = devices::find(cx, actor, device)?;
+            (Target::EveryoneOn(row.id), Some(row.public_id), device)
+        }
+        Whom::User(user) => {
+            let name = name("user", user)?;
+            match users::find_by_any_name(cx, &name)? {
+                Some(person) => (Target::Person(person.id), Some(person.public_id), user),
+                None => (Target::User(name), None, user),
+            }
+        }
+        Whom::Group(group, part) => {
+            let row = groups::find(cx, actor, group)?;
+            let fits = match row.kind.as_str() {
+                "people" => part.is_none_or(|part| part == GroupPart::People),
+                "devices" | "smart" => part.is_none_or(|part| part != GroupPart::People),
+                _ => true,
+            };
+            if !fits {
+                return Err(Error::conflict(Text::NotInThisGroup { name: row.name, kind: row.kind }));
+            }
+            let part = part.unwrap_or(match row.kind.as_str() {
+                "devices" | "smart" => GroupPart::Devices,
+                _ => GroupPart::People,
+            });
+            if row.kind == "class" && part == GroupPart::People && row.devices > 0 {
+                notes.push(Text::ClassHasDevices { name: row.name.clone(), devices: row.devices }.to_string());
+            }
+            (Target::Group(row.id, part), Some(row.public_id), group)
+        }
+    };
+    Ok(Meant { target, id, shown: shown.clone(), notes })
+}
+
+/// Changes what people decide about a profile beside its content.
+///
+/// # Errors
+/// `NotFound`; `Invalid` for an empty name.
+pub fn change(cx: &Context, actor: &Actor, profile: &str, change: &Change) -> Result<ProfileView, Error> {
+    actor.require(Permission::Enroll)?;
+    let new_name = change.name.as_deref().map(|text| name("name", text)).transpose()?;
+    let now = cx.now();
+    let row = cx.store.write(|tx| {
+        let row = find(tx, profile)?;
+        let new_name = new_name.as_deref().map_or_else(|| row.name.clone(), plain_name);
+        let comes_back = change.comes_back.unwrap_or(row.comes_back);
+        tx.update_profile(row.id, &new_name, comes_back)?;
+        let detail = json!({ "name": new_name, "comes_back": comes_back });
+        auditing::record(tx, actor, "profile.change", Some(&row.identifier), Some(detail), now)?;
+        Ok::<_, Error>(row)
+    })?;
+    let channels = cx.store.read(|db| db.list_channels_with_profile(row.id))?;
+    reconciling::reconcile_all(cx, &channels)?;
+    cx.store.read(|db| view(db, row.id))
+}
+
+/// Tries a profile again at once wherever it was refused, or was taken off and let be.
+///
+/// # Errors
+/// `NotFound`.
+pub fn retry(cx: &Context, actor: &Actor, profile: &str) -> Result<ProfileView, Error> {
+    actor.require(Permission::Enroll)?;
+    let now = cx.now();
+    let id = cx.store.write(|tx| {
+        let row = find(tx, profile)?;
+        let channels = tx.try_profile_again(row.id, now)?;
+        let detail = json!({ "channels": channels });
+        auditing::record(tx, actor, "profile.retry", Some(&row.identifier), Some(detail), now)?;
+        Ok::<_, Error>(row.id)
+    })?;
+    let channels = cx.store.read(|db| db.list_channels_with_profile(id))?;
+    reconciling::reconcile_all(cx, &channels)?;
+    cx.store.read(|db| view(db, id))
+}
+
+/// Where a profile is refused: the device, whose channel, how often, when it is tried again, and what the device said.
+#[derive(Debug, Clone)]
+pub struct RefusalView {
+    pub row: RefusedRow,
+    pub device: String,
+    pub user: Option<String>,
+}
+
+/// # Errors
+/// `NotFound`.
+pub fn refusals(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<RefusalView>, Error> {
+    actor.require(Permission::LookAround)?;
+    cx.store.read(|db| {
+        let profile = find(db, profile)?;
+        let mut found = Vec::new();
+        for row in db.list_refusals(profile.id, profile.version, MOST_REFUSALS)? {
+            let channel = db.find_enrollment_by_row(row.enrollment)?;
+            let device = channel.as_ref().map(|channel| db.find_device(channel.device)).transpose()?.flatten();
+            if let (Some(channel), Some(device)) = (channel, device) {
+                let user = channel.user_short_name.or(channel.user_id).filter(|_| channel.parent.is_some());
+                found.push(RefusalView { row, device: device.public_id, user });
+            }
+        }
+        Ok(found)
+    })
 }
 
 fn name(key: &'static str, text: &str) -> Result<String, Error> {

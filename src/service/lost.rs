@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, CommandView, Told, Wish};
 use super::unlocking::{self, Stated, Stopped};
-use super::{Context, Error, answers, auditing, devices};
+use super::{Context, Error, answers, auditing, devices, reconciling};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
@@ -61,7 +61,7 @@ pub struct Whereabouts {
 /// # Errors
 /// `Invalid` without message and phone number, of which Apple needs one.
 pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Result<Marked, Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Ask)?;
     let found = devices::find(cx, actor, device)?;
     let text = |text: &Option<String>| text.clone().filter(|t| !t.trim().is_empty());
     let (message, phone) = (text(&notice.message), text(&notice.phone));
@@ -88,6 +88,7 @@ pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Resul
         }
         Ok::<_, Error>(stopped)
     })?;
+    reconciling::device_changed_meanwhile(cx, found.id)?;
     cx.ring_pusher();
     cx.ring_teller();
     Ok(Marked {
@@ -156,6 +157,7 @@ fn try_found(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<
             _ => Ok(None),
         }
     })?;
+    reconciling::device_changed_meanwhile(cx, row.id)?;
     cx.ring_pusher();
     cx.ring_teller();
     Ok(Marked { device: devices::find(cx, actor, &row.public_id)?, command, stopped: Stopped::default() })

@@ -40,7 +40,8 @@ pub mod leaving;
 pub mod library;
 pub mod login_policy;
 pub mod network_users;
-pub(crate) mod reconciling;
+pub mod reasons;
+pub mod reconciling;
 pub mod renewing;
 pub mod replacing;
 pub mod revoking;
@@ -51,6 +52,7 @@ pub mod users;
 
 pub mod backing_up;
 pub mod custody;
+mod errands;
 pub mod events;
 pub mod expiring;
 pub mod expiry;

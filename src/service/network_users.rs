@@ -124,12 +124,17 @@ pub(super) fn settle(
 /// # Errors
 /// `NotFound` for a further local user whom the school does not want served.
 pub(super) fn require_served(db: &Db<'_>, channel: &EnrollmentRow, device: &str) -> Result<(), Error> {
-    let kept = if channel.parent.is_some() { db.find_standing(&channel.enrollment_id)? } else { None };
-    if standing(kept.as_ref()) == Standing::Further && !find_policy(db)?.serve_further {
+    if !is_served(db, channel)? {
         let user = channel.user_short_name.clone().or_else(|| channel.user_id.clone()).unwrap_or_default();
         return Err(Error::not_found(Text::UserNotManaged { user, device: device.to_owned() }));
     }
     Ok(())
+}
+
+/// As [`require_served`], for those who may not hear of it.
+pub(super) fn is_served(db: &Db<'_>, channel: &EnrollmentRow) -> Result<bool, Error> {
+    let kept = if channel.parent.is_some() { db.find_standing(&channel.enrollment_id)? } else { None };
+    Ok(standing(kept.as_ref()) != Standing::Further || find_policy(db)?.serve_further)
 }
 
 fn standing(kept: Option<&StandingRow>) -> Standing {

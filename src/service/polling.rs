@@ -374,6 +374,7 @@ fn settle(
                 && let Some(device) = devices::learn(tx, report, channel.device)?
             {
                 custody::ask_bypass_code_of(cx, tx, &device, channel, now)?;
+                reconciling::device_changed(cx, tx, device.id, Some(channel.id), now)?;
             }
             follow(cx, tx, report, &delivery, identity, channel, sealed, now)?;
         }

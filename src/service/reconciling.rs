@@ -1,24 +1,29 @@
-//! Wanted against installed: queues what brings the profiles on one channel to what is assigned to it. Called when something is
-//! assigned, when a channel becomes reachable, when a device has answered about a profile, and before the first answer of a login.
+//! Wanted against standing: queues what brings the profiles on one channel to what is assigned to it. Called when something is
+//! assigned, when a group or a person changes, when a channel becomes reachable, when a device has answered about a profile or listed
+//! what it has, before the first answer of a login, and when a refusal is to be tried again.
 //!
-//! What stands on a channel is what its device acknowledged, never what was merely sent. Deliberately not here: who assigns (`library`).
+//! The rule is `protocol::desired`. Deliberately not here: who assigns (`library`), and to whom a group belongs (`groups`).
 
 use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
-use super::{Context, Error, error, library};
-use crate::base::time::{HOUR, Timestamp};
+use super::{Context, Error, error, groups, library, network_users};
+use crate::base::time::Timestamp;
 use crate::plist::{Dictionary, Value};
+use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
 use crate::protocol::lifecycle::State;
 use crate::protocol::queue::DeliveryState;
 use crate::protocol::report::{Report, Status};
-use crate::store::{ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, EnrollmentRow, ProfileRow, Tx};
+use crate::store::{
+    ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, EnrollmentRow, GroupPart, ProfileRow, Target, Tx,
+};
 use serde_json::json;
 
 pub(super) const INSTALL: &str = "InstallProfile";
 pub(super) const REMOVE: &str = "RemoveProfile";
-/// A profile that a device refused is tried again no sooner than this, unless there is a new version of it.
-const TRY_AGAIN: i64 = HOUR;
+const LIST: &str = "ProfileList";
+/// Channels that one look for refusals to try again takes up.
+const AT_ONCE: usize = 200;
 
 /// Whether the device is called for what was queued, or is on the line already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,23 +32,57 @@ pub(super) enum Call {
     OnTheLine,
 }
 
-/// The groups of the person who speaks on a user channel, or of the device itself, by name.
-pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<String>, Error> {
+/// Who a channel is: its names, the persons behind it, and the groups that it gets profiles by.
+pub(super) fn names_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<ChannelNames, Error> {
+    let device_groups = groups::of_device(db, channel.device)?;
+    let device = channel.device;
     if channel.channel == ChannelKind::Device {
-        return Ok(db.list_groups_of_device(channel.device)?);
+        return Ok(ChannelNames { device, device_groups, ..ChannelNames::default() });
     }
+    let names: Vec<String> = [&channel.user_id, &channel.user_short_name].into_iter().flatten().cloned().collect();
     // A Mac's short name proves nobody; a Managed Apple Account is the person.
     let account = channel.user_short_name.as_deref().filter(|_| channel.user_id.is_none());
-    Ok(db.list_groups_of_user(&channel.enrollment_id, channel.user_id.as_deref(), account)?)
+    let mut persons = db.list_persons_of_channel(&channel.enrollment_id, channel.user_id.as_deref(), account)?;
+    let person_groups = db.list_groups_of_persons(&persons)?;
+    // What is assigned to one person by name reaches the local user of that name; what is assigned to a group does not.
+    if let Some(person) = channel.user_short_name.as_deref().map(|name| db.find_person(name)).transpose()?.flatten()
+        && !persons.contains(&person.id)
+    {
+        persons.push(person.id);
+    }
+    Ok(ChannelNames { device, is_user: true, names, persons, person_groups, device_groups })
+}
+
+/// Row ids of the groups of the person who speaks on a user channel, or of the device itself.
+pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<i64>, Error> {
+    let names = names_of(db, channel)?;
+    Ok(if names.is_user { names.person_groups } else { names.device_groups })
 }
 
 /// Every profile that a channel should have by what is assigned now.
 pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<ProfileRow>, Error> {
-    let names: Vec<String> = [&channel.user_id, &channel.user_short_name].into_iter().flatten().cloned().collect();
-    let is_user = channel.channel == ChannelKind::User;
-    let names = if is_user { names } else { Vec::new() };
-    let groups = if is_user { groups_of(db, channel)? } else { Vec::new() };
-    Ok(db.list_wanted_profiles(&ChannelNames { device: channel.device, is_user, names: &names, groups: &groups })?)
+    Ok(db.list_wanted_profiles(&names_of(db, channel)?)?)
+}
+
+/// Row ids of the Active channels that an assignment to this target may concern.
+pub(super) fn concerned(db: &Db<'_>, target: &Target) -> Result<Vec<i64>, Error> {
+    Ok(match target {
+        Target::Device(device) | Target::EveryoneOn(device) => db.list_channels_of_devices(&[*device])?,
+        Target::User(name) => db.list_channels_called(name)?,
+        Target::Person(person) => db.list_channels_of_persons(&[*person])?,
+        Target::Group(group, GroupPart::People) => {
+            let people: Vec<i64> = db.list_group_people(*group)?.iter().map(|(person, _)| person.id).collect();
+            db.list_channels_of_persons(&people)?
+        }
+        Target::Group(group, GroupPart::Devices | GroupPart::EveryoneOn) => {
+            db.list_channels_of_devices(&groups::devices_of(db, *group)?)?
+        }
+    })
+}
+
+/// Whether management may do anything on a channel: not where the school leaves a further local user alone.
+fn is_served(db: &Db<'_>, channel: &EnrollmentRow) -> Result<bool, Error> {
+    Ok(channel.state == State::Active && network_users::is_served(db, channel)?)
 }
 
 /// Queues the difference between what a channel should have and what it acknowledged. Returns how many commands that took.
@@ -57,89 +96,75 @@ pub(super) fn reconcile(
     call: Call,
     now: Timestamp,
 ) -> Result<usize, Error> {
-    if channel.state != State::Active {
+    if !is_served(tx, channel)? {
         return Ok(0);
     }
     let wanted = wanted(tx, channel)?;
     let have = tx.list_channel_profiles(channel.id)?;
     let mut queued = 0;
-    for profile in &wanted {
-        let known = have.iter().find(|h| h.profile == profile.id);
-        if needs_install(cx, tx, channel, profile, known, now)? {
-            queued += usize::from(install(cx, tx, channel, profile, call, now)?);
-        }
-    }
-    for known in have.iter().filter(|h| !wanted.iter().any(|w| w.id == h.profile)) {
-        if needs_removal(cx, tx, channel, known, now)? {
-            queued += usize::from(remove(cx, tx, channel, known, call, now)?);
+    for step in steps(&wanted, &have, now) {
+        let known = |profile: i64| have.iter().find(|h| h.profile == profile);
+        match step {
+            Step::TakeBack(profile) => {
+                if let Some(known) = known(profile) {
+                    take_back(cx, tx, channel, known, now)?;
+                }
+            }
+            Step::Install(profile) => {
+                if let Some(row) = wanted.iter().find(|w| w.id == profile) {
+                    queued += usize::from(install(cx, tx, channel, row, known(profile), call, now)?);
+                }
+            }
+            Step::Remove(profile) => {
+                if let Some(known) = known(profile) {
+                    queued += usize::from(remove(cx, tx, channel, known, call, now)?);
+                }
+            }
+            Step::Forget(profile) => tx.delete_channel_profile(channel.id, profile)?,
         }
     }
     Ok(queued)
 }
 
-fn is_waiting(known: &ChannelProfileRow) -> bool {
-    known.state.is_some_and(|state| !state.is_finished())
+fn steps(wanted: &[ProfileRow], have: &[ChannelProfileRow], now: Timestamp) -> Vec<Step> {
+    let wanted: Vec<Wanted> = wanted.iter().map(|w| Wanted { profile: w.id, version: w.version }).collect();
+    let standing: Vec<Standing> = have.iter().map(standing).collect();
+    desired::difference(&wanted, &standing, now)
 }
 
-fn needs_install(
-    cx: &Context,
-    tx: &Tx<'_>,
-    channel: &EnrollmentRow,
-    profile: &ProfileRow,
-    known: Option<&ChannelProfileRow>,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let Some(known) = known else { return Ok(true) };
-    if is_waiting(known) {
-        if known.installs && known.version == profile.version {
-            return Ok(false);
-        }
-        // What is out may be running; its answer brings us here again.
-        return take_back(cx, tx, channel, known, now);
+fn standing(known: &ChannelProfileRow) -> Standing {
+    let progress = match known.state {
+        Some(DeliveryState::Sent) => Progress::Out,
+        Some(state) if !state.is_finished() => Progress::Waiting,
+        _ if known.failed_at.is_some() => Progress::Refused { again: known.next_try_at },
+        _ => Progress::Over,
+    };
+    Standing {
+        profile: known.profile,
+        installed: known.installed,
+        installs: known.installs,
+        version: known.version,
+        progress,
+        uncertain: known.uncertain,
+        let_go: known.gone_at.is_some() && !known.comes_back,
     }
-    if known.installed == Some(profile.version) {
-        return Ok(false);
-    }
-    let refused = known.installs && known.version == profile.version;
-    Ok(!refused || known.failed_at.is_none_or(|at| at.plus(TRY_AGAIN) <= now))
 }
 
-fn needs_removal(
-    cx: &Context,
-    tx: &Tx<'_>,
-    channel: &EnrollmentRow,
-    known: &ChannelProfileRow,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    if is_waiting(known) && (!known.installs || !take_back(cx, tx, channel, known, now)?) {
-        return Ok(false);
-    }
-    if known.installed.is_none() {
-        tx.delete_channel_profile(channel.id, known.profile)?;
-        return Ok(false);
-    }
-    Ok(true)
-}
-
-/// Cancels the command about a profile that has not been carried out. `false` when the device has it.
+/// Cancels the command about a profile that waits.
 fn take_back(
     cx: &Context,
     tx: &Tx<'_>,
     channel: &EnrollmentRow,
     known: &ChannelProfileRow,
     now: Timestamp,
-) -> Result<bool, Error> {
-    if known.state == Some(DeliveryState::Sent) {
-        return Ok(false);
-    }
-    let Some(delivery) = tx.find_delivery(&known.command, channel.id)? else { return Ok(true) };
+) -> Result<(), Error> {
+    let Some(delivery) = tx.find_delivery(&known.command, channel.id)? else { return Ok(()) };
     tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;
     let detail = json!({ "by": "job:profiles", "why": "something else is assigned by now" }).to_string();
     tx.tell(channel.device, Some(channel.id), Some(&known.command), "cancelled", Some(&detail), now)?;
     let told =
         || events::command(&known.command, &delivery.request_type, "Cancelled", channel.user_short_name.as_deref());
-    events::record(cx, tx, Kind::CommandCancelled, Some(channel.device), now, told)?;
-    Ok(true)
+    events::record(cx, tx, Kind::CommandCancelled, Some(channel.device), now, told)
 }
 
 fn install(
@@ -147,6 +172,7 @@ fn install(
     tx: &Tx<'_>,
     channel: &EnrollmentRow,
     profile: &ProfileRow,
+    known: Option<&ChannelProfileRow>,
     call: Call,
     now: Timestamp,
 ) -> Result<bool, Error> {
@@ -154,7 +180,8 @@ fn install(
     let mut keys = Dictionary::new();
     keys.insert(String::from("Payload"), Value::Data(body.expose().clone()));
     let Some(uuid) = queue(cx, tx, channel, INSTALL, keys, &profile.name, call, now)? else { return Ok(false) };
-    tx.put_channel_profile(channel.id, profile.id, &uuid, true, profile.version)?;
+    let uncertain = known.is_some_and(|known| known.uncertain);
+    tx.put_channel_profile(channel.id, profile.id, &uuid, true, profile.version, uncertain)?;
     Ok(true)
 }
 
@@ -169,7 +196,7 @@ fn remove(
     let mut keys = Dictionary::new();
     keys.insert(String::from("Identifier"), Value::String(known.identifier.clone()));
     let Some(uuid) = queue(cx, tx, channel, REMOVE, keys, &known.name, call, now)? else { return Ok(false) };
-    tx.put_channel_profile(channel.id, known.profile, &uuid, false, known.version)?;
+    tx.put_channel_profile(channel.id, known.profile, &uuid, false, known.version, known.uncertain)?;
     Ok(true)
 }
 
@@ -206,7 +233,7 @@ fn queue(
     }
 }
 
-/// What an answer says of a profile that management handles on this channel; then whatever follows is queued for the same visit.
+/// What an answer says of the profiles on this channel; then whatever follows is queued for the same visit.
 pub(super) fn settled(
     cx: &Context,
     tx: &Tx<'_>,
@@ -215,32 +242,139 @@ pub(super) fn settled(
     channel: &EnrollmentRow,
     now: Timestamp,
 ) -> Result<(), Error> {
-    if !matches!(delivery.request_type.as_str(), INSTALL | REMOVE) {
-        return Ok(());
+    let changed = match delivery.request_type.as_str() {
+        INSTALL | REMOVE => answered(cx, tx, report, delivery, channel, now)?,
+        LIST if report.status == Status::Acknowledged => listed(tx, report, delivery, channel, now)?,
+        _ => false,
+    };
+    if changed {
+        reconcile(cx, tx, channel, Call::OnTheLine, now)?;
     }
-    let have = tx.list_channel_profiles(channel.id)?;
-    let Some(known) = have.into_iter().find(|h| h.command == delivery.command) else { return Ok(()) };
-    if known.installs {
-        tx.settle_channel_profile(channel.id, &delivery.command, report.status == Status::Acknowledged, now)?;
-    } else {
-        // Refused or done: a profile that cannot be removed is not there, or not ours to remove.
-        tx.delete_channel_profile(channel.id, known.profile)?;
-    }
-    reconcile(cx, tx, channel, Call::OnTheLine, now)?;
     Ok(())
 }
 
-/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer.
-pub(super) fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
+/// An install or a removal of ours was carried out or refused.
+fn answered(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let have = tx.list_channel_profiles(channel.id)?;
+    let Some(known) = have.into_iter().find(|h| h.command == delivery.command) else { return Ok(false) };
+    if !known.installs {
+        // Refused or done: a profile that cannot be removed is not there, or not ours to remove.
+        tx.delete_channel_profile(channel.id, known.profile)?;
+    } else if report.status == Status::Acknowledged {
+        tx.put_profile_installed(channel.id, known.profile)?;
+    } else {
+        let failures = known.failures.saturating_add(1);
+        let next = desired::next_try(failures, now);
+        tx.put_profile_refused(channel.id, known.profile, failures, next, now)?;
+        if next.is_none() {
+            let chain: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
+            let detail = json!({ "profile": known.name, "identifier": known.identifier, "refused": failures, "error_chain": chain });
+            let (device, text) = (channel.device, detail.to_string());
+            tx.tell(device, Some(channel.id), Some(&delivery.command), "profile-refused", Some(&text), now)?;
+            let told = || json!({ "attention": { "kind": "profile-refused", "detail": detail } });
+            events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)?;
+        }
+    }
+    Ok(true)
+}
+
+/// A list of what stands on the channel: a profile of ours that is not in it was taken off by somebody.
+fn listed(
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let Some(Value::Array(list)) = report.keys.get("ProfileList") else { return Ok(false) };
+    let named = |v: &Value| v.as_dictionary()?.get("PayloadIdentifier")?.as_string().map(str::to_owned);
+    let there: Vec<String> = list.iter().filter_map(named).collect();
+    let mut changed = false;
+    for known in tx.list_channel_profiles(channel.id)? {
+        // What was acknowledged after the list was asked for may be missing from it.
+        let older = known.finished_at.is_none_or(|at| delivery.last_sent_at.is_some_and(|sent| at <= sent));
+        let is_settled = known.installs && known.state.is_none_or(DeliveryState::is_finished) && older;
+        if known.installed.is_none() || !is_settled || there.contains(&known.identifier) {
+            continue;
+        }
+        tx.put_profile_gone(channel.id, known.profile, now)?;
+        let detail = json!({ "profile": known.name, "identifier": known.identifier, "comes_back": known.comes_back });
+        tx.tell(channel.device, Some(channel.id), None, "profile-gone", Some(&detail.to_string()), now)?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
+/// What is known of a device changed: smart groups may have gained or lost it. Its other channels are called, this one is on the line.
+pub(super) fn device_changed(
+    cx: &Context,
+    tx: &Tx<'_>,
+    device: i64,
+    on_the_line: Option<i64>,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    if tx.list_smart_groups_in_use()?.is_empty() {
+        return Ok(0);
+    }
+    let mut queued = 0;
+    for id in tx.list_channels_of_devices(&[device])? {
+        if let Some(channel) = tx.find_enrollment_by_row(id)? {
+            let call = if on_the_line == Some(id) { Call::OnTheLine } else { Call::Push };
+            queued += reconcile(cx, tx, &channel, call, now)?;
+        }
+    }
+    Ok(queued)
+}
+
+/// As [`device_changed`], after the commit of what changed it.
+pub(super) fn device_changed_meanwhile(cx: &Context, device: i64) -> Result<(), Error> {
+    let channels = cx.store.read(|db| {
+        let concerned = !db.list_smart_groups_in_use()?.is_empty();
+        if concerned { db.list_channels_of_devices(&[device]) } else { Ok(Vec::new()) }
+    })?;
+    reconcile_all(cx, &channels).map(drop)
+}
+
+/// People changed: their groups, or how a channel knows them.
+pub(super) fn people_changed(cx: &Context, persons: &[i64]) -> Result<(), Error> {
+    let channels = cx.store.read(|db| db.list_channels_of_persons(persons))?;
+    reconcile_all(cx, &channels).map(drop)
+}
+
+/// Tries refused profiles again whose time has come. Returns how many commands that took.
+pub fn try_again(cx: &Context) -> Result<usize, Error> {
+    let channels = cx.store.read(|db| db.list_channels_to_try(cx.now(), AT_ONCE))?;
+    reconcile_all(cx, &channels)
+}
+
+/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A look comes first: most
+/// channels have nothing to do, and looking needs no writer.
+pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
     let mut queued = 0;
     for id in channels {
         let now = cx.now();
+        let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
+            Some(channel) if is_served(db, &channel)? => {
+                Ok::<_, Error>(!steps(&wanted(db, &channel)?, &db.list_channel_profiles(*id)?, now).is_empty())
+            }
+            _ => Ok(false),
+        })?;
+        if !has_work {
+            continue;
+        }
         queued += cx.store.write(|tx| match tx.find_enrollment_by_row(*id)? {
             Some(channel) => reconcile(cx, tx, &channel, Call::Push, now),
             None => Ok(0),
         })?;
     }
-    if queued > 0 {
+    if !channels.is_empty() {
         cx.ring_pusher();
         cx.ring_teller();
     }

@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Permission};
 use super::users::{self, Ready};
-use super::{Context, Error, auditing, groups};
+use super::{Context, Error, auditing, groups, reconciling};
 use crate::base::csv;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -114,12 +114,19 @@ pub fn import(cx: &Context, actor: &Actor, text: &str, trial: bool) -> Result<Re
         }
     }
     let now = cx.now();
+    let mut touched = Vec::new();
     let finished = cx.store.write(|tx| -> Result<Report, Undone> {
         for (line, entry) in &entries {
             match upsert(cx, tx, actor, entry, Source::Csv, &mut report.classes_added, now) {
-                Ok(Done::Added) => report.added += 1,
-                Ok(Done::Changed) => report.changed += 1,
-                Ok(Done::Unchanged) => report.unchanged += 1,
+                Ok((Done::Added, person)) => {
+                    report.added += 1;
+                    touched.push(person);
+                }
+                Ok((Done::Changed, person)) => {
+                    report.changed += 1;
+                    touched.push(person);
+                }
+                Ok((Done::Unchanged, _)) => report.unchanged += 1,
                 Err(error) => wrong(&mut report, *line, error)?,
             }
         }
@@ -133,6 +140,9 @@ pub fn import(cx: &Context, actor: &Actor, text: &str, trial: bool) -> Result<Re
         auditing::record(tx, actor, "user.import", None, Some(detail), now)?;
         Ok(report.clone())
     });
+    if finished.is_ok() {
+        reconciling::people_changed(cx, &touched)?;
+    }
     match finished {
         Ok(report) | Err(Undone::Report(report)) => Ok(report),
         Err(Undone::Fault(error)) => Err(error),
@@ -207,7 +217,7 @@ fn class_names(text: &str) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
-/// Adds the person or brings them up to date, found by a GUID, else by the short name.
+/// Adds the person or brings them up to date, found by a GUID, else by the short name. Says which row that is.
 ///
 /// # Errors
 /// `Conflict` when name and GUID belong to two people, or a class is no class.
@@ -219,7 +229,7 @@ pub(super) fn upsert(
     source: Source,
     classes_added: &mut Vec<String>,
     now: Timestamp,
-) -> Result<Done, Error> {
+) -> Result<(Done, i64), Error> {
     let mut by_guid = None;
     for (guid, _) in &entry.guids {
         by_guid = by_guid.or(tx.find_person_by_guid(guid)?);
@@ -267,9 +277,10 @@ pub(super) fn upsert(
             changed |= groups::put_classes(cx, tx, actor, row, part, names, source, classes_added, now)?;
         }
     }
-    Ok(match (added, changed) {
+    let done = match (added, changed) {
         (true, _) => Done::Added,
         (false, true) => Done::Changed,
         (false, false) => Done::Unchanged,
-    })
+    };
+    Ok((done, row))
 }

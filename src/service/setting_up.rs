@@ -6,7 +6,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, Told};
 use super::reconciling::Call;
-use super::{Context, Error, auditing, channels, devices, library, reconciling};
+use super::{Context, Error, auditing, channels, devices, groups, library, reconciling};
 use crate::base::texts::Text;
 use crate::base::time::{SECOND, Timestamp};
 use crate::plist::Dictionary;
@@ -44,6 +44,8 @@ pub struct PlanView {
     pub row: SetupPlanRow,
     /// Cordon's id of the device that it is for.
     pub device: Option<String>,
+    /// Name of the group that it is for.
+    pub group: Option<String>,
     /// PayloadIdentifiers.
     pub profiles: Vec<String>,
 }
@@ -87,6 +89,7 @@ pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, 
         steps.push(json!({ "RequestType": request_type, "keys": keys }));
     }
     let device = wish.device.as_deref().map(|device| devices::find(cx, actor, device)).transpose()?;
+    let group = wish.group.as_deref().map(|group| groups::find(cx, actor, group)).transpose()?;
     let public_id = format!("sp-{}", crate::base::ids::short_code(&cx.random_bytes::<8>()));
     let now = cx.now();
     cx.store.write(|tx| {
@@ -98,7 +101,7 @@ pub fn create(cx: &Context, actor: &Actor, wish: &PlanWish) -> Result<PlanView, 
             id: 0,
             public_id: public_id.clone(),
             name: name.clone(),
-            group: wish.group.clone(),
+            group: group.as_ref().map(|g| g.id),
             device: device.as_ref().map(|d| d.id),
             profiles,
             sealed_commands: Vec::new(),
@@ -146,19 +149,20 @@ pub fn remove(cx: &Context, actor: &Actor, id: &str) -> Result<(), Error> {
 
 fn view(db: &Db<'_>, row: SetupPlanRow) -> Result<PlanView, Error> {
     let device = row.device.map(|id| db.find_device(id)).transpose()?.flatten().map(|d| d.public_id);
+    let group = row.group.map(|id| db.find_group_by_row(id)).transpose()?.flatten().map(|g| g.name);
     let mut profiles = Vec::new();
     for id in &row.profiles {
         profiles.extend(db.find_profile_by_row(*id)?.filter(|p| p.removed_at.is_none()).map(|p| p.identifier));
     }
-    Ok(PlanView { row, device, profiles })
+    Ok(PlanView { row, device, group, profiles })
 }
 
-/// The plan of a channel: of its device, else of one of its user's groups, else of everybody.
+/// The plan of a channel: of its device, else of a group that the device or its user is in, else of everybody.
 fn plan_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Option<SetupPlanRow>, Error> {
     let groups = reconciling::groups_of(db, channel)?;
-    let is_mine = |plan: &SetupPlanRow| match (&plan.group, plan.device) {
+    let is_mine = |plan: &SetupPlanRow| match (plan.group, plan.device) {
         (_, Some(device)) => Some(0).filter(|_| device == channel.device),
-        (Some(group), _) => Some(1).filter(|_| groups.iter().any(|g| g.eq_ignore_ascii_case(group))),
+        (Some(group), _) => Some(1).filter(|_| groups.contains(&group)),
         (None, None) => Some(2),
     };
     let plans = db.list_setup_plans()?.into_iter().filter_map(|plan| is_mine(&plan).map(|rank| (rank, plan)));

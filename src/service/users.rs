@@ -4,7 +4,7 @@
 //! The audit never names a person, only the id: when a person is erased, that id is a pseudonym of nobody.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, directories, login, passwords};
+use super::{Context, Error, auditing, directories, login, passwords, reconciling};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -78,7 +78,9 @@ pub fn add(cx: &Context, actor: &Actor, short_name: &str, wish: &Wish) -> Result
         let detail = json!({ "source": "local", "password": ready.is_some() });
         auditing::record(tx, actor, "user.add", Some(&id), Some(detail), now)
     })?;
-    show(cx, actor, &id)
+    let made = show(cx, actor, &id)?;
+    reconciling::people_changed(cx, &[made.row.id])?;
+    Ok(made)
 }
 
 /// People after `after` in order of arrival; `search` matches the beginning of a name or of the mail address.
@@ -144,6 +146,7 @@ pub fn change(cx: &Context, actor: &Actor, name: &str, wish: &Wish) -> Result<Pe
         }
         Ok(())
     })?;
+    reconciling::people_changed(cx, &[row.id])?;
     show(cx, actor, &row.public_id)
 }
 
@@ -155,13 +158,16 @@ pub fn erase(cx: &Context, actor: &Actor, name: &str) -> Result<(), Error> {
     actor.require(Permission::People)?;
     let row = find(cx, name)?;
     let now = cx.now();
+    let channels = cx.store.read(|db| db.list_channels_of_persons(&[row.id]))?;
     cx.store.write(|tx| {
         let guids: Vec<String> = tx.list_guids(row.id)?.into_iter().map(|g| g.guid).collect();
         tx.forget_name(&guids, &row.short_name)?;
+        tx.delete_assignments_called(&guids.iter().cloned().chain([row.short_name.clone()]).collect::<Vec<_>>())?;
         tx.revoke_invitations_of(row.id, now)?;
         tx.delete_person(row.id)?;
         auditing::record(tx, actor, "user.erase", Some(&row.public_id), None, now)
-    })
+    })?;
+    reconciling::reconcile_all(cx, &channels).map(drop)
 }
 
 /// Whether this is the person's password, for the enrolment pages: as [`sign_in`], without an address.
@@ -223,6 +229,18 @@ fn renew_digest(cx: &Context, person: &PersonRow, password: &Secret<String>) -> 
 pub(super) fn find(cx: &Context, name: &str) -> Result<PersonRow, Error> {
     let found = cx.store.read(|db| db.find_person_by_any(name))?;
     found.ok_or_else(|| Error::not_found(Text::NoSuchPerson { name: name.chars().take(MAX_TEXT).collect() }))
+}
+
+/// By any name: short name, Cordon's id, a record's id, mail address; `None` for somebody who is not of the school.
+///
+/// # Errors
+/// `Invalid` when several people have that address.
+pub(super) fn find_by_any_name(cx: &Context, name: &str) -> Result<Option<PersonRow>, Error> {
+    let mut found = cx.store.read(|db| db.list_persons_called(name))?;
+    if found.len() > 1 {
+        return Err(bad("user", String::from("means several people; say one by the short name")));
+    }
+    Ok(found.pop())
 }
 
 fn view(db: &Db<'_>, row: PersonRow) -> Result<PersonView, Error> {

@@ -195,6 +195,10 @@ impl Device {
     pub fn behaviour_mut(&mut self) -> &mut Behaviour {
         &mut self.state.behaviour
     }
+    /// Its user takes a profile off, or restores the device without it: the server hears of it only when it asks.
+    pub fn take_off(&mut self, channel: super::state::Channel, identifier: &str) {
+        self.state.profiles.retain(|p| p.channel != channel || p.identifier != identifier);
+    }
     /// What it saw and did, oldest first; the newest 2,000 at most.
     pub fn log(&self) -> &[Entry] {
         self.state.log()

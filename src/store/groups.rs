@@ -71,6 +71,11 @@ impl Db<'_> {
         Ok(self.conn.prepare_cached(&sql)?.query_row([text], row_to_group).optional()?)
     }
 
+    pub fn find_group_by_row(&self, id: i64) -> Result<Option<GroupRow>, StoreError> {
+        let sql = format!("SELECT {COLUMNS} FROM school_group g WHERE g.id = ?1");
+        Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_group).optional()?)
+    }
+
     /// By name, in order; `taught_by` leaves only the classes of that admin.
     pub fn list_groups(&self, taught_by: Option<&str>) -> Result<Vec<GroupRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM school_group g WHERE ?1 IS NULL OR ({TAUGHT}) ORDER BY g.name");

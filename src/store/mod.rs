@@ -5,9 +5,11 @@
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
 mod acme;
+mod assignments;
 mod attention;
 mod audit;
 mod certificates;
+mod channel_profiles;
 mod commands;
 mod copying;
 mod devices;
@@ -55,16 +57,18 @@ pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
+pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
+pub use channel_profiles::{ChannelProfileRow, RefusedRow};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use gauges::Gauges;
-pub use library::{AssignmentRow, ChannelNames, ChannelProfileRow, ProfileRow, ProfileVersionRow, Target};
+pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};

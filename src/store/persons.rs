@@ -105,6 +105,24 @@ impl Db<'_> {
         Ok(self.conn.prepare_cached(&sql)?.query_row([text], row_to_person).optional()?)
     }
 
+    /// Everybody whom this may mean: by short name in any case, Cordon's id or a record's id; else by mail address.
+    pub fn list_persons_called(&self, text: &str) -> Result<Vec<PersonRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM person p WHERE p.public_id = ?1 OR p.short_name = ?1
+                 OR p.id IN (SELECT person FROM person_guid WHERE guid = upper(?1)) ORDER BY p.id LIMIT 2"
+        );
+        let by_mail = format!("SELECT {COLUMNS} FROM person p WHERE p.mail = ?1 COLLATE NOCASE ORDER BY p.id LIMIT 2");
+        for sql in [sql, by_mail] {
+            let mut statement = self.conn.prepare_cached(&sql)?;
+            let rows = statement.query_map([text], row_to_person)?;
+            let found: Vec<PersonRow> = rows.collect::<Result<_, _>>()?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// By row id.
     pub fn find_person_by_row(&self, id: i64) -> Result<Option<PersonRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM person p WHERE p.id = ?1");

@@ -11,7 +11,8 @@ pub struct SetupPlanRow {
     pub id: i64,
     pub public_id: String,
     pub name: String,
-    pub group: Option<String>,
+    /// Row of a group.
+    pub group: Option<i64>,
     pub device: Option<i64>,
     /// Rows of profiles.
     pub profiles: Vec<i64>,
@@ -35,7 +36,7 @@ pub struct SetupRunRow {
     pub why: Option<String>,
 }
 
-const PLAN: &str = "id, public_id, name, group_name, device, profiles, sealed_commands, commands, limit_seconds, created_by, created_at";
+const PLAN: &str = "id, public_id, name, \"group\", device, profiles, sealed_commands, commands, limit_seconds, created_by, created_at";
 const RUN: &str = "enrollment, plan, since, ends_by, released, why";
 
 fn row_to_plan(row: &Row<'_>) -> Result<SetupPlanRow, StoreError> {
@@ -45,7 +46,7 @@ fn row_to_plan(row: &Row<'_>) -> Result<SetupPlanRow, StoreError> {
         id: row.get("id")?,
         public_id: row.get("public_id")?,
         name: row.get("name")?,
-        group: row.get("group_name")?,
+        group: row.get("group")?,
         device: row.get("device")?,
         profiles: serde_json::from_str(&profiles).map_err(corrupt)?,
         sealed_commands: row.get("sealed_commands")?,
@@ -112,7 +113,7 @@ impl Db<'_> {
 impl Tx<'_> {
     /// A new plan without its commands, which are sealed for its row; returns that.
     pub fn insert_setup_plan(&self, plan: &SetupPlanRow) -> Result<i64, StoreError> {
-        let sql = "INSERT INTO setup_plan (public_id, name, group_name, device, profiles, sealed_commands, commands, limit_seconds,
+        let sql = "INSERT INTO setup_plan (public_id, name, \"group\", device, profiles, sealed_commands, commands, limit_seconds,
                        created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         self.conn.prepare_cached(sql)?.execute(params![
             plan.public_id,

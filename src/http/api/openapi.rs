@@ -317,6 +317,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     )
     .gives("Profile"),
     op("get", "/profiles/{id}", "One profile; `id` is Cordon's id or the PayloadIdentifier", "200").gives("Profile"),
+    op("patch", "/profiles/{id}", "Change its name, and whether it comes back when its user took it off", "200")
+        .takes("ProfileChange")
+        .gives("Profile"),
+    op("post", "/profiles/{id}/retry", "Try it again at once wherever it was refused or taken off", "200").gives("Profile"),
+    op("get", "/profiles/{id}/refusals", "Where devices refuse its current version, and what they say", "200")
+        .gives("Page_Refusal"),
+    op("get", "/devices/{id}/profiles/{profile}/why", "Why the device or its users have a profile, or have not", "200")
+        .gives("ProfileWhy"),
     op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
     op("post", "/profiles/{id}/assign", "Assign it to a device, everyone on a device, a user or a group", "200")
         .takes("AssignmentWish")

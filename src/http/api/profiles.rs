@@ -5,8 +5,9 @@ use super::views::Page;
 use super::{Call, Response};
 use crate::base::texts::Text;
 use crate::service::Error;
-use crate::service::library::{self, ProfileView, Whom};
-use crate::store::Target;
+use crate::service::library::{self, Change, ProfileView, Whom};
+use crate::service::reasons;
+use crate::store::GroupPart;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -18,19 +19,70 @@ pub struct AssignmentWish {
     pub device: Option<String>,
     /// Everybody who logs in on this device.
     pub everyone_on: Option<String>,
-    /// A user on whatever device: UserID or short name.
+    /// A person of the school by any name (short name, mail address, GUID, id), or else a user by UserID or short name.
     pub user: Option<String>,
-    /// A group of users, by name.
+    /// A group, by name or id.
     pub group: Option<String>,
+    /// With a group: its `people`, its `devices`, or `everyone-on` its devices. A group of people is its people unless said, a group
+    /// of devices its devices, a class its people.
+    pub to: Option<String>,
+}
+
+/// What is to change; what is left out stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileChange {
+    pub name: Option<String>,
+    /// Whether a device whose user took the profile off gets it again.
+    pub comes_back: Option<bool>,
+}
+
+/// Where the current version of a profile was refused.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Refusal {
+    /// Cordon's id.
+    pub device: String,
+    pub user: Option<String>,
+    /// Refusals in a row.
+    pub times: u32,
+    /// `null`: not before somebody says so.
+    pub next_try_at: Option<String>,
+    /// As the device put it.
+    #[schema(value_type = Option<Object>)]
+    pub error_chain: Option<serde_json::Value>,
+}
+
+/// Why a device has a profile or not, for each of its channels.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileWhy {
+    pub profile: String,
+    pub identifier: String,
+    pub name: String,
+    pub version: i64,
+    pub channels: Vec<ProfileReasons>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileReasons {
+    /// `null` for the device itself.
+    pub user: Option<String>,
+    pub wanted: bool,
+    /// Every assignment that leads to it, the strongest first; it stays until the last one goes.
+    pub reasons: Vec<String>,
+    /// How it stands.
+    pub state: String,
+    /// Other profiles there with payloads of the same type.
+    pub beside: Vec<String>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Assignment {
-    /// `device`, `everyone-on`, `user` or `group`.
+    /// `device`, `everyone-on`, `person`, `user` (somebody who is no person of the school), `group-people`, `group-devices` or
+    /// `group-everyone-on`.
     pub target: &'static str,
     /// Cordon's id of the device, for the first two.
     pub device: Option<String>,
-    /// The user or the group, for the last two.
+    /// The person, user or group, for the others.
     pub name: Option<String>,
     pub created_by: String,
     pub created_at: String,
@@ -58,6 +110,10 @@ pub struct Profile {
     pub installed: i64,
     /// Channels with a command about it waiting.
     pub waiting: i64,
+    /// Channels that refused the current version so often that it is not tried again by itself.
+    pub refused: i64,
+    /// Whether a device whose user took it off gets it again.
+    pub comes_back: bool,
     /// What is worth knowing, in words; only in answers to a change.
     pub notes: Vec<String>,
 }
@@ -96,35 +152,82 @@ pub fn unassign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     Ok(json(200, &profile(view)))
 }
 
+pub fn change(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let ProfileChange { name, comes_back } = call.body()?;
+    let view = library::change(call.cx, &call.actor, id, &Change { name, comes_back })?;
+    Ok(json(200, &profile(view)))
+}
+
+pub fn retry(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    Ok(json(200, &profile(library::retry(call.cx, &call.actor, id)?)))
+}
+
+pub fn refusals(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let found = library::refusals(call.cx, &call.actor, id)?;
+    let items = found.into_iter().map(|view| Refusal {
+        device: view.device,
+        user: view.user,
+        times: view.row.failures,
+        next_try_at: view.row.next_try_at.map(|at| at.to_string()),
+        error_chain: view.row.error_chain.and_then(|chain| serde_json::from_str(&chain).ok()),
+    });
+    Ok(json(200, &Page { items: items.collect(), next_cursor: None }))
+}
+
+pub fn why(call: &Call<'_>, device: &str, id: &str) -> Result<Response, Error> {
+    let found = reasons::why(call.cx, &call.actor, device, call.query("user").as_deref(), id)?;
+    let channels = found.channels.into_iter().map(|c| ProfileReasons {
+        user: c.user,
+        wanted: c.wanted,
+        reasons: c.reasons,
+        state: c.state,
+        beside: c.beside,
+    });
+    let row = found.profile;
+    Ok(json(
+        200,
+        &ProfileWhy {
+            profile: row.public_id,
+            identifier: row.identifier,
+            name: row.name,
+            version: row.version,
+            channels: channels.collect(),
+        },
+    ))
+}
+
 fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
-    match wish {
-        AssignmentWish { device: Some(device), everyone_on: None, user: None, group: None } => Ok(Whom::Device(device)),
-        AssignmentWish { device: None, everyone_on: Some(device), user: None, group: None } => {
-            Ok(Whom::EveryoneOn(device))
-        }
-        AssignmentWish { device: None, everyone_on: None, user: Some(user), group: None } => Ok(Whom::User(user)),
-        AssignmentWish { device: None, everyone_on: None, user: None, group: Some(group) } => Ok(Whom::Group(group)),
-        _ => Err(Error::invalid(Text::BadArgument {
-            key: String::from("assignment"),
-            why: String::from("must name one of device, everyone_on, user, group"),
-        })),
+    let bad = |key: &str, why: &str| Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() });
+    let AssignmentWish { device, everyone_on, user, group, to } = wish;
+    let part = match to.as_deref() {
+        None => None,
+        Some(text) => Some(
+            GroupPart::ALL
+                .into_iter()
+                .find(|part| part.as_str() == text)
+                .ok_or_else(|| bad("to", "is one of people, devices and everyone-on"))?,
+        ),
+    };
+    if part.is_some() && group.is_none() {
+        return Err(bad("to", "belongs to a group"));
+    }
+    match (device, everyone_on, user, group) {
+        (Some(device), None, None, None) => Ok(Whom::Device(device)),
+        (None, Some(device), None, None) => Ok(Whom::EveryoneOn(device)),
+        (None, None, Some(user), None) => Ok(Whom::User(user)),
+        (None, None, None, Some(group)) => Ok(Whom::Group(group, part)),
+        _ => Err(bad("assignment", "must name one of device, everyone_on, user, group")),
     }
 }
 
 fn profile(view: ProfileView) -> Profile {
-    let ProfileView { row, current, assignments, installed, waiting, notes } = view;
-    let assignments = assignments.into_iter().map(|a| {
-        let name = match &a.row.target {
-            Target::User(name) | Target::Group(name) => Some(name.clone()),
-            Target::Device(_) | Target::EveryoneOn(_) => None,
-        };
-        Assignment {
-            target: a.row.target.kind(),
-            device: a.device,
-            name,
-            created_by: a.row.created_by,
-            created_at: a.row.created_at.to_string(),
-        }
+    let ProfileView { row, current, assignments, installed, waiting, refused, notes } = view;
+    let assignments = assignments.into_iter().map(|a| Assignment {
+        target: a.row.target.kind(),
+        device: a.device,
+        name: a.name,
+        created_by: a.row.created_by,
+        created_at: a.row.created_at.to_string(),
     });
     Profile {
         id: row.public_id,
@@ -141,6 +244,8 @@ fn profile(view: ProfileView) -> Profile {
         assignments: assignments.collect(),
         installed,
         waiting,
+        refused,
+        comes_back: row.comes_back,
         notes,
     }
 }

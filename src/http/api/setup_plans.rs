@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct NewSetupPlan {
     pub name: String,
-    /// For the members of this group of users; without group and device it is for everybody.
+    /// For the devices or the people of this group; without group and device it is for everybody.
     pub group: Option<String>,
     /// For this device.
     pub device: Option<String>,
@@ -70,11 +70,11 @@ pub fn remove(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 }
 
 fn plan(view: PlanView) -> SetupPlan {
-    let PlanView { row, device, profiles } = view;
+    let PlanView { row, device, group, profiles } = view;
     SetupPlan {
         id: row.public_id,
         name: row.name,
-        group: row.group,
+        group,
         device,
         profiles,
         commands: row.commands,

@@ -18,28 +18,34 @@ const MAX_DEPTH: usize = 16;
 /// [`ArgError`] names the key path; a key or RequestType that the schema does not know is an error here (send it as a raw property list).
 pub fn build(request_type: &str, args: &[(String, String)]) -> Result<Dictionary, ArgError> {
     let spec = find(request_type).ok_or_else(|| arg_error(request_type, ArgFault::UnknownRequestType))?;
-    if args.len() > MAX_ARGS {
-        return Err(arg_error("", ArgFault::TooMuch));
-    }
-    let mut root = Node::default();
-    for (key, text) in args {
-        let path = segments(key);
-        if path.len() > MAX_DEPTH {
-            return Err(arg_error(key, ArgFault::TooMuch));
-        }
-        path.into_iter().fold(&mut root, Node::at).texts.push(text);
-    }
-    dictionary(&spec.keys, &root, "")
+    dictionary(&spec.keys, &Node::tree(args)?, "")
 }
 
 /// The arguments as a tree, in the order given.
 #[derive(Default)]
-struct Node<'a> {
+pub(super) struct Node<'a> {
     texts: Vec<&'a str>,
     children: Vec<(String, Node<'a>)>,
 }
 
 impl<'a> Node<'a> {
+    /// # Errors
+    /// [`ArgError`] for too much of anything.
+    pub(super) fn tree(args: &'a [(String, String)]) -> Result<Node<'a>, ArgError> {
+        if args.len() > MAX_ARGS {
+            return Err(arg_error("", ArgFault::TooMuch));
+        }
+        let mut root = Node::default();
+        for (key, text) in args {
+            let path = segments(key);
+            if path.len() > MAX_DEPTH {
+                return Err(arg_error(key, ArgFault::TooMuch));
+            }
+            path.into_iter().fold(&mut root, Node::at).texts.push(text);
+        }
+        Ok(root)
+    }
+
     fn at(&mut self, name: String) -> &mut Node<'a> {
         let at = self.children.iter().position(|(known, _)| *known == name).unwrap_or_else(|| {
             self.children.push((name, Node::default()));
@@ -67,7 +73,7 @@ fn segments(key: &str) -> Vec<String> {
     all
 }
 
-fn dictionary(keys: &[KeySpec], node: &Node<'_>, path: &str) -> Result<Dictionary, ArgError> {
+pub(super) fn dictionary(keys: &[KeySpec], node: &Node<'_>, path: &str) -> Result<Dictionary, ArgError> {
     let mut dict = Dictionary::new();
     for (name, node) in &node.children {
         let path = join(path, name);

@@ -53,7 +53,7 @@ impl fmt::Display for Finding {
         write!(f, "{}: ", self.path)?;
         match &self.problem {
             Problem::UnknownRequestType => f.write_str("not a known RequestType"),
-            Problem::UnknownKey => f.write_str("not a known key of this command"),
+            Problem::UnknownKey => f.write_str("not a known key here"),
             Problem::Missing => f.write_str("is required"),
             Problem::WrongType { expected } => write!(f, "not of type {expected}"),
             // DeviceInformation knows 85 queries: too many to read out.
@@ -78,9 +78,15 @@ pub fn check(request_type: &str, keys: &Dictionary) -> Vec<Finding> {
     found.0
 }
 
-struct Findings(Vec<Finding>);
+/// Findings so far, of which only the first are kept.
+#[derive(Default)]
+pub(super) struct Findings(Vec<Finding>);
 
 impl Findings {
+    pub(super) fn into_inner(self) -> Vec<Finding> {
+        self.0
+    }
+
     fn add(&mut self, path: String, problem: Problem) {
         if self.0.len() < MAX_FINDINGS {
             self.0.push(Finding { path, problem });
@@ -88,7 +94,7 @@ impl Findings {
     }
 }
 
-fn dictionary(keys: &[KeySpec], dict: &Dictionary, path: &str, found: &mut Findings) {
+pub(super) fn dictionary(keys: &[KeySpec], dict: &Dictionary, path: &str, found: &mut Findings) {
     for key in keys.iter().filter(|k| k.required && !k.is_element && !k.is_any() && !dict.contains_key(k.key)) {
         found.add(join(path, key.key), Problem::Missing);
     }
@@ -186,7 +192,7 @@ mod tests {
     #[test]
     fn each_problem_is_found_and_placed() {
         assert_eq!(findings("Teleport", &json!({})), ["Teleport: not a known RequestType"]);
-        assert_eq!(findings("DeviceLock", &json!({"Pin": "1"})), ["Pin: not a known key of this command"]);
+        assert_eq!(findings("DeviceLock", &json!({"Pin": "1"})), ["Pin: not a known key here"]);
         assert_eq!(findings("InstallProfile", &json!({})), ["Payload: is required"]);
         assert_eq!(
             findings("InstallApplication", &json!({"ManagementFlags": 2})),

@@ -53,7 +53,7 @@ fn shown(request_type: &str, value: &Value) -> Json {
     }
 }
 
-fn dictionary(keys: &[KeySpec], body: &Map<String, Json>, path: &str) -> Result<Dictionary, ArgError> {
+pub(super) fn dictionary(keys: &[KeySpec], body: &Map<String, Json>, path: &str) -> Result<Dictionary, ArgError> {
     body.iter().map(|(name, json)| Ok((name.clone(), value(child(keys, name), json, &join(path, name))?))).collect()
 }
 

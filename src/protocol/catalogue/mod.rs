@@ -6,13 +6,18 @@
 mod args;
 mod check;
 mod json;
+mod payload;
 mod schema;
 mod secrets;
 
 pub use args::build;
 pub use check::{Certainty, Finding, Problem, check};
 pub use json::{from_json, to_json};
-pub use secrets::secret_kind;
+pub use payload::{
+    PayloadSpec, SystemSpec, build_payload, check_payload, check_top_level, find_payloads, payload_from_json,
+    payload_types,
+};
+pub use secrets::{is_password, secret_kind};
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -193,6 +198,7 @@ pub struct ArgError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArgFault {
     UnknownRequestType,
+    UnknownPayload,
     /// With the keys that are known there.
     UnknownKey(Vec<&'static str>),
     Expected(Kind),
@@ -210,6 +216,7 @@ impl fmt::Display for ArgError {
         let path = &self.path;
         match &self.fault {
             ArgFault::UnknownRequestType => write!(f, "{path} is not a known RequestType"),
+            ArgFault::UnknownPayload => write!(f, "{path} is not a known PayloadType"),
             ArgFault::UnknownKey(known) if known.is_empty() => {
                 write!(f, "{path}: there is no such key, and no other here")
             }

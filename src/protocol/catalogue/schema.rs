@@ -21,7 +21,7 @@ pub(super) fn read() -> Vec<CommandSpec> {
     all
 }
 
-fn platform(schema: &str) -> Option<Platform> {
+pub(super) fn platform(schema: &str) -> Option<Platform> {
     Some(match schema {
         "iOS" => Platform::IOs,
         "SharediPad" => Platform::SharedIpad,
@@ -63,7 +63,7 @@ fn command(raw: RawCommand<'static>) -> CommandSpec {
     }
 }
 
-fn key(raw: RawKey<'static>) -> KeySpec {
+pub(super) fn key(raw: RawKey<'static>) -> KeySpec {
     let kind = match raw.kind {
         RawKind::String => Kind::Text,
         RawKind::Integer => Kind::Integer,
@@ -111,7 +111,7 @@ struct RawCommand<'a> {
 }
 
 #[derive(Deserialize)]
-struct RawKey<'a> {
+pub(super) struct RawKey<'a> {
     key: &'a str,
     #[serde(rename = "type")]
     kind: RawKind,

@@ -49,7 +49,7 @@ pub fn secret_kind(request_type: &str, key: &str) -> Option<&'static str> {
 
 /// `Password`, `NewPassword`, `CurrentPassword`, `PrivateKeyExportPassword`, `passwordHash`, and whatever app makers name alike in
 /// a managed configuration. `SetFirmwarePassword` is the name of a whole response.
-fn is_password(key: &str) -> bool {
+pub fn is_password(key: &str) -> bool {
     let lower = key.to_ascii_lowercase();
     let named = lower.ends_with("password") || lower.ends_with("passwordhash") || lower.ends_with("secret");
     named && !matches!(key, "SetFirmwarePassword" | "VerifyFirmwarePassword")

@@ -20,7 +20,7 @@ use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
     SessionsEnded, TotpBegun, TotpCode, UnlockWish,
 };
-use super::super::profiles::{AssignmentWish, Profile};
+use super::super::profiles::{AssignmentWish, Profile, ProfileChange, ProfileWhy, Refusal};
 use super::super::reply::Problem;
 use super::super::retention::{Retention, RetentionChange};
 use super::super::school::SetUpState;
@@ -153,6 +153,9 @@ pub(super) fn components() -> Value {
     add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
     add::<Page<Profile>>(&mut all, "Page_Profile");
     add::<Profile>(&mut all, "Profile");
+    add::<ProfileChange>(&mut all, "ProfileChange");
+    add::<ProfileWhy>(&mut all, "ProfileWhy");
+    add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
 
     add::<Page<Person>>(&mut all, "Page_Person");

@@ -1,0 +1,207 @@
+//! What stands of the school's profiles on each channel: acknowledged versions, the last command about each, refusals.
+//! `service::reconciling` decides.
+
+use super::{Db, StoreError, Tx};
+use crate::base::time::Timestamp;
+use crate::protocol::queue::DeliveryState;
+use rusqlite::params;
+
+/// What management did with a profile on one channel.
+#[derive(Debug, Clone)]
+pub struct ChannelProfileRow {
+    pub profile: i64,
+    pub public_id: String,
+    pub identifier: String,
+    pub name: String,
+    /// Whether it is to come back when its user took it off.
+    pub comes_back: bool,
+    /// The version that the device acknowledged and has not lost since.
+    pub installed: Option<i64>,
+    /// The last command about it, whether it installs, which version, and how it stands; `None` when that is forgotten.
+    pub command: String,
+    pub installs: bool,
+    pub version: i64,
+    pub state: Option<DeliveryState>,
+    /// When that command was finished.
+    pub finished_at: Option<Timestamp>,
+    /// A command was handed out and never answered: the device may have carried it out.
+    pub uncertain: bool,
+    pub failed_at: Option<Timestamp>,
+    /// Refusals in a row.
+    pub failures: u32,
+    pub next_try_at: Option<Timestamp>,
+    /// When the device reported that it is not there any more.
+    pub gone_at: Option<Timestamp>,
+}
+
+/// A profile that devices refuse.
+#[derive(Debug, Clone)]
+pub struct RefusedRow {
+    pub enrollment: i64,
+    pub version: i64,
+    pub failures: u32,
+    pub next_try_at: Option<Timestamp>,
+    /// Apple's error chain as JSON.
+    pub error_chain: Option<String>,
+}
+
+/// Handed out more often than answered: NotNow counts each answer, a refusal is the last one.
+const UNCERTAIN: &str = "c.uncertain OR coalesce(y.state <> 'Acknowledged'
+    AND y.sent_count > y.not_now_count + (y.state IN ('Error', 'CommandFormatError')), 0)";
+
+impl Db<'_> {
+    pub fn list_channel_profiles(&self, enrollment: i64) -> Result<Vec<ChannelProfileRow>, StoreError> {
+        let sql = format!(
+            "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.command, c.doing, c.version,
+                 c.failed_at, c.failures, c.next_try_at, c.gone_at, y.state, y.finished_at, {UNCERTAIN} AS uncertain
+             FROM channel_profile c JOIN profile p ON p.id = c.profile
+             LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment
+             WHERE c.enrollment = ?1 ORDER BY c.profile"
+        );
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map([enrollment], |row| {
+            let (doing, state): (String, Option<String>) = (row.get("doing")?, row.get("state")?);
+            let at = |name: &str| row.get::<_, Option<i64>>(name).map(|v| v.map(Timestamp));
+            Ok(ChannelProfileRow {
+                profile: row.get("profile")?,
+                public_id: row.get("public_id")?,
+                identifier: row.get("identifier")?,
+                name: row.get("name")?,
+                comes_back: row.get("comes_back")?,
+                installed: row.get("installed")?,
+                command: row.get("command")?,
+                installs: doing == "install",
+                version: row.get("version")?,
+                state: state.and_then(|s| s.parse().ok()),
+                finished_at: at("finished_at")?,
+                uncertain: row.get("uncertain")?,
+                failed_at: at("failed_at")?,
+                failures: row.get("failures")?,
+                next_try_at: at("next_try_at")?,
+                gone_at: at("gone_at")?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Row ids of the Active channels where a profile stands or is on its way.
+    pub fn list_channels_with_profile(&self, profile: i64) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT c.enrollment FROM channel_profile c JOIN enrollment e ON e.id = c.enrollment
+                   WHERE c.profile = ?1 AND e.state = 'Active' ORDER BY c.enrollment";
+        let mut statement = self.conn.prepare(sql)?;
+        let rows = statement.query_map([profile], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Channels where a refused profile is to be tried again by now.
+    pub fn list_channels_to_try(&self, now: Timestamp, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT DISTINCT c.enrollment FROM channel_profile c JOIN enrollment e ON e.id = c.enrollment
+                   WHERE c.next_try_at <= ?1 AND e.state = 'Active' ORDER BY c.next_try_at LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![now.0, limit as i64], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Where this version of a profile was refused, with the last answer.
+    pub fn list_refusals(&self, profile: i64, version: i64, limit: usize) -> Result<Vec<RefusedRow>, StoreError> {
+        let sql = "SELECT c.enrollment, c.version, c.failures, c.next_try_at, r.error_chain FROM channel_profile c
+                   LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment
+                   LEFT JOIN result r ON r.delivery = y.seq
+                   WHERE c.profile = ?1 AND c.version = ?2 AND c.failed_at IS NOT NULL ORDER BY c.enrollment LIMIT ?3";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![profile, version, limit as i64], |row| {
+            Ok(RefusedRow {
+                enrollment: row.get(0)?,
+                version: row.get(1)?,
+                failures: row.get(2)?,
+                next_try_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+                error_chain: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many channels have acknowledged this version, how many have a command about the profile waiting, and on how many it is a
+    /// fault that nobody tries again.
+    pub fn count_profile_channels(&self, profile: i64, version: i64) -> Result<(i64, i64, i64), StoreError> {
+        let sql = "SELECT count(*) FILTER (WHERE c.installed = ?2), count(*) FILTER (WHERE y.finished_at IS NULL AND y.seq IS NOT NULL),
+                       count(*) FILTER (WHERE c.failed_at IS NOT NULL AND c.version = ?2 AND c.next_try_at IS NULL)
+                   FROM channel_profile c LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment WHERE c.profile = ?1";
+        let values = params![profile, version];
+        Ok(self.conn.prepare_cached(sql)?.query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+    }
+}
+
+impl Tx<'_> {
+    /// The command that is now on its way for this profile on this channel. Refusals of the same version stay counted.
+    pub fn put_channel_profile(
+        &self,
+        enrollment: i64,
+        profile: i64,
+        command: &str,
+        installs: bool,
+        version: i64,
+        uncertain: bool,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version, uncertain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                   ON CONFLICT (enrollment, profile) DO UPDATE SET command = excluded.command, doing = excluded.doing,
+                       failures = CASE WHEN version = excluded.version THEN failures ELSE 0 END,
+                       version = excluded.version, uncertain = excluded.uncertain, failed_at = NULL, next_try_at = NULL, gone_at = NULL";
+        let doing = if installs { "install" } else { "remove" };
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, profile, command, doing, version, uncertain])?;
+        Ok(())
+    }
+
+    /// The device acknowledged the install.
+    pub fn put_profile_installed(&self, enrollment: i64, profile: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE channel_profile SET installed = version, uncertain = 0, failed_at = NULL, failures = 0, next_try_at = NULL,
+                       gone_at = NULL WHERE enrollment = ?1 AND profile = ?2";
+        self.conn.prepare_cached(sql)?.execute([enrollment, profile])?;
+        Ok(())
+    }
+
+    /// The device refused the install, so often in a row; without `next_try_at` it is a person's turn.
+    pub fn put_profile_refused(
+        &self,
+        enrollment: i64,
+        profile: i64,
+        failures: u32,
+        next_try_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE channel_profile SET failed_at = ?3, failures = ?4, next_try_at = ?5 WHERE enrollment = ?1 AND profile = ?2";
+        let next = next_try_at.map(|at| at.0);
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, profile, now.0, failures, next])?;
+        Ok(())
+    }
+
+    /// The device reported that it has the profile no more.
+    pub fn put_profile_gone(&self, enrollment: i64, profile: i64, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE channel_profile SET installed = NULL, gone_at = ?3 WHERE enrollment = ?1 AND profile = ?2";
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, profile, now.0])?;
+        Ok(())
+    }
+
+    /// Somebody says that a profile is to be tried again wherever it was refused or taken off.
+    pub fn try_profile_again(&self, profile: i64, now: Timestamp) -> Result<usize, StoreError> {
+        let sql =
+            "UPDATE channel_profile SET failures = 0, next_try_at = iif(failed_at IS NULL, NULL, ?2), gone_at = NULL
+                   WHERE profile = ?1 AND (failed_at IS NOT NULL OR gone_at IS NOT NULL)";
+        Ok(self.conn.prepare_cached(sql)?.execute(params![profile, now.0])?)
+    }
+
+    /// The device enrolled anew: nothing of ours stands on it, nor with its users.
+    pub fn forget_channel_profiles(&self, device_channel: i64) -> Result<(), StoreError> {
+        let sql =
+            "DELETE FROM channel_profile WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
+        self.conn.prepare_cached(sql)?.execute([device_channel])?;
+        Ok(())
+    }
+
+    /// Takes a profile that is off a channel out of the books.
+    pub fn delete_channel_profile(&self, enrollment: i64, profile: i64) -> Result<(), StoreError> {
+        let sql = "DELETE FROM channel_profile WHERE enrollment = ?1 AND profile = ?2";
+        self.conn.prepare_cached(sql)?.execute([enrollment, profile])?;
+        Ok(())
+    }
+}
