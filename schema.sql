@@ -871,6 +871,7 @@ CREATE TABLE user_standing (
 CREATE INDEX user_standing_of ON user_standing (device_channel);
 CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;
 
+<<<<<<< HEAD
 -- ---- Silence: enrolled devices that were not heard of, as far as anything was done about it.
 
 CREATE TABLE activity (
@@ -880,3 +881,26 @@ CREATE TABLE activity (
     -- It counts as inactive since then, and that was told.
     inactive_since  INTEGER
 ) STRICT;
+=======
+-- ---- One wish for many devices.
+
+-- What somebody asked of every device of a group (`whom`, by its name then).
+CREATE TABLE bulk (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id     TEXT NOT NULL UNIQUE,
+    request_type  TEXT NOT NULL,
+    whom          TEXT NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+-- What became of it for one device: a command of its own, or why there is none. `command` is no foreign key: old ones are cleared away.
+CREATE TABLE bulk_item (
+    bulk     INTEGER NOT NULL REFERENCES bulk (id),
+    device   INTEGER NOT NULL REFERENCES device (id),
+    command  TEXT,
+    refused  TEXT,
+    PRIMARY KEY (bulk, device),
+    CHECK ((command IS NULL) <> (refused IS NULL))
+) STRICT, WITHOUT ROWID;
+>>>>>>> main

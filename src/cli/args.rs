@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::invitations;
 use super::{
     admin, backup, doctor, expiry, filevault, generated, key, recovery_code, report, restore, retention, secret,
-    setup_link,
+    setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
@@ -108,6 +108,8 @@ Exit code 1 when something needs attention.")]
     Completions(generated::Args),
     /// Look at everything, and enrol a simulated device
     Doctor(doctor::Args),
+    /// One file for somebody who helps, without a name in it
+    SupportBundle(support::Args),
     /// How devices stand on security, and which have gone quiet
     Report(report::Args),
     /// What ends when, and what must be done about it

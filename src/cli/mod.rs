@@ -25,6 +25,7 @@ mod serve;
 mod setup;
 mod setup_link;
 mod status;
+mod support;
 mod table;
 mod tls;
 mod token;
@@ -127,6 +128,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Backup(args) => backup::run(api, &args, voice),
         Verb::Doctor(args) => doctor::run(api, &args, voice),
         Verb::SetupLink(args) => setup_link::run(api, &args, voice),
+        Verb::SupportBundle(args) => support::run(api, &args, voice),
         Verb::Report(args) => report::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),

@@ -52,6 +52,7 @@ pub mod setting_up;
 pub mod users;
 
 pub mod backing_up;
+pub mod bulk;
 pub mod custody;
 pub mod doctor;
 mod errands;
@@ -69,6 +70,7 @@ pub mod revealing;
 pub mod rotating;
 pub mod security;
 pub mod sheets;
+pub mod support;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;

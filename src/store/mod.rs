@@ -9,6 +9,7 @@ mod activity;
 mod assignments;
 mod attention;
 mod audit;
+mod bulks;
 mod certificates;
 mod channel_profiles;
 mod commands;
@@ -63,6 +64,7 @@ pub use acme::{AcmeCertificate, AcmeRow};
 pub use activity::ActivityRow;
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
+pub use bulks::{BulkItem, BulkRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };

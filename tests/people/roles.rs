@@ -92,6 +92,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/reports/activity", LOOK, Value::Null),
         ("get", "/activity-policy", LOOK, Value::Null),
         ("patch", "/activity-policy", OWNER, json!({ "days": 7 })),
+        ("post", "/support-bundle", OWNER, Value::Null),
         ("post", "/doctor", OWNER, Value::Null),
         ("get", "/expiry", LOOK, Value::Null),
         ("post", "/expiry/feed", OWNER, Value::Null),

@@ -23,6 +23,7 @@ mod keys;
 mod reports;
 mod retention;
 mod sheets;
+mod support;
 
 mod directory;
 mod groups;
@@ -274,6 +275,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["reports", "activity"]) => reports::activity(call),
         (&Method::GET, ["activity-policy"]) => reports::show_policy(call),
         (&Method::PATCH, ["activity-policy"]) => reports::change_policy(call),
+        (&Method::POST, ["support-bundle"]) => support::bundle(call),
         (&Method::POST, ["doctor"]) => doctor::examine(call),
         (&Method::GET, ["expiry"]) => expiry::list(call),
         (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),

@@ -218,6 +218,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Page_Activity"),
     op("get", "/activity-policy", "When a silent device is inactive, and what is done then", "200").gives("ActivityPolicy"),
     op("patch", "/activity-policy", "Change that", "200").takes("ActivityPolicyChange").gives("ActivityPolicy"),
+    op("post", "/support-bundle", "Numbers and findings for somebody who helps; names and addresses are taken out", "200")
+        .gives_bytes(&["application/json"]),
     op("post", "/doctor", "Look at everything, and enrol a simulated device end to end; takes seconds", "200")
         .gives("Examination"),
     op("get", "/expiry", "Everything that ends, soonest first, and who renews it", "200").gives("Page_Expiry"),
