@@ -871,7 +871,6 @@ CREATE TABLE user_standing (
 CREATE INDEX user_standing_of ON user_standing (device_channel);
 CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;
 
-<<<<<<< HEAD
 -- ---- Silence: enrolled devices that were not heard of, as far as anything was done about it.
 
 CREATE TABLE activity (
@@ -881,7 +880,7 @@ CREATE TABLE activity (
     -- It counts as inactive since then, and that was told.
     inactive_since  INTEGER
 ) STRICT;
-=======
+
 -- ---- One wish for many devices.
 
 -- What somebody asked of every device of a group (`whom`, by its name then).
@@ -903,4 +902,3 @@ CREATE TABLE bulk_item (
     PRIMARY KEY (bulk, device),
     CHECK ((command IS NULL) <> (refused IS NULL))
 ) STRICT, WITHOUT ROWID;
->>>>>>> main
