@@ -31,13 +31,16 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod assigning;
 pub mod attention;
 pub mod channels;
 pub mod device_policy;
 pub mod directories;
+pub mod forecasting;
 pub mod groups;
 pub mod leaving;
 pub mod library;
+pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
 pub mod reasons;
@@ -49,6 +52,7 @@ pub mod roster;
 pub mod series;
 pub mod setting_up;
 pub mod users;
+pub mod variables;
 
 pub mod backing_up;
 pub mod custody;
