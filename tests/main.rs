@@ -7,6 +7,7 @@
     reason = "helpers of tests say what must be there; clippy.toml exempts only functions marked #[test]"
 )]
 
+mod handbook;
 mod hostile;
 mod journeys;
 mod practices;

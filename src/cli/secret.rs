@@ -29,7 +29,8 @@ enum Verb {
     #[command(after_help = "Examples:
   cordon secret make-activation-lock-code DMPXK1ZZJGH5
 
-Prints the hash that Apple is given when the lock is set; the code itself is in custody as activation-lock-server-code.")]
+Prints the hash that Apple must be given when the lock is set. Cordon does not set the lock: whatever does hands the hash on.
+The code itself is in custody as activation-lock-server-code.")]
     MakeActivationLockCode(ListArgs),
     /// Two-person rule: who waits for a second person's word
     #[command(after_help = "Examples:

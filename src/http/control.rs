@@ -201,7 +201,7 @@ fn check_owner(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{Body, BodyLimit, Head, Remote, Request, Response};
+    use super::super::message::{BodyLimit, Head, Remote, Request, Response};
     use super::*;
     use std::io::{Read, Write};
 
@@ -215,7 +215,7 @@ mod tests {
         fn handle(&self, request: Request) -> Response {
             assert_ne!(request.path, "/panic");
             let Remote::Local { uid } = request.remote else { panic!("not local") };
-            let Body { bytes, oversized } = request.body;
+            let (bytes, oversized) = (&request.body.bytes, request.body.oversized);
             let text =
                 format!("{} {} {:?} {uid:?} {} {oversized}", request.method, request.path, request.query, bytes.len());
             Response::text(201, text).with_header("x-door", format!("{:?}", request.door))

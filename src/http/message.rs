@@ -5,6 +5,7 @@
 use ::http::{HeaderMap, Method};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use zeroize::Zeroize;
 
 /// The listener that a request came through; it decides which routes exist and which identity is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +36,13 @@ pub struct Body {
     pub bytes: Vec<u8>,
     /// Larger than [`BodyLimit::soft`]; the route asked to see it all the same.
     pub oversized: bool,
+}
+
+/// Bodies bring passwords, unlock tokens and profiles: nothing of them is left in memory.
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
 }
 
 /// One request, complete: a truncated or stalled body never becomes one.

@@ -26,6 +26,8 @@ pub enum Actor {
 pub enum Permission {
     /// Devices, their groups, commands and their results without secrets; a teacher those of own classes.
     Look,
+    /// Ask a device something, call it, mark it lost; a teacher those of own classes.
+    Ask,
     /// Give or cancel commands that take nothing away.
     Command,
     /// Commands that erase, unlock or remove.
@@ -61,7 +63,8 @@ impl Permission {
         match self {
             Permission::Look | Permission::Invite => "teacher",
             Permission::LookAround => "auditor",
-            Permission::Command => "helpdesk",
+            // A teacher may ask too, but only where they teach.
+            Permission::Ask | Permission::Command => "helpdesk",
             Permission::Destroy | Permission::Enroll | Permission::People => "admin",
             Permission::Administer => "owner",
             Permission::Audit => "auditor",
@@ -124,7 +127,8 @@ impl Actor {
         let allowed = match permission {
             Permission::Look => true,
             Permission::LookAround => self.role() != Role::Teacher,
-            Permission::Command => self.role() != Role::Auditor,
+            Permission::Ask => self.role() != Role::Auditor,
+            Permission::Command => matches!(self.role(), Role::Owner | Role::Admin | Role::Helpdesk),
             Permission::Invite => matches!(self.role(), Role::Owner | Role::Admin | Role::Teacher),
             Permission::Destroy | Permission::Enroll | Permission::People => {
                 matches!(self.role(), Role::Owner | Role::Admin)
@@ -143,26 +147,27 @@ mod tests {
 
     #[test]
     fn a_visitor_is_given_a_profile_and_nothing_else() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
+        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Invite, Look, Reveal};
         let visitor = Actor::Visitor { name: String::from("invitation:i-1"), from: String::new() };
-        for permission in [Look, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
+        for permission in [Look, Ask, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
             assert_eq!(visitor.require(permission).is_ok(), permission == Enroll, "{permission:?}");
         }
     }
 
     #[test]
     fn the_role_table() {
-        use Permission::{Administer, Audit, Command, Destroy, Enroll, Invite, Look, LookAround, People, Reveal};
+        use Permission::{Administer, Ask, Audit, Command, Destroy, Enroll, Invite, Look, LookAround, People, Reveal};
+        let all = [Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal];
         let table = [
-            (Role::Owner, &[Look, LookAround, People, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal][..]),
-            (Role::Admin, &[Look, LookAround, People, Command, Destroy, Enroll, Invite, Audit, Reveal][..]),
-            (Role::Helpdesk, &[Look, LookAround, Command][..]),
-            (Role::Teacher, &[Look, Command, Invite][..]),
+            (Role::Owner, &all[..]),
+            (Role::Admin, &[Look, LookAround, People, Ask, Command, Destroy, Enroll, Invite, Audit, Reveal][..]),
+            (Role::Helpdesk, &[Look, LookAround, Ask, Command][..]),
+            (Role::Teacher, &[Look, Ask, Invite][..]),
             (Role::Auditor, &[Look, LookAround, Audit][..]),
         ];
         for (role, allowed) in table {
             let actor = Actor::Token { name: String::from("t"), role, from: String::new() };
-            for permission in [Look, LookAround, People, Command, Destroy, Enroll, Invite, Administer, Audit, Reveal] {
+            for permission in all {
                 assert_eq!(actor.require(permission).is_ok(), allowed.contains(&permission), "{role:?} {permission:?}");
             }
         }

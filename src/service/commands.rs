@@ -4,7 +4,7 @@ use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::revealing::{self, Agreement};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, answers, auditing, channels, custody, devices, network_users};
+use super::{Context, Error, answers, auditing, channels, custody, devices, errands, network_users};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -19,24 +19,6 @@ use crate::store::{
     CommandFilter, Db, DeliveryRow, DeviceRow, EnrollmentRow, NewCommand, PushRow, ResultRow, TimelineRow, Tx,
 };
 use serde_json::json;
-
-/// Commands that erase, lock out or remove: they need the right to destroy.
-const DESTRUCTIVE: [&str; 9] = [
-    "EraseDevice",
-    "DeviceLock",
-    "ClearPasscode",
-    "ClearRestrictionsPassword",
-    "DisableLostMode",
-    "RemoveProfile",
-    "DeleteUser",
-    "SetFirmwarePassword",
-    "SetRecoveryLock",
-];
-
-/// Whether a command erases, locks out or removes.
-pub(super) fn is_destructive(request_type: &str) -> bool {
-    DESTRUCTIVE.contains(&request_type)
-}
 
 /// What is to be sent, to whom.
 #[derive(Debug, Clone)]
@@ -120,7 +102,7 @@ pub fn send_stating(
 ) -> Result<CommandView, Error> {
     let send = || try_send(cx, actor, device, wish, stated);
     // What opens, erases or finds a device leaves a trace also when it is not done.
-    if needed(&wish.request_type) == Permission::Command && wish.request_type != unlocking::CLEAR_PASSCODE {
+    if matches!(errands::needed(&wish.request_type, &wish.keys), Permission::Ask | Permission::Command) {
         return send();
     }
     let detail = json!({ "RequestType": wish.request_type, "possession": stated.possession, "reason": stated.reason });
@@ -128,7 +110,7 @@ pub fn send_stating(
 }
 
 fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
-    actor.require(needed(&wish.request_type))?;
+    actor.require(errands::needed(&wish.request_type, &wish.keys))?;
     let found = devices::find(cx, actor, device)?;
     let (keys, mut told) = unlocking::prepare(cx, &found, wish, stated)?;
     if !wish.unchecked {
@@ -167,14 +149,6 @@ fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Sta
     cx.ring_pusher();
     cx.ring_teller();
     show(cx, actor, ready.uuid.as_str())
-}
-
-fn needed(request_type: &str) -> Permission {
-    match request_type {
-        unlocking::DEVICE_LOCATION => Permission::Reveal,
-        other if DESTRUCTIVE.contains(&other) => Permission::Destroy,
-        _ => Permission::Command,
-    }
 }
 
 /// Encodes and seals, so that the writer is not held up by it.
@@ -325,13 +299,14 @@ fn owner(cx: &Context, delivery: &DeliveryRow) -> Result<(EnrollmentRow, String)
 /// Takes a command back that has not been sent, or that the device put off.
 ///
 /// # Errors
-/// `Conflict` for one that is out or finished.
+/// `Denied` for a command that the actor could not have sent; `Conflict` for one that is out or finished.
 pub fn cancel(cx: &Context, actor: &Actor, uuid: &str) -> Result<CommandView, Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Ask)?;
     let now = cx.now();
     cx.store.write(|tx| {
         let missing = || Error::not_found(Text::NoSuchCommand { uuid: uuid.to_owned() });
         let delivery = find_own(tx, actor, uuid)?.ok_or_else(missing)?;
+        actor.require(errands::needed_to_cancel(&delivery.request_type))?;
         match delivery.state {
             DeliveryState::Queued | DeliveryState::NotNow => {}
             DeliveryState::Sent => return Err(Error::conflict(Text::AlreadySent { uuid: uuid.to_owned() })),

@@ -102,7 +102,7 @@ pub fn profile(cx: &Context, actor: &Actor) -> Result<Vec<u8>, Error> {
 /// # Errors
 /// `Conflict` for a device that is not a Mac; else as for any command.
 pub fn install(cx: &Context, actor: &Actor, device: &str) -> Result<CommandView, Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Destroy)?;
     let found = devices::find(cx, actor, device)?;
     if !matches!(found.platform.as_str(), "macOS" | "unknown") {
         return Err(Error::conflict(Text::OnlyMacs { device: device.to_owned() }));

@@ -11,7 +11,7 @@ use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, MINUTE, SECOND, Timestamp};
 use crate::pki::digest::sha256;
-use crate::store::{AdminRow, LoginTries, OpenSession, Store};
+use crate::store::{AdminRow, Db, LoginTries, OpenSession, Store};
 use base64::Engine;
 use serde_json::json;
 use std::collections::HashMap;
@@ -285,6 +285,7 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
     if tries.is_empty() && counts.is_none() {
         return Ok(());
     }
+    let counts = counts.map(|counts| cx.store.read(|db| worst(db, counts))).transpose()?;
     cx.store.write(|tx| {
         if let Some(counts) = &counts {
             tx.put_login_tries(counts)?;
@@ -296,6 +297,26 @@ pub(super) fn flush(cx: &Context) -> Result<(), Error> {
         }
         Ok(())
     })
+}
+
+/// What a restart remembers, of counts that begin with the worst. Only names that are somebody's go into the file: in the field for the
+/// name people also type their password.
+fn worst(db: &Db<'_>, counts: Vec<LoginTries>) -> Result<Vec<LoginTries>, Error> {
+    let mut kept = Vec::new();
+    for one in counts {
+        let is_known = match one.key.split_once(':') {
+            Some(("name", name)) => db.find_admin(name)?.is_some(),
+            Some(("person", name)) => db.find_person(name)?.is_some(),
+            _ => true,
+        };
+        if is_known {
+            kept.push(one);
+        }
+        if kept.len() == MAX_KEPT {
+            break;
+        }
+    }
+    Ok(kept)
 }
 
 /// The name first, then the address.
@@ -336,7 +357,7 @@ impl Guesses {
         Ok(guesses)
     }
 
-    /// The worst counts, if any changed.
+    /// The counts, the worst first, if any changed.
     fn take_changed(&self) -> Option<Vec<LoginTries>> {
         if !self.changed.swap(false, Ordering::SeqCst) {
             return None;
@@ -350,7 +371,6 @@ impl Guesses {
         };
         let mut all: Vec<LoginTries> = tries.iter().map(row).collect();
         all.sort_by_key(|one| std::cmp::Reverse((one.wrong, one.last)));
-        all.truncate(MAX_KEPT);
         Some(all)
     }
 
@@ -416,13 +436,22 @@ impl Guesses {
 
     /// Runs one check of a password, unless too many run already: memory is bounded, devices come first.
     pub(super) fn checked(&self, check: impl FnOnce() -> Result<bool, Error>) -> Result<bool, Error> {
+        let running = Running(&self.checks);
         if self.checks.fetch_add(1, Ordering::SeqCst) >= MAX_CHECKS {
-            self.checks.fetch_sub(1, Ordering::SeqCst);
             return Err(Error::new(Kind::Busy, Text::TooManyTries { seconds: 1 }));
         }
         let right = check();
-        self.checks.fetch_sub(1, Ordering::SeqCst);
+        drop(running);
         right
+    }
+}
+
+/// One check of a password under way; it gives its place back also when the check panics.
+struct Running<'a>(&'a AtomicUsize);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -450,6 +479,16 @@ mod tests {
         assert_eq!(waits[19], LONGEST_WAIT / SECOND);
         guesses.count(&keys[0], FREE_BY_NAME, now.plus(FORGOTTEN + 1));
         guesses.refuse_blocked(&keys, now.plus(FORGOTTEN + 1)).unwrap();
+    }
+
+    #[test]
+    fn a_check_that_panics_gives_its_place_back() {
+        let guesses = Guesses::default();
+        for _ in 0..2 * MAX_CHECKS {
+            let broken = || guesses.checked(|| -> Result<bool, Error> { panic!("out of memory") });
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broken)).is_err());
+        }
+        assert!(guesses.checked(|| Ok(true)).unwrap());
     }
 
     #[test]

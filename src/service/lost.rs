@@ -61,7 +61,7 @@ pub struct Whereabouts {
 /// # Errors
 /// `Invalid` without message and phone number, of which Apple needs one.
 pub fn mark(cx: &Context, actor: &Actor, device: &str, notice: &Notice) -> Result<Marked, Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Ask)?;
     let found = devices::find(cx, actor, device)?;
     let text = |text: &Option<String>| text.clone().filter(|t| !t.trim().is_empty());
     let (message, phone) = (text(&notice.message), text(&notice.phone));

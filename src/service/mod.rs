@@ -56,6 +56,7 @@ pub mod variables;
 
 pub mod backing_up;
 pub mod custody;
+mod errands;
 pub mod events;
 pub mod expiring;
 pub mod expiry;

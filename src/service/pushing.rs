@@ -29,7 +29,7 @@ const BUG_DELAY: i64 = DAY;
 /// # Errors
 /// `NotFound`; `Conflict` for a device that cannot be pushed.
 pub fn push_now(cx: &Context, actor: &Actor, device: &str, user: Option<&str>) -> Result<(), Error> {
-    actor.require(Permission::Command)?;
+    actor.require(Permission::Ask)?;
     let found = devices::find(cx, actor, device)?;
     let channel = devices::channel(cx, &found, user)?;
     if channel.target.is_none() {

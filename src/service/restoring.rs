@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Permission};
 use super::founding::{self, Place};
-use super::{Context, Error, auditing, commands};
+use super::{Context, Error, auditing, errands};
 use crate::base::random::Random;
 use crate::base::texts::Text;
 use crate::base::time::{Clock, Timestamp};
@@ -122,7 +122,7 @@ fn open(place: &Place, opener: Opener<'_>, clock: Arc<dyn Clock>, random: Arc<dy
 fn hold_back(tx: &Tx<'_>, now: Timestamp) -> Result<usize, Error> {
     let mut held = 0;
     for delivery in tx.list_everything_unfinished()? {
-        if !commands::is_destructive(&delivery.request_type) {
+        if !errands::is_for_once(&delivery.request_type) {
             continue;
         }
         tx.finish_delivery(delivery.seq, DeliveryState::Cancelled, now)?;

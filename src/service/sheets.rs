@@ -38,6 +38,18 @@ pub fn secrets(
     reason: &str,
     password: Option<&Secret<String>>,
 ) -> Result<SecretSheet, Error> {
+    let said: String = reason.chars().take(unlocking::MOST_WORDS).collect();
+    let print = || try_secrets(cx, actor, device, reason, password);
+    auditing::noting(cx, actor, "secret.sheet", device, json!({ "reason": said }), print)
+}
+
+fn try_secrets(
+    cx: &Context,
+    actor: &Actor,
+    device: &str,
+    reason: &str,
+    password: Option<&Secret<String>>,
+) -> Result<SecretSheet, Error> {
     revealing::require_person(actor, Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
     login::verify_fresh(cx, actor, password.map(|p| p.expose().as_str()))?;
@@ -95,6 +107,12 @@ pub struct TheftSheet {
 /// # Errors
 /// `Invalid` without a reason; `Denied` below admin, because of the place.
 pub fn theft(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<TheftSheet, Error> {
+    let said: String = reason.chars().take(unlocking::MOST_WORDS).collect();
+    let print = || try_theft(cx, actor, device, reason);
+    auditing::noting(cx, actor, "device.theft-sheet", device, json!({ "reason": said }), print)
+}
+
+fn try_theft(cx: &Context, actor: &Actor, device: &str, reason: &str) -> Result<TheftSheet, Error> {
     actor.require(Permission::Reveal)?;
     let reason = unlocking::reason("reason", Some(reason))?;
     let shown = devices::show(cx, actor, device)?;

@@ -104,6 +104,26 @@ fn planted_secrets_are_found_nowhere() {
     long.extend([("the digest", hex::decode(&digest).unwrap()), ("the digest's text", digest.into_bytes())]);
     long.push(("the pupil's password", pupil.into_bytes()));
 
+    // What only the server needs: the directory's password, codes of invitations, what a set-up plan will send, a Wi-Fi password.
+    let bind = password();
+    let place = json!({ "url": "ldaps://127.0.0.1:9", "base_dn": "dc=hill", "bind_dn": "cn=reader,dc=hill", "bind_password": bind });
+    school.api("PUT", "/directory", &place).is(200);
+    school.api("POST", "/directory/test", &Value::Null).is_problem(503, "directory-unreached");
+    long.push(("the directory's password", bind.into_bytes()));
+    let invited = school.api("POST", "/invitations", &json!({ "for": "Ada's iPad" })).is(201);
+    let code = text(&invited["items"][0], "code");
+    long.extend([("the invitation, bare", code.replace('-', "").into_bytes()), ("the invitation", code.into_bytes())]);
+    let (hash, key) = (bytes::<32>(&SystemRandom), password());
+    let account = json!({ "shortName": "helper", "fullName": "Helper", "passwordHash": STANDARD.encode(hash) });
+    let app = json!({ "iTunesStoreID": 1, "Configuration": { "apiKey": key } });
+    let plan = json!({ "name": "Lab", "account": { "AutoSetupAdminAccounts": [account] }, "apps": [app] });
+    school.api("POST", "/setup-plans", &plan).is(201);
+    long.extend([("the plan's account", hash.to_vec()), ("the plan's app", key.into_bytes())]);
+    let wifi = password();
+    upload(&school, &crate::journeys::secrets::wifi_profile(&wifi)).is(201);
+    school.api("POST", "/profiles/school.wifi/assign", &json!({ "device": mac.udid() })).is(200);
+    long.push(("the assigned Wi-Fi password", wifi.into_bytes()));
+
     // What the school has: a push key, tokens, webhooks' secrets.
     let (certificate, key) = school.stand_in.push_certificate(TOPIC).unwrap();
     school.api("POST", "/push-certificates", &json!({ "certificate_pem": certificate, "key_pem": key })).is(201);

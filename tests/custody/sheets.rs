@@ -37,6 +37,17 @@ fn the_sealed_sheet_has_the_rules_of_a_reveal_and_no_more_than_people_type() {
     assert_hidden(&school, "the code", code.as_bytes());
     assert_hidden(&school, "the recovery lock", b"tin <roof> & may");
 
+    // What was refused stands there too, as what it was.
+    let whole = school.get("/audit?limit=500");
+    let refused: Vec<_> = whole["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|r| r["verb"] == "secret.sheet" && r["result"] != "done")
+        .collect();
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert_eq!(refused[0]["subject"], school.device(&mac)["id"]);
+
     // A script never gets one; under the two-person rule one word of somebody else is for one sheet.
     let owner = school.token("owner");
     let path = format!("/api/v1/devices/{}/secrets/sheet", mac.udid());

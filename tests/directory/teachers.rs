@@ -72,6 +72,17 @@ fn a_teacher_has_own_classes_and_nothing_else() {
     let own_id = own.udid();
     for (method, path, body) in [
         ("POST", format!("/devices/{own_id}/commands"), json!({ "RequestType": "EraseDevice" })),
+        ("POST", format!("/devices/{own_id}/commands"), json!({ "RequestType": "InstallProfile", "Payload": "PGE+" })),
+        (
+            "POST",
+            format!("/devices/{own_id}/commands"),
+            json!({ "RequestType": "RemoveApplication", "Identifier": "a" }),
+        ),
+        ("POST", format!("/devices/{own_id}/commands"), json!({ "RequestType": "RestartDevice" })),
+        ("POST", format!("/devices/{own_id}/filevault"), Value::Null),
+        ("POST", format!("/devices/{own_id}/activation-lock-code"), Value::Null),
+        ("POST", String::from("/profiles/x/assign"), json!({ "device": own_id })),
+        ("POST", String::from("/setup-plans"), json!({ "name": "Mine", "device": own_id })),
         ("POST", format!("/devices/{own_id}/found"), json!({})),
         ("GET", format!("/devices/{own_id}/secrets"), Value::Null),
         ("POST", String::from("/groups/7a/members"), json!({ "devices": [other.udid()] })),
@@ -80,6 +91,19 @@ fn a_teacher_has_own_classes_and_nothing_else() {
         ("GET", String::from("/audit"), Value::Null),
     ] {
         assert_eq!(ask(method, &path, &body).status, 403, "{method} {path}");
+    }
+
+    // Nor is taken back what a teacher could not have sent: an erasure of a stolen iPad, the end of its Lost Mode.
+    for (request_type, more) in [
+        ("EraseDevice", json!({ "reason": "stolen on the way home" })),
+        ("EnableLostMode", json!({ "Message": "Please call" })),
+    ] {
+        let mut body = json!({ "RequestType": request_type });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let sent = school.api("POST", &format!("/devices/{own_id}/commands"), &body).is(201);
+        let path = format!("/commands/{}", sent["command_uuid"].as_str().unwrap());
+        ask("DELETE", &path, &Value::Null).is_problem(403, "role-missing");
+        assert_eq!(ask("GET", &path, &Value::Null).is(200)["state"], "Queued");
     }
 
     // The class ends, and with it the view; a token of this role never had one.

@@ -7,7 +7,7 @@ mod identity;
 mod load;
 mod office;
 mod restart;
-mod secrets;
+pub mod secrets;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -66,7 +66,7 @@ fn tokens_and_commands_and_results_show_nowhere_in_clear() {
     assert!(control.iter().any(|(place, content)| place == "the log" && holds(content, b"message cannot be read")));
 }
 
-fn wifi_profile(password: &str) -> Vec<u8> {
+pub fn wifi_profile(password: &str) -> Vec<u8> {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?><plist version=\"1.0\"><dict>\
          <key>PayloadType</key><string>Configuration</string><key>PayloadVersion</key><integer>1</integer>\

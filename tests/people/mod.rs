@@ -90,9 +90,21 @@ impl House {
     }
 
     pub fn send(&self, door: Door, from: &str, headers: HeaderMap, method: &str, target: &str, body: &Value) -> Reply {
+        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.send_bytes(door, from, headers, (method, target), bytes)
+    }
+
+    /// As [`House::send`] with a body of any kind.
+    pub fn send_bytes(
+        &self,
+        door: Door,
+        from: &str,
+        headers: HeaderMap,
+        (method, target): (&str, &str),
+        bytes: Vec<u8>,
+    ) -> Reply {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.to_owned())));
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let response = self.front.handle(Request {
             id: 1,
             door,

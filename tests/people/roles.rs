@@ -2,6 +2,11 @@
 //! (no such device); what is not allowed is 403 and nothing else.
 
 use super::{House, PASSWORD};
+use cordon::base::ids::CommandUuid;
+use cordon::http::message::Door;
+use cordon::plist::Dictionary;
+use cordon::protocol::{catalogue, command};
+use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
 const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
@@ -10,7 +15,7 @@ const OWNER: &[&str] = &["owner"];
 const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
 /// Devices of their own classes: a teacher too, who here has none.
 const DEVICE: &[&str] = &["owner", "admin", "helpdesk", "teacher", "auditor"];
-const COMMAND: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
+const ASK: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
 const ENROLL: &[&str] = &["owner", "admin"];
 /// A teacher for own classes, of which there are none here.
 const INVITE: &[&str] = &["owner", "admin", "teacher"];
@@ -26,9 +31,9 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/devices", DEVICE, Value::Null),
         ("get", "/devices/{id}", DEVICE, Value::Null),
         ("get", "/devices/{id}/users", DEVICE, Value::Null),
-        ("post", "/devices/{id}/push", COMMAND, Value::Null),
+        ("post", "/devices/{id}/push", ASK, Value::Null),
         ("get", "/devices/{id}/commands", DEVICE, Value::Null),
-        ("post", "/devices/{id}/commands", COMMAND, json!({ "RequestType": "DeviceInformation", "Queries": ["UDID"] })),
+        ("post", "/devices/{id}/commands", ASK, json!({ "RequestType": "DeviceInformation", "Queries": ["UDID"] })),
         ("post", "/devices/{id}/remove", ENROLL, Value::Null),
         ("post", "/devices/{id}/release", ENROLL, Value::Null),
         ("post", "/devices/{id}/block", ENROLL, Value::Null),
@@ -50,7 +55,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/tls/renew", OWNER, Value::Null),
         ("get", "/commands", DEVICE, Value::Null),
         ("get", "/commands/{uuid}", DEVICE, Value::Null),
-        ("delete", "/commands/{uuid}", COMMAND, Value::Null),
+        ("delete", "/commands/{uuid}", ASK, Value::Null),
         ("get", "/commands/{uuid}/explain", DEVICE, Value::Null),
         ("post", "/enrollments/profile", ENROLL, json!({})),
         ("get", "/enrollment-policy", LOOK, Value::Null),
@@ -79,7 +84,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/admins/{name}/totp/confirm", NOBODY, json!({ "code": "123456" })),
         ("delete", "/admins/{name}/totp", OWNER, fresh.clone()),
         ("post", "/filevault/profile", ENROLL, Value::Null),
-        ("post", "/devices/{id}/filevault", COMMAND, Value::Null),
+        ("post", "/devices/{id}/filevault", ENROLL, Value::Null),
         ("post", "/devices/{id}/theft-sheet", ENROLL, json!({ "reason": "stolen from room 12" })),
         ("post", "/devices/{id}/activation-lock-code", ENROLL, Value::Null),
         ("get", "/expiry", LOOK, Value::Null),
@@ -233,6 +238,79 @@ fn every_operation_with_a_token_of_every_role() {
             } else {
                 // What needs a person who gives a password again is closed to every token, an owner's too.
                 assert_eq!(reply.status, 403, "{told}");
+            }
+        }
+    }
+}
+
+/// Commands that a teacher, and those that the helpdesk too, may give to a device. Whatever is not here takes an admin.
+const TEACHERS: [&str; 19] = [
+    "ActiveNSExtensions",
+    "AvailableOSUpdates",
+    "CertificateList",
+    "ContentCachingInformation",
+    "DeviceInformation",
+    "EnableLostMode",
+    "InstalledApplicationList",
+    "ManagedApplicationAttributes",
+    "ManagedApplicationList",
+    "ManagedMediaList",
+    "NSExtensionMappings",
+    "OSUpdateStatus",
+    "PlayLostModeSound",
+    "ProfileList",
+    "ProvisioningProfileList",
+    "RequestMirroring",
+    "Restrictions",
+    "SecurityInfo",
+    "StopMirroring",
+];
+const HELPDESK: [&str; 14] = [
+    "ActivationLockBypassCode",
+    "DeclarativeManagement",
+    "InstallApplication",
+    "InviteToProgram",
+    "LogOutUser",
+    "ManagedApplicationConfiguration",
+    "ManagedApplicationFeedback",
+    "RefreshCellularPlans",
+    "RestartDevice",
+    "ScheduleOSUpdate",
+    "ScheduleOSUpdateScan",
+    "ShutDownDevice",
+    "UserList",
+    "ValidateApplications",
+];
+
+#[test]
+fn every_command_by_every_role_and_by_both_doors() {
+    let house = House::new();
+    let uuid: CommandUuid = "C-1".parse().unwrap();
+    for role in ROLES {
+        house.person(role, role);
+        let token = house.login(role);
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
+        headers.insert("content-type", HeaderValue::from_static("application/x-plist"));
+        // What Apple adds next year goes as a property list only.
+        let names = catalogue::list().iter().map(|spec| spec.request_type).chain(["NextYearsCommand", "erasedevice"]);
+        for name in names {
+            let may = match role {
+                "owner" | "admin" => true,
+                "helpdesk" => TEACHERS.contains(&name) || HELPDESK.contains(&name),
+                "teacher" => TEACHERS.contains(&name),
+                _ => false,
+            };
+            let path = "/api/v1/devices/none/commands";
+            let plist = command::encode(&uuid, name, &Dictionary::new());
+            let mut replies =
+                vec![house.send_bytes(Door::People, "192.0.2.7:1", headers.clone(), ("POST", path), plist)];
+            if catalogue::find(name).is_some() {
+                replies.push(house.ask(Some(&token), "POST", path, &json!({ "RequestType": name })));
+            }
+            for reply in replies {
+                let wanted = if may { (404, "no-such-device") } else { (403, "role-missing") };
+                assert_eq!((reply.status, reply.id()), wanted, "{role} {name}");
             }
         }
     }

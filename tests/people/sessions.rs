@@ -47,6 +47,21 @@ fn guessing_writes_little_and_never_much() {
 }
 
 #[test]
+fn a_password_typed_as_a_name_is_not_kept() {
+    let house = House::new();
+    house.person("ada", "owner");
+    for _ in 0..3 {
+        house.try_login(PASSWORD, "ada");
+        house.try_login("ada", "wrong");
+    }
+    house.cx.flush_seen().unwrap();
+    let kept: Result<Vec<_>, cordon::store::StoreError> = house.cx.store.read(|db| db.list_login_tries());
+    let keys: Vec<String> = kept.unwrap().into_iter().map(|one| one.key).collect();
+    assert!(keys.contains(&String::from("name:ada")), "{keys:?}");
+    assert!(!keys.iter().any(|key| key.contains(PASSWORD)), "{keys:?}");
+}
+
+#[test]
 fn who_waits_is_shown_and_an_owner_lifts_it() {
     let house = House::new();
     house.person("ada", "owner");

@@ -56,7 +56,7 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-const LISTS: [&str; 21] = [
+const LISTS: [&str; 28] = [
     "devices",
     "commands",
     "audit?limit=500",
@@ -78,6 +78,13 @@ const LISTS: [&str; 21] = [
     "key",
     "setup",
     "enrollment-policy",
+    "enrollment-door",
+    "invitations",
+    "setup-plans",
+    "login-policy",
+    "device-policy",
+    "attention",
+    "retention",
 ];
 
 /// Every file in a directory.

@@ -17,7 +17,7 @@ use tokio::time::{Duration, Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 /// A connection without a request for this long gives up hyper and its buffers, and waits with little more than its TLS state. Longer
-/// than a busy device takes from an answer to its next report, because setting hyper up anew costs a quarter of a request.
+/// than a busy device takes from an answer to its next report: it need not pay for setting hyper up each time.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// What is known of a connection, shared between its gate and its requests.
