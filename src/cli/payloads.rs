@@ -19,7 +19,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon profile build com.apple.wifi.managed SSID_STR=School EncryptionType=WPA2 Password={{device.wifi}} --id school.wifi
-  cordon profile build com.apple.mail.managed EmailAccountType=EmailTypeIMAP EmailAddress={{user.mail}} ... --id school.mail --name Mail
+  cordon profile build com.apple.mail.managed EmailAccountType=EmailTypeIMAP EmailAddress={{user.mail}} --id school.mail --name Mail
   cordon profile build com.apple.webClip.managed URL=https://school.example Label=School Icon=@icon.png --id school.web --output web.mobileconfig
 
 A repeated KEY makes a list; A.B=VALUE goes inside A; A.0.B=VALUE counts elements; @FILE is read where data belongs.

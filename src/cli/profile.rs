@@ -75,7 +75,10 @@ struct ListArgs {}
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon profile show pr-4k7qx2mn
-  cordon profile show school.wifi --json")]
+  cordon profile show school.wifi --json
+  cordon profile versions school.wifi
+  cordon profile refusals school.wifi
+  cordon profile retry school.wifi")]
 struct ShowArgs {
     /// Its id or PayloadIdentifier
     profile: String,

@@ -2,7 +2,7 @@
 
 use crate::support::{Plan, School};
 use cordon::base::time::{Clock, HOUR, ManualClock, SystemClock};
-use cordon::plist::{Dictionary, Value as Plist, parse_dict, to_xml};
+use cordon::plist::{Dictionary, Value as Plist, parse_dict};
 use cordon::protocol::catalogue::{self, Allowed, KeySpec, Kind};
 use cordon::protocol::command;
 use cordon::simulator::spec::Kind as DeviceKind;
@@ -48,11 +48,9 @@ fn every_command_is_serialised_as_the_schema_has_it() {
             assert_eq!(inner.get(key), Some(value), "{} {key}", spec.request_type);
         }
         // And the other way round: raw bytes are the same command.
-        let (_, request_type, back) = command::parse_raw(&sent).unwrap();
-        assert_eq!(
-            (request_type.as_str(), to_xml(&Plist::Dictionary(back))),
-            (spec.request_type, to_xml(&Plist::Dictionary(keys)))
-        );
+        let (_, request_type, mut back) = command::parse_raw(&sent).unwrap();
+        back.remove("RequestType");
+        assert!(request_type == spec.request_type && back == keys, "{}", spec.request_type);
     }
 }
 

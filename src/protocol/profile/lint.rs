@@ -188,7 +188,7 @@ pub fn unfit(types: &[String], place: &Place<'_>) -> Option<String> {
     }
     types.iter().find_map(|kind| {
         let specs = catalogue::find_payloads(kind);
-        let variants = specs.iter().flat_map(|spec| &spec.systems).filter(|s| place.systems.contains(&s.platform));
+        let variants = place.systems.iter().flat_map(|system| specs.iter().filter_map(|spec| spec.system(*system)));
         let mut why = None;
         let mut any = specs.is_empty();
         for system in variants {
