@@ -690,6 +690,12 @@ CREATE INDEX channel_profile_command ON channel_profile (command);
 CREATE INDEX channel_profile_of ON channel_profile (profile);
 CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
 
+-- When each channel was last asked by itself what stands on it.
+CREATE TABLE inventory_round (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    asked_at    INTEGER NOT NULL
+) STRICT;
+
 -- What the school knows of a device or a person beside what there is a column for; profiles use it as a variable.
 CREATE TABLE custom_field (
     device  INTEGER REFERENCES device (id),

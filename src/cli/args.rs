@@ -5,7 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
-use super::{admin, backup, expiry, filevault, key, recovery_code, restore, retention, secret};
+use super::{admin, backup, expiry, filevault, inventory, key, recovery_code, restore, retention, secret};
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
 use super::{login_policy, profile, setup_plan};
@@ -123,6 +123,8 @@ Exit code 1 when something needs attention.")]
     SetupPlan(setup_plan::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
+    /// How often devices are asked what they are and what stands on them
+    Inventory(inventory::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// Have Macs escrow their FileVault recovery keys
@@ -312,6 +314,7 @@ mod tests {
             "cordon filevault escrow X",
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
+            "cordon inventory set --every-hours 12",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

@@ -14,6 +14,7 @@ mod enroll;
 pub mod failure;
 mod fields;
 mod files;
+mod inventory;
 mod leaving;
 pub mod log;
 mod moment;
@@ -123,6 +124,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Inventory(args) => inventory::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

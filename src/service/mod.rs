@@ -38,6 +38,7 @@ pub mod device_policy;
 pub mod directories;
 pub mod forecasting;
 pub mod groups;
+pub mod inventory;
 pub mod leaving;
 pub mod library;
 pub mod library_versions;
@@ -144,7 +145,8 @@ pub struct Context {
     pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
-    /// Whether a device is asked what it is when it has enrolled; tests of other things want to know every command.
+    /// Whether a device is asked what it is when it has enrolled, and on a cadence from then on; tests of other things want to know every
+    /// command.
     pub asks_at_enrollment: bool,
     guesses: login::Guesses,
     refusals: auditing::Refusals,

@@ -17,6 +17,7 @@ mod enrollments;
 mod fields;
 mod gauges;
 mod handed;
+mod inventory;
 mod library;
 mod machine_key;
 mod migrations;

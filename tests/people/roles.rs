@@ -132,6 +132,8 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/profiles", ENROLL, Value::Null),
         ("get", "/profiles/{id}", LOOK, Value::Null),
         ("patch", "/profiles/{id}", ENROLL, json!({ "comes_back": false })),
+        ("get", "/inventory-policy", LOOK, Value::Null),
+        ("patch", "/inventory-policy", ENROLL, json!({ "every_hours": 12 })),
         ("post", "/commands/check", DEVICE, json!({ "RequestType": "ProfileList", "devices": ["x"] })),
         (
             "post",

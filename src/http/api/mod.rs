@@ -6,6 +6,7 @@ mod commands;
 mod devices;
 mod enrollment;
 mod fields;
+mod inventory;
 mod leaving;
 mod openapi;
 mod reply;
@@ -296,6 +297,8 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),
         (&Method::POST, ["profiles", "build"]) => profiles::make(call),
         (&Method::POST, ["commands", "check"]) => commands::check(call),
+        (&Method::GET, ["inventory-policy"]) => inventory::show(call),
+        (&Method::PATCH, ["inventory-policy"]) => inventory::set(call),
         (&Method::GET, ["profiles", id, "versions"]) => profiles::versions(call, id),
         (&Method::GET, ["profiles", id, "diff"]) => profiles::diff(call, id),
         (&Method::GET, ["profiles", id, "doubts"]) => profiles::doubts(call, id),

@@ -323,6 +323,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("post", "/commands/check", "What would become of a command on each of some devices; nothing is sent", "200")
         .takes("ForecastWish")
         .gives("Forecasts"),
+    op("get", "/inventory-policy", "How often devices are asked what they are and what stands on them", "200")
+        .gives("InventoryPolicy"),
+    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicy").gives("InventoryPolicy"),
     op("post", "/profiles/build", "Make a profile of typed payloads, or the next version of one", "201")
         .takes("NewProfile")
         .gives("Profile"),

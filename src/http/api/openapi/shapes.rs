@@ -15,6 +15,7 @@ use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls}
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
+use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
@@ -160,6 +161,7 @@ pub(super) fn components() -> Value {
     add::<Profile>(&mut all, "Profile");
     add::<ForecastWish>(&mut all, "ForecastWish");
     add::<Forecasts>(&mut all, "Forecasts");
+    add::<InventoryPolicy>(&mut all, "InventoryPolicy");
     add::<NewProfile>(&mut all, "NewProfile");
     add::<Page<ProfileVersion>>(&mut all, "Page_ProfileVersion");
     add::<ProfileDiff>(&mut all, "ProfileDiff");
