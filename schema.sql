@@ -891,3 +891,25 @@ CREATE TABLE user_standing (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX user_standing_of ON user_standing (device_channel);
 CREATE INDEX user_standing_person ON user_standing (person) WHERE person IS NOT NULL;
+
+-- ---- One wish for many devices.
+
+-- What somebody asked of every device of a group (`whom`, by its name then).
+CREATE TABLE bulk (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id     TEXT NOT NULL UNIQUE,
+    request_type  TEXT NOT NULL,
+    whom          TEXT NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+-- What became of it for one device: a command of its own, or why there is none. `command` is no foreign key: old ones are cleared away.
+CREATE TABLE bulk_item (
+    bulk     INTEGER NOT NULL REFERENCES bulk (id),
+    device   INTEGER NOT NULL REFERENCES device (id),
+    command  TEXT,
+    refused  TEXT,
+    PRIMARY KEY (bulk, device),
+    CHECK ((command IS NULL) <> (refused IS NULL))
+) STRICT, WITHOUT ROWID;

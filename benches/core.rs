@@ -6,6 +6,7 @@
 mod desired;
 mod load;
 mod login;
+mod pages;
 mod pushes;
 mod report;
 mod school;
@@ -42,7 +43,7 @@ fn main() -> Result<(), Fault> {
     let as_json = arguments.iter().any(|a| a == "--json");
     let only: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
     type Part = (&'static str, fn(&Path) -> Result<Vec<Line>, Fault>);
-    let parts: [Part; 7] = [
+    let parts: [Part; 8] = [
         ("polls", polls),
         ("cycles", cycles),
         ("pushes", |_| pushes::measure()),
@@ -50,6 +51,7 @@ fn main() -> Result<(), Fault> {
         ("start", start),
         ("login", login::measure),
         ("desired", desired::measure),
+        ("pages", pages::measure),
     ];
     raise_file_limit()?;
     let mut lines = Vec::new();

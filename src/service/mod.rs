@@ -56,6 +56,7 @@ pub mod users;
 pub mod variables;
 
 pub mod backing_up;
+pub mod bulk;
 pub mod custody;
 mod errands;
 pub mod events;

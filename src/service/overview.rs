@@ -1,13 +1,12 @@
 //! What a person sees at a glance: is everything all right, and which devices are there. Read by the console; nothing is decided here.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, devices, lost, serving};
+use super::{Context, Error, devices, expiry, lost, serving};
 use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::texts::Text;
 use crate::base::time::{DAY, MINUTE, Timestamp};
-use crate::pki::x509::Certificate;
 use crate::store::{
-    AuditFilter, AuditRow, DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, Purpose, WorkCounts,
+    AuditFilter, AuditRow, DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts,
 };
 use serde_json::json;
 
@@ -40,15 +39,6 @@ impl Place {
     }
 }
 
-/// Something with a date that the place lives by.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    /// `push`, `tls`, `issuing` or `root`.
-    pub what: &'static str,
-    pub name: String,
-    pub not_after: Timestamp,
-}
-
 /// Everything on the first page.
 #[derive(Debug, Clone)]
 pub struct Overview {
@@ -70,7 +60,7 @@ pub struct Health {
     /// Since when Apple's push service cannot be reached.
     pub pushes_fail_since: Option<Timestamp>,
     /// What ends within sixty days, the next first.
-    pub ending: Vec<Ending>,
+    pub ending: Vec<expiry::Entry>,
 }
 
 /// What is wished of a list of devices.
@@ -115,29 +105,13 @@ pub fn health(cx: &Context, actor: &Actor) -> Result<Health, Error> {
     }
     let certificates = cx.store.read(|db| db.list_push_certificates())?;
     let in_force: Vec<_> = certificates.into_iter().filter(|c| !c.chain_pem.is_empty()).collect();
-    let mut ending = Vec::new();
     for certificate in &in_force {
         if let Some(why) = &certificate.paused_why {
             faults.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
         }
-        ending.push(Ending { what: "push", name: certificate.topic.clone(), not_after: certificate.not_after });
     }
-    let foreign = serving::find_foreign(cx)?;
-    let own_tls = foreign.is_none();
-    if let Some((_, name, not_after)) = foreign {
-        ending.push(Ending { what: "tls", name, not_after });
-    }
-    for (purpose, what) in [(Purpose::Tls, "tls"), (Purpose::Issuing, "issuing"), (Purpose::Root, "root")] {
-        if purpose == Purpose::Tls && !own_tls {
-            continue;
-        }
-        if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
-            let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
-            ending.push(Ending { what, name: certificate.subject(), not_after: certificate.not_after() });
-        }
-    }
+    let mut ending = expiry::list(cx, actor)?;
     ending.retain(|one| one.not_after.since(now) < SOON);
-    ending.sort_by_key(|one| one.not_after);
     faults.extend(lost::worries(cx)?);
     faults.extend(serving::find_fault(cx)?);
     let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());

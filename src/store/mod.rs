@@ -8,6 +8,7 @@ mod acme;
 mod assignments;
 mod attention;
 mod audit;
+mod bulks;
 mod certificates;
 mod channel_profiles;
 mod commands;
@@ -61,6 +62,7 @@ pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target, WantedRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
+pub use bulks::{BulkItem, BulkRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };

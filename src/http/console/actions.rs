@@ -2,7 +2,7 @@
 //! it may be done is decided by the verbs.
 
 use super::form::Form;
-use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, section, text};
+use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, prose, section, text};
 use super::texts::Words;
 use super::{Answer, Outcome, Visit, device, marks};
 use crate::base::texts::Text;
@@ -118,7 +118,7 @@ pub static DEEDS: [Deed; 12] = [
     },
     Deed {
         verb: "lost",
-        needs: Permission::Command,
+        needs: Permission::Ask,
         first: false,
         grave: false,
         words: |w| said(w.lost, w.lost_does, w.lost_button),
@@ -237,7 +237,7 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
         .flat_map(|story| {
             let ahead = story.view.waiting;
             let queue = (ahead > 0).then(|| note(&format!("{ahead} {}", w.ahead)));
-            story.words.iter().map(|words| paragraph(words)).chain(queue)
+            story.words.iter().map(|words| prose(words).as_paragraph()).chain(queue)
         })
         .collect();
     let path = format!("{}/{}", marks::device_path(&shown.row.public_id), deed.verb);

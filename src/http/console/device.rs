@@ -69,7 +69,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         ],
     ));
     if v.may(Permission::LookAround) {
-        page = page.with(section(w.secrets_title, [secrets(v, &device)?]));
+        page = page.with(section(w.secrets_title, [secrets(v, &device, &path)?]));
     }
     let lines = devices::timeline(v.cx, &v.actor, &device.row.public_id, LINES)?;
     let more = if lines.len() == LINES {
@@ -94,7 +94,7 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
     for deed in on.iter().filter(|deed| deed.first) {
         page = page.action(main_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name));
     }
-    if v.may(Permission::Command) {
+    if v.may(Permission::Ask) {
         page = page.action(post_button(&format!("{path}/push"), &v.token, w.do_push, ""));
         page = page.action(post_button(&format!("{path}/ask"), &v.token, w.do_ask, ""));
     }
@@ -114,7 +114,9 @@ fn waiting(v: &Visit<'_>, stories: &[ChannelStory]) -> Vec<Html> {
         if gone && story.waiting.is_empty() && stories.len() > 1 {
             continue;
         }
-        let words: Vec<Html> = story.words.iter().map(|words| text(words)).collect();
+        let words: Vec<Html> = story.words.iter().map(|words| parts::prose(words)).collect();
+        // What was said of one command is not said again of the next.
+        let mut said: Vec<&str> = Vec::new();
         all.push(row(words).as_paragraph());
         for one in &story.waiting {
             let head = row([
@@ -122,9 +124,10 @@ fn waiting(v: &Visit<'_>, stories: &[ChannelStory]) -> Vec<Html> {
                 marks::command_state(v.words, one.state),
                 when(one.created_at, v.now),
             ]);
-            let why = one.words.iter().map(|words| text(words));
-            all.push(head.as_paragraph());
-            all.push(parts::list(why));
+            let why: Vec<&String> = one.words.iter().filter(|words| !said.contains(&words.as_str())).collect();
+            said.extend(one.words.iter().map(String::as_str));
+            let why = parts::list(why.into_iter().map(|words| parts::prose(words)));
+            all.push(parts::entry([head.as_paragraph(), why]));
         }
         let shown = i64::try_from(story.waiting.len()).unwrap_or(i64::MAX);
         if story.view.waiting > shown {
@@ -205,7 +208,12 @@ fn profiles(v: &Visit<'_>, device: &DeviceView) -> Result<Vec<Html>, Error> {
         let whose = channel.row.user_short_name.clone().unwrap_or_default();
         for one in found {
             let name = if one.name.is_empty() { &one.identifier } else { &one.name };
-            let name = text(name);
+            let name = match &one.id {
+                Some(id) if v.may(Permission::LookAround) => {
+                    link(&format!("/console/profiles/{}", parts::segment(id)), name)
+                }
+                _ => text(name),
+            };
             rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words)]);
         }
     }
@@ -220,14 +228,14 @@ fn recent(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
     Ok(super::commands::table(v, &found, false).empty(v.words.no_commands).html())
 }
 
-fn secrets(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
+fn secrets(v: &Visit<'_>, device: &DeviceView, path: &str) -> Result<Html, Error> {
     let kept = custody::list(v.cx, &v.actor, &device.row.public_id)?;
     if kept.is_empty() {
         return Ok(note(v.words.no_secrets));
     }
     let mut kinds: Vec<&str> = kept.iter().map(|row| v.words.secret(&row.kind)).collect();
     kinds.dedup();
-    Ok(paragraph(&kinds.join(", ")))
+    Ok(row([paragraph(&kinds.join(", ")), link(&format!("{path}/secrets"), v.words.see_secrets).as_paragraph()]))
 }
 
 /// Calls the device; asks it what it is.

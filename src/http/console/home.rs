@@ -3,7 +3,7 @@
 use super::frame::{Area, Page};
 use super::marks;
 use super::parts::{
-    Html, Mood, Table, badge, button_link, grouped, link, note, paragraph, post_button, quiet, row, section,
+    self, Html, Mood, Table, badge, button_link, grouped, link, note, paragraph, post_button, quiet, row, section,
     side_by_side, text, tile, tiles, when,
 };
 use super::plots::{self, Bar};
@@ -11,7 +11,7 @@ use super::{Outcome, Visit};
 use crate::base::time::{DAY, Timestamp};
 use crate::service::actor::Permission;
 use crate::service::overview::{self, Health, Overview};
-use crate::service::{Error, attention};
+use crate::service::{Error, attention, expiry};
 
 /// Cards of what needs a decision; more are counted.
 const CARDS: usize = 20;
@@ -37,7 +37,8 @@ pub fn show(v: &Visit<'_>) -> Outcome {
 
 fn verdict(v: &Visit<'_>, health: &Health, waiting: usize) -> Html {
     let w = v.words;
-    let soon = health.ending.iter().any(|one| one.not_after.since(v.now) < 14 * DAY);
+    let by_person = |one: &&expiry::Entry| one.renewal != expiry::Renewal::Alone;
+    let soon = health.ending.iter().filter(by_person).any(|one| one.not_after.since(v.now) < 14 * DAY);
     let (mood, words) = if !health.faults.is_empty() || health.pushes_fail_since.is_some() {
         (Mood::Bad, w.home_bad)
     } else if health.no_push_certificate {
@@ -52,7 +53,7 @@ fn verdict(v: &Visit<'_>, health: &Health, waiting: usize) -> Html {
 
 fn faults(v: &Visit<'_>, page: Page, health: &Health) -> Page {
     let w = v.words;
-    let mut words: Vec<Html> = health.faults.iter().map(|fault| paragraph(fault)).collect();
+    let mut words: Vec<Html> = health.faults.iter().map(|fault| parts::prose(fault).as_paragraph()).collect();
     if let Some(since) = health.pushes_fail_since {
         words.push(row([text(w.home_pushes_fail), when(since, v.now)]).as_paragraph());
     }
@@ -123,8 +124,8 @@ fn age(v: &Visit<'_>, numbers: &Overview) -> Html {
 
 fn ending(v: &Visit<'_>, health: &Health) -> Html {
     let w = v.words;
-    let row = |one: &overview::Ending| vec![text(w.certificate(one.what)), until(v, one.not_after), quiet(&one.name)];
-    let table = Table::new(w.home_ending).columns([w.what, w.ends, w.name_of_it]).rows(health.ending.iter().map(row));
+    let row = |one: &expiry::Entry| vec![parts::named(text(&one.title()), &one.what), until(v, one.not_after)];
+    let table = Table::new(w.home_ending).columns([w.what, w.ends]).rows(health.ending.iter().take(CARDS).map(row));
     section(w.home_ending, [table.empty(w.home_nothing_ends).html()])
 }
 
