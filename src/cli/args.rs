@@ -6,8 +6,8 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::{
-    admin, backup, doctor, expiry, filevault, generated, key, recovery_code, report, restore, retention, secret,
-    setup_link, support,
+    admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
+    secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
@@ -140,6 +140,8 @@ Exit code 1 when something needs attention.")]
     SetupPlan(setup_plan::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
+    /// How often devices are asked what they are and what stands on them
+    Inventory(inventory::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// Have Macs escrow their FileVault recovery keys
@@ -329,6 +331,7 @@ mod tests {
             "cordon filevault escrow X",
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
+            "cordon inventory set --every-hours 12",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

@@ -12,8 +12,10 @@ mod demo;
 mod device;
 mod enroll;
 pub mod failure;
+mod fields;
 mod files;
 mod generated;
+mod inventory;
 mod leaving;
 pub mod log;
 mod moment;
@@ -53,6 +55,7 @@ mod channels;
 mod directory;
 mod group;
 mod login_policy;
+mod payloads;
 mod profile;
 mod setup_plan;
 mod user;
@@ -133,6 +136,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Inventory(args) => inventory::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

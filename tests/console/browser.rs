@@ -57,6 +57,15 @@ fn a_stranger_finds_an_ipad_and_locks_it() {
 }
 
 #[test]
+fn what_waits_is_kept_fresh_without_a_reload() {
+    let school = school();
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let uuid = school.send(&ipad, "RestartDevice", Value::Null);
+    browse(&school, "live.mjs", &[("CORDON_COMMAND", format!("/console/commands/{uuid}"))]);
+    assert_eq!(school.state_of(&uuid), "Cancelled");
+}
+
+#[test]
 fn every_page_is_for_everybody_and_photographed() {
     let school = school();
     let devices = [school.enroll(Kind::Ipad, 1), school.enroll(Kind::Ipad, 2), school.enroll(Kind::Mac, 3)];

@@ -61,9 +61,11 @@ fn line(v: &Visit<'_>, one: &AuditRow) -> Vec<Html> {
     if !entry.done {
         did.push(badge(Mood::Bad, v.words.refused));
     }
+    let subject = entry.subject.as_deref().unwrap_or_default();
     let about = match &entry.device {
-        Some(device) => parts::link(&marks::device_path(device), entry.subject.as_deref().unwrap_or(device)),
-        None => text(entry.subject.as_deref().unwrap_or_default()),
+        Some(device) if device == subject => parts::link(&marks::device_path(device), device),
+        Some(device) => row([text(subject), parts::link(&marks::device_path(device), device)]),
+        None => text(subject),
     };
     let reason = entry.reason.as_deref().map(|reason| format!("“{reason}”")).unwrap_or_default();
     vec![row(did), named(text(story::person(&entry.actor)), &entry.origin), named(about, &reason), exactly(entry.at)]

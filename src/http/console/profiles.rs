@@ -8,7 +8,8 @@ use super::parts::{
 };
 use super::{Answer, Outcome, Visit, marks, story};
 use crate::service::actor::Permission;
-use crate::service::library::{self, AssignmentView, ProfileView, Whom};
+use crate::service::assigning::{self, Whom};
+use crate::service::library::{self, AssignmentView, ProfileView};
 use crate::service::{Error, devices};
 use crate::store::{GroupPart, Target};
 
@@ -161,10 +162,10 @@ fn whom(what: &str, who: &str) -> Whom {
 
 pub fn act(v: &Visit<'_>, id: &str, verb: &str, form: &Form) -> Result<Answer, Error> {
     match verb {
-        "assign" => drop(library::assign(v.cx, &v.actor, id, &whom(form.text("what"), form.text("who")))?),
+        "assign" => drop(assigning::assign(v.cx, &v.actor, id, &whom(form.text("what"), form.text("who")))?),
         "withdraw" => {
             let (what, who) = (v.query("what").unwrap_or_default(), v.query("who").unwrap_or_default());
-            drop(library::unassign(v.cx, &v.actor, id, &whom(&what, &who))?);
+            drop(assigning::unassign(v.cx, &v.actor, id, &whom(&what, &who))?);
         }
         "remove" => {
             library::remove(v.cx, &v.actor, id)?;
