@@ -136,6 +136,7 @@ fn the_support_bundle_names_nobody() {
     let text = reply.text();
     let (serial, name) = mac.with(|d| (d.spec().serial.clone(), d.spec().name.clone()));
     let id = school.get(&format!("/devices/{}", mac.udid()))["id"].as_str().unwrap().to_owned();
+    let folder = school.directory().display().to_string();
     let planted = [
         "hill",
         "grace",
@@ -149,7 +150,7 @@ fn the_support_bundle_names_nobody() {
         &token,
         &mac.user(),
         crate::support::TOPIC,
-        school.directory().to_str().unwrap(),
+        &folder,
         "-----BEGIN",
     ];
     let lower = text.to_lowercase();
