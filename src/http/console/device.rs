@@ -9,7 +9,7 @@ use super::{Outcome, Visit, actions, marks, story};
 use crate::service::actor::Permission;
 use crate::service::channels::{self, ChannelStory};
 use crate::service::devices::{self, DeviceView};
-use crate::service::{Error, commands, custody};
+use crate::service::{Error, commands, custody, reasons};
 use crate::store::{ChannelKind, CommandFilter};
 
 /// Lines of the story on the page, and on the page of the whole story.
@@ -214,12 +214,43 @@ fn profiles(v: &Visit<'_>, device: &DeviceView) -> Result<Vec<Html>, Error> {
                 }
                 _ => text(name),
             };
-            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words)]);
+            let why = match &one.id {
+                Some(id) => {
+                    link(&format!("{}/why/{}", marks::device_path(&device.row.public_id), parts::segment(id)), w.why)
+                }
+                None => Html::default(),
+            };
+            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words), why]);
         }
     }
     Ok(vec![
-        Table::new(w.profiles_title).columns([w.profile, w.user, w.standing]).rows(rows).empty(w.no_profiles).html(),
+        Table::new(w.profiles_title)
+            .columns([w.profile, w.user, w.standing, ""])
+            .rows(rows)
+            .empty(w.no_profiles)
+            .html(),
     ])
+}
+
+/// Why it has a profile, or has not: every assignment that leads to it, channel by channel.
+pub fn why(v: &Visit<'_>, id: &str, profile: &str) -> Outcome {
+    let w = v.words;
+    let found = reasons::why(v.cx, &v.actor, id, None, profile)?;
+    let device = devices::show(v.cx, &v.actor, id)?;
+    let mut shown = page(v, &device, &found.profile.name).lead(w.why_profile);
+    for one in &found.channels {
+        let mut said = vec![text(&one.state).as_paragraph()];
+        said.push(match one.reasons.is_empty() {
+            true => note(w.why_nothing),
+            false => parts::list(one.reasons.iter().map(|words| parts::prose(words))),
+        });
+        if !one.beside.is_empty() {
+            said.push(note(w.why_beside));
+            said.push(parts::list(one.beside.iter().map(|words| parts::prose(words))));
+        }
+        shown = shown.with(section(one.user.as_deref().unwrap_or(w.device), said));
+    }
+    Ok(shown.into())
 }
 
 fn recent(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
