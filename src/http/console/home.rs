@@ -53,7 +53,7 @@ fn verdict(v: &Visit<'_>, health: &Standing, waiting: usize) -> Html {
 
 fn faults(v: &Visit<'_>, page: Page, health: &Standing) -> Page {
     let w = v.words;
-    let words: Vec<Html> = health.faults.iter().map(|fault| parts::prose(fault).as_paragraph()).collect();
+    let words: Vec<Html> = health.faults.iter().map(|fault| parts::prose(fault).into_paragraph()).collect();
     if words.is_empty() { page } else { page.with(section(w.home_faults, words)) }
 }
 
@@ -162,7 +162,7 @@ fn decisions(v: &Visit<'_>, mut page: Page, waiting: &[attention::View]) -> Page
             quiet(view.device.serial.as_deref().unwrap_or_default()),
             when(view.row.last_at, v.now),
         ]);
-        let parts = [about.as_paragraph(), paragraph(w.attention(&view.row.kind)), row(buttons).as_buttons()];
+        let parts = [about.into_paragraph(), paragraph(w.attention(&view.row.kind)), row(buttons).into_buttons()];
         page = page.with(section(&format!("{}: {name}", w.decide), parts));
     }
     if waiting.len() > CARDS {
