@@ -9,7 +9,7 @@ use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::variables::{self, Values};
 use super::{Context, Error, error, groups, library, network_users};
-use crate::base::time::Timestamp;
+use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
 use crate::protocol::lifecycle::State;
@@ -399,8 +399,15 @@ pub(super) fn people_changed(cx: &Context, persons: &[i64]) -> Result<(), Error>
 
 /// Tries refused profiles again whose time has come. Returns how many commands that took.
 pub fn try_again(cx: &Context) -> Result<usize, Error> {
-    let channels = cx.store.read(|db| db.list_channels_to_try(cx.now(), AT_ONCE))?;
-    reconcile_all(cx, &channels)
+    let now = cx.now();
+    let channels = cx.store.read(|db| db.list_channels_to_try(now, AT_ONCE))?;
+    if channels.is_empty() {
+        return Ok(0);
+    }
+    let queued = reconcile_all(cx, &channels)?;
+    // What is held back by now cannot be tried; it is looked at again later, and keeps nobody else waiting.
+    cx.store.write(|tx| tx.postpone_tries(&channels, now, now.plus(HOUR)))?;
+    Ok(queued)
 }
 
 /// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A look comes first: most

@@ -186,6 +186,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// What was due on these channels by `now` and is due still is looked at again `later`.
+    pub fn postpone_tries(&self, channels: &[i64], now: Timestamp, later: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE channel_profile SET next_try_at = ?3 WHERE next_try_at <= ?2
+                       AND enrollment IN (SELECT value FROM json_each(?1))";
+        self.conn.prepare_cached(sql)?.execute(params![
+            serde_json::Value::from(channels).to_string(),
+            now.0,
+            later.0
+        ])?;
+        Ok(())
+    }
+
     /// The device reported that it has the profile no more.
     pub fn put_profile_gone(&self, enrollment: i64, profile: i64, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE channel_profile SET installed = NULL, gone_at = ?3 WHERE enrollment = ?1 AND profile = ?2";

@@ -96,6 +96,7 @@ fn every_page_is_for_everybody_and_photographed() {
     school.api("POST", "/setup", &json!({ "organization": "Hill School" })).is(200);
     let profile = crate::users::profiles::add(&school, "hill.timetable", "com.apple.webClip.managed");
     let profile = profile["id"].as_str().unwrap();
+    school.api("POST", &format!("/profiles/{profile}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
 
     let (ipad, lost, mac) = (format!("/console/devices/{}", id(0)), format!("/console/devices/{}", id(1)), id(2));
     let ask = json!({ "name": "room 12", "kind": "devices" });
@@ -117,6 +118,7 @@ fn every_page_is_for_everybody_and_photographed() {
         ("device", ipad.clone()),
         ("device-lost", lost.clone()),
         ("device-mac", format!("/console/devices/{mac}")),
+        ("device-why", format!("{ipad}/why/{profile}")),
         ("device-story", format!("{ipad}/story")),
         ("device-secrets", format!("{ipad}/secrets")),
         ("device-secret", format!("{ipad}/secrets/unlock-token")),

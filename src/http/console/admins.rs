@@ -114,7 +114,7 @@ pub fn show(v: &Visit<'_>, name: &str) -> Outcome {
     let mut page =
         Page::new(Area::Admins, one.name.clone()).under(PATH, w.nav_admins).mark(text(w.role(one.role.as_str())));
     if wrong > 0 || waits.is_some() {
-        let words = text(&format!("{wrong} {}", w.wrong_passwords)).as_paragraph();
+        let words = text(&format!("{wrong} {}", w.wrong_passwords)).into_paragraph();
         page =
             page.with(section(w.locked_out, [words, post_button(&format!("{path}/unlock"), &v.token, w.unlock, "")]));
     }
@@ -177,7 +177,7 @@ pub fn add_token(v: &Visit<'_>, form: &Form) -> Outcome {
     let w = v.words;
     let expires = form.some("expires");
     let (row, secret) = tokens::create(v.cx, &v.actor, form.text("name"), form.text("role"), expires.as_deref())?;
-    let shown = [code(secret.expose()).as_paragraph(), note(w.shown_once_hint)];
+    let shown = [code(secret.expose()).into_paragraph(), note(w.shown_once_hint)];
     Ok(Page::new(Area::Admins, row.name).under(PATH, w.nav_admins).with(section(w.shown_once, shown)).into())
 }
 
@@ -231,7 +231,7 @@ pub fn begin_app(v: &Visit<'_>, form: &Form) -> Outcome {
     let confirm = FormSpec::new("/console/account/app/confirm", &v.token)
         .field(Field::text("code", w.code).hint(w.app_confirm_hint).required())
         .button(w.confirm);
-    let typed = row([text(w.app_typed), code(begun.secret.expose())]).as_paragraph();
+    let typed = row([text(w.app_typed), code(begun.secret.expose())]).into_paragraph();
     let page = Page::new(Area::Other, w.app).under("/console/account", w.account);
     Ok(page.with(section(w.app_scan, [parts::scanned(square, [typed])])).with(confirm.html()).into())
 }

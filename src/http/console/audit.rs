@@ -77,15 +77,15 @@ pub fn verify(v: &Visit<'_>) -> Outcome {
     let verdict = auditing::verify(v.cx, &v.actor)?;
     let whole = verdict.broken_at.is_none() && verdict.cut_before.is_none();
     let mut parts =
-        vec![if whole { badge(Mood::Good, w.audit_whole) } else { badge(Mood::Bad, w.audit_broken) }.as_paragraph()];
+        vec![if whole { badge(Mood::Good, w.audit_whole) } else { badge(Mood::Bad, w.audit_broken) }.into_paragraph()];
     if let Some(at) = verdict.broken_at {
-        parts.push(row([text(w.audit_broken_at), number(at)]).as_paragraph());
+        parts.push(row([text(w.audit_broken_at), number(at)]).into_paragraph());
     }
     if let Some(at) = verdict.cut_before {
-        parts.push(row([text(w.audit_cut), number(at)]).as_paragraph());
+        parts.push(row([text(w.audit_cut), number(at)]).into_paragraph());
     }
-    parts.push(row([text(w.audit_rows), number(verdict.rows)]).as_paragraph());
-    parts.push(row([text(w.audit_head), code(&hex::encode(verdict.head))]).as_paragraph());
+    parts.push(row([text(w.audit_rows), number(verdict.rows)]).into_paragraph());
+    parts.push(row([text(w.audit_head), code(&hex::encode(verdict.head))]).into_paragraph());
     Ok(Page::new(Area::Audit, w.verify).under(PATH, w.nav_audit).with(section(w.verdict, parts)).into())
 }
 

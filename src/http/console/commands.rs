@@ -130,7 +130,7 @@ pub fn show(v: &Visit<'_>, uuid: &str) -> Outcome {
 fn renewing(v: &Visit<'_>, view: &CommandView) -> Result<Html, Error> {
     let uuid = &view.delivery.command;
     let words = commands::explain(v.cx, &v.actor, uuid)?;
-    let state = marks::command_state(v.words, view.delivery.state.as_str()).as_paragraph();
+    let state = marks::command_state(v.words, view.delivery.state.as_str()).into_paragraph();
     let card = section(v.words.why_title, [state, parts::list(words.iter().map(|one| parts::prose(one)))]);
     let finished = view.delivery.state.is_finished();
     Ok(if finished { card } else { renewed(&format!("{PATH}/{uuid}/now"), 3, &card) })

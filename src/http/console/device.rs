@@ -9,7 +9,7 @@ use super::{Outcome, Visit, actions, marks, story};
 use crate::service::actor::Permission;
 use crate::service::channels::{self, ChannelStory};
 use crate::service::devices::{self, DeviceView};
-use crate::service::{Error, commands, custody};
+use crate::service::{Error, commands, custody, reasons};
 use crate::store::{ChannelKind, CommandFilter};
 
 /// Lines of the story on the page, and on the page of the whole story.
@@ -65,7 +65,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         [
             recent(v, &device)?,
             link(&format!("/console/commands?device={}", parts::segment(&device.row.public_id)), w.all_commands)
-                .as_paragraph(),
+                .into_paragraph(),
         ],
     ));
     if v.may(Permission::LookAround) {
@@ -73,7 +73,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     }
     let lines = devices::timeline(v.cx, &v.actor, &device.row.public_id, LINES)?;
     let more = if lines.len() == LINES {
-        link(&format!("{path}/story"), w.whole_story).as_paragraph()
+        link(&format!("{path}/story"), w.whole_story).into_paragraph()
     } else {
         Html::default()
     };
@@ -103,7 +103,7 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
         .filter(|deed| !deed.first)
         .map(|deed| button_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name))
         .collect();
-    if others.is_empty() { page } else { page.with(folded(w.more_actions, [row(others).as_buttons()])) }
+    if others.is_empty() { page } else { page.with(folded(w.more_actions, [row(others).into_buttons()])) }
 }
 
 /// What waits for whom, and why.
@@ -117,7 +117,7 @@ fn waiting(v: &Visit<'_>, stories: &[ChannelStory]) -> Vec<Html> {
         let words: Vec<Html> = story.words.iter().map(|words| parts::prose(words)).collect();
         // What was said of one command is not said again of the next.
         let mut said: Vec<&str> = Vec::new();
-        all.push(row(words).as_paragraph());
+        all.push(row(words).into_paragraph());
         for one in &story.waiting {
             let head = row([
                 link(&format!("/console/commands/{}", one.uuid), &v.words.request(&one.request_type)),
@@ -127,7 +127,7 @@ fn waiting(v: &Visit<'_>, stories: &[ChannelStory]) -> Vec<Html> {
             let why: Vec<&String> = one.words.iter().filter(|words| !said.contains(&words.as_str())).collect();
             said.extend(one.words.iter().map(String::as_str));
             let why = parts::list(why.into_iter().map(|words| parts::prose(words)));
-            all.push(parts::entry([head.as_paragraph(), why]));
+            all.push(parts::entry([head.into_paragraph(), why]));
         }
         let shown = i64::try_from(story.waiting.len()).unwrap_or(i64::MAX);
         if story.view.waiting > shown {
@@ -214,12 +214,43 @@ fn profiles(v: &Visit<'_>, device: &DeviceView) -> Result<Vec<Html>, Error> {
                 }
                 _ => text(name),
             };
-            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words)]);
+            let why = match &one.id {
+                Some(id) => {
+                    link(&format!("{}/why/{}", marks::device_path(&device.row.public_id), parts::segment(id)), w.why)
+                }
+                None => Html::default(),
+            };
+            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words), why]);
         }
     }
     Ok(vec![
-        Table::new(w.profiles_title).columns([w.profile, w.user, w.standing]).rows(rows).empty(w.no_profiles).html(),
+        Table::new(w.profiles_title)
+            .columns([w.profile, w.user, w.standing, ""])
+            .rows(rows)
+            .empty(w.no_profiles)
+            .html(),
     ])
+}
+
+/// Why it has a profile, or has not: every assignment that leads to it, channel by channel.
+pub fn why(v: &Visit<'_>, id: &str, profile: &str) -> Outcome {
+    let w = v.words;
+    let found = reasons::why(v.cx, &v.actor, id, None, profile)?;
+    let device = devices::show(v.cx, &v.actor, id)?;
+    let mut shown = page(v, &device, &found.profile.name).lead(w.why_profile);
+    for one in &found.channels {
+        let mut said = vec![text(&one.state).into_paragraph()];
+        said.push(match one.reasons.is_empty() {
+            true => note(w.why_nothing),
+            false => parts::list(one.reasons.iter().map(|words| parts::prose(words))),
+        });
+        if !one.beside.is_empty() {
+            said.push(note(w.why_beside));
+            said.push(parts::list(one.beside.iter().map(|words| parts::prose(words))));
+        }
+        shown = shown.with(section(one.user.as_deref().unwrap_or(w.device), said));
+    }
+    Ok(shown.into())
 }
 
 fn recent(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
@@ -235,7 +266,7 @@ fn secrets(v: &Visit<'_>, device: &DeviceView, path: &str) -> Result<Html, Error
     }
     let mut kinds: Vec<&str> = kept.iter().map(|row| v.words.secret(&row.kind)).collect();
     kinds.dedup();
-    Ok(row([paragraph(&kinds.join(", ")), link(&format!("{path}/secrets"), v.words.see_secrets).as_paragraph()]))
+    Ok(row([paragraph(&kinds.join(", ")), link(&format!("{path}/secrets"), v.words.see_secrets).into_paragraph()]))
 }
 
 /// Calls the device; asks it what it is.

@@ -34,7 +34,7 @@ pub fn show(v: &Visit<'_>) -> Outcome {
         page = page.action(parts::button_link("/console/enrolment/profile", w.carry_profile));
     }
     let square = qr::svg(&address, w.door_square).map(drawn).unwrap_or_default();
-    let mut door = vec![link(&address, &address).as_paragraph(), note(w.door_hint)];
+    let mut door = vec![link(&address, &address).into_paragraph(), note(w.door_hint)];
     if let Ok(found) = doorway::show(v.cx, &v.actor) {
         door.push(paragraph(found.way.why));
     }

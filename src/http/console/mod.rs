@@ -196,6 +196,7 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["devices"] => devices::list(v),
         ["devices", id] => device::show(v, id),
         ["devices", id, "story"] => device::whole_story(v, id),
+        ["devices", id, "why", profile] => device::why(v, id, profile),
         ["devices", id, "secrets"] => secrets::of_device(v, id),
         ["devices", id, "secrets", kind] => secrets::ask(v, id, kind),
         ["devices", id, verb] => match actions::find(verb) {

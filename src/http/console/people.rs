@@ -172,7 +172,7 @@ pub fn do_import(v: &Visit<'_>, form: &Form) -> Outcome {
         .empty(w.import_none_wrong);
     let page = Page::new(Area::People, w.import_people).under(PEOPLE, w.nav_people);
     Ok(page
-        .with(section(w.verdict, [said.as_paragraph(), numbers]))
+        .with(section(w.verdict, [said.into_paragraph(), numbers]))
         .with(section(w.import_wrong, [wrong.html()]))
         .into())
 }

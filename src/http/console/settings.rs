@@ -97,7 +97,7 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     let new = FormSpec::new("/console/settings/recovery", &v.token)
         .field(Field::password("password", w.own_password, "current-password").required())
         .button(w.new_recovery_code);
-    page = page.with(section(w.recovery, [made.as_paragraph(), note(w.recovery_hint), new.html()]));
+    page = page.with(section(w.recovery, [made.into_paragraph(), note(w.recovery_hint), new.html()]));
     Ok(page.into())
 }
 
@@ -149,7 +149,7 @@ pub fn save(v: &Visit<'_>, which: &str, form: &Form) -> Outcome {
             let password = form.secret("password");
             let made = recovery::make(cx, actor, password.as_ref().map(|p| p.expose().as_str()))?;
             let w = v.words;
-            let shown = [code(made.expose()).as_paragraph(), note(w.recovery_shown)];
+            let shown = [code(made.expose()).into_paragraph(), note(w.recovery_shown)];
             let page = Page::new(Area::Settings, w.recovery).under(PATH, w.nav_settings);
             return Ok(page.with(section(w.shown_once, shown)).into());
         }
@@ -198,7 +198,7 @@ pub fn request_push(v: &Visit<'_>, form: &Form) -> Outcome {
     let csr = push_certificates::request(v.cx, &v.actor, form.some("email").as_deref())?;
     let w = v.words;
     let page = Page::new(Area::Push, w.push_csr).under("/console/push", w.nav_push);
-    let where_to = link("https://identity.apple.com/pushcert", "identity.apple.com/pushcert").as_paragraph();
+    let where_to = link("https://identity.apple.com/pushcert", "identity.apple.com/pushcert").into_paragraph();
     Ok(page.with(section(w.push_csr, [paragraph(w.push_csr_hint), where_to, verbatim(&csr)])).into())
 }
 

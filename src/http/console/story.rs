@@ -65,9 +65,9 @@ pub fn sentence(w: &'static Words, kind: &str, detail: &Value) -> String {
         "removed" => w.story_removed,
         "renewed" => w.story_renewed,
         "renewal-failed" => w.story_renewal_failed,
-        other => return with(other.replace('-', " "), &what, &by),
+        other => return with(other.replace('-', " "), &what, by),
     };
-    with(words.to_owned(), &what, &by)
+    with(words.to_owned(), &what, by)
 }
 
 fn with(words: String, what: &str, by: &str) -> String {

@@ -65,7 +65,7 @@ fn wish(form: &Form) -> Wish {
 /// Its secret is shown once.
 fn with_secret(v: &Visit<'_>, name: &str, secret: &str) -> Page {
     let w = v.words;
-    let shown = [code(secret).as_paragraph(), note(w.webhook_secret_hint)];
+    let shown = [code(secret).into_paragraph(), note(w.webhook_secret_hint)];
     Page::new(Area::Webhooks, name.to_owned()).under(PATH, w.nav_webhooks).with(section(w.shown_once, shown))
 }
 
@@ -107,7 +107,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
             post_button(&format!("{path}/rotate"), &v.token, w.new_secret, ""),
             post_button(&format!("{path}/remove"), &v.token, w.remove_it, ""),
         ];
-        page = page.with(folded(w.change_it, [change.html(), row(rest).as_buttons()]));
+        page = page.with(folded(w.change_it, [change.html(), row(rest).into_buttons()]));
     }
     Ok(page.into())
 }

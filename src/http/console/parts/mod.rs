@@ -24,11 +24,11 @@ impl fmt::Display for Html {
 impl HtmlSafe for Html {}
 
 impl Html {
-    pub fn as_paragraph(self) -> Html {
+    pub fn into_paragraph(self) -> Html {
         Html(format!("<p>{self}</p>"))
     }
 
-    pub fn as_buttons(self) -> Html {
+    pub fn into_buttons(self) -> Html {
         Html(format!("<div class=\"buttons\">{self}</div>"))
     }
 
@@ -116,7 +116,7 @@ pub fn grouped(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

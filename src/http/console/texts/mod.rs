@@ -54,7 +54,6 @@ words! {
     home_no_push: "No push certificate yet: devices can enrol once it is imported.";
     home_bad: "Something is wrong.";
     home_faults: "What is wrong";
-    home_pushes_fail: "Apple's push service cannot be reached. Devices come by themselves meanwhile. It has failed since";
     home_enrolled: "devices enrolled";
     home_known: "known in all";
     home_seen_day: "seen in the last 24 hours";
@@ -156,6 +155,10 @@ words! {
     not_on_console: "Not at the screen";
     profiles_title: "Profiles";
     profile: "Profile";
+    why: "Why";
+    why_profile: "Why it has this profile, or not";
+    why_nothing: "No assignment leads to it.";
+    why_beside: "Other profiles that speak about the same:";
     no_profiles: "No profile is assigned, and the device reported none.";
     no_commands: "No commands yet.";
     all_commands: "All its commands";
