@@ -19,7 +19,7 @@ const CLASS: usize = 30;
 
 /// Processor time of looking at every channel after a class joined a group with one profile more.
 pub fn measure(directory: &Path) -> Result<Vec<Line>, Fault> {
-    let school = School::found(directory, DEVICES, 0)?;
+    let school = School::found(directory, DEVICES, DEVICES)?;
     let cx = school::open(directory)?;
     let actor = Actor::LocalShell { user: String::from("bench") };
     for name in ["all", "class"] {
