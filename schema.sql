@@ -625,7 +625,8 @@ CREATE TABLE profile (
 ) STRICT;
 
 -- One upload. `sealed_body` is what devices get, signed: profiles carry Wi-Fi and mail passwords. `signer` is the fingerprint of our
--- certificate that signed it; NULL when it came signed by somebody else.
+-- certificate that signed it; NULL for a profile with variables, which is filled in and signed for each device. `signed_by`: whose
+-- signature was taken off when it came. `variables`: their names, a JSON array.
 CREATE TABLE profile_version (
     id             INTEGER PRIMARY KEY,
     profile        INTEGER NOT NULL REFERENCES profile (id),
@@ -635,6 +636,8 @@ CREATE TABLE profile_version (
     bytes          INTEGER NOT NULL,
     signer         BLOB,
     payload_types  TEXT NOT NULL,
+    variables      TEXT NOT NULL,
+    signed_by      TEXT,
     created_by     TEXT NOT NULL,
     created_at     INTEGER NOT NULL,
     UNIQUE (profile, version)
@@ -671,9 +674,12 @@ CREATE TABLE channel_profile (
     enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
     profile     INTEGER NOT NULL REFERENCES profile (id),
     installed   INTEGER,
+    -- Which values a profile with variables was filled with: a hash, 0 without any.
+    installed_fill INTEGER NOT NULL DEFAULT 0,
     command     TEXT NOT NULL,
     doing       TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
     version     INTEGER NOT NULL,
+    fill        INTEGER NOT NULL DEFAULT 0,
     -- A command before this one was handed out and never answered: the device may have carried it out.
     uncertain   INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
     failed_at   INTEGER,
@@ -685,6 +691,23 @@ CREATE TABLE channel_profile (
 CREATE INDEX channel_profile_command ON channel_profile (command);
 CREATE INDEX channel_profile_of ON channel_profile (profile);
 CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
+
+-- When each channel was last asked by itself what stands on it.
+CREATE TABLE inventory_round (
+    enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
+    asked_at    INTEGER NOT NULL
+) STRICT;
+
+-- What the school knows of a device or a person beside what there is a column for; profiles use it as a variable.
+CREATE TABLE custom_field (
+    device  INTEGER REFERENCES device (id),
+    person  INTEGER REFERENCES person (id) ON DELETE CASCADE,
+    name    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    CHECK ((device IS NULL) <> (person IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX custom_field_of_device ON custom_field (device, name) WHERE device IS NOT NULL;
+CREATE UNIQUE INDEX custom_field_of_person ON custom_field (person, name) WHERE person IS NOT NULL;
 
 -- ---- Set-up plans: what a device or a user gets while Setup Assistant waits (AwaitingConfiguration), and how long it may wait.
 
@@ -880,3 +903,25 @@ CREATE TABLE activity (
     -- It counts as inactive since then, and that was told.
     inactive_since  INTEGER
 ) STRICT;
+
+-- ---- One wish for many devices.
+
+-- What somebody asked of every device of a group (`whom`, by its name then).
+CREATE TABLE bulk (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    public_id     TEXT NOT NULL UNIQUE,
+    request_type  TEXT NOT NULL,
+    whom          TEXT NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+
+-- What became of it for one device: a command of its own, or why there is none. `command` is no foreign key: old ones are cleared away.
+CREATE TABLE bulk_item (
+    bulk     INTEGER NOT NULL REFERENCES bulk (id),
+    device   INTEGER NOT NULL REFERENCES device (id),
+    command  TEXT,
+    refused  TEXT,
+    PRIMARY KEY (bulk, device),
+    CHECK ((command IS NULL) <> (refused IS NULL))
+) STRICT, WITHOUT ROWID;

@@ -3,8 +3,10 @@
 //!
 //! Run by `scripts/bench`. The server is a process of its own, the binary that ships; the load shares its cores.
 
+mod desired;
 mod load;
 mod login;
+mod pages;
 mod pushes;
 mod report;
 mod school;
@@ -41,13 +43,15 @@ fn main() -> Result<(), Fault> {
     let as_json = arguments.iter().any(|a| a == "--json");
     let only: Vec<&String> = arguments.iter().filter(|a| !a.starts_with("--")).collect();
     type Part = (&'static str, fn(&Path) -> Result<Vec<Line>, Fault>);
-    let parts: [Part; 6] = [
+    let parts: [Part; 8] = [
         ("polls", polls),
         ("cycles", cycles),
         ("pushes", |_| pushes::measure()),
         ("memory", memory),
         ("start", start),
         ("login", login::measure),
+        ("desired", desired::measure),
+        ("pages", pages::measure),
     ];
     raise_file_limit()?;
     let mut lines = Vec::new();

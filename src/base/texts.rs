@@ -125,7 +125,10 @@ pub enum Text {
     BadProfile { why: String },
     NoSuchProfile { profile: String },
     NotAssigned { profile: String, to: String },
-    SeveralAccounts { accounts: usize },
+    SignatureTakenOff { signer: String },
+    NoVariable { name: String },
+    NoSuchVersion { profile: String, version: i64 },
+    NoSuchPayload { kind: String },
     EncryptedProfile,
     UserNotSeen { user: String },
     NobodyManagedThere,
@@ -272,7 +275,10 @@ impl Text {
             Text::BadProfile { .. } => "bad-profile",
             Text::NoSuchProfile { .. } => "no-such-profile",
             Text::NotAssigned { .. } => "not-assigned",
-            Text::SeveralAccounts { .. } => "several-accounts",
+            Text::SignatureTakenOff { .. } => "signature-taken-off",
+            Text::NoVariable { .. } => "no-variable",
+            Text::NoSuchVersion { .. } => "no-such-version",
+            Text::NoSuchPayload { .. } => "no-such-payload",
             Text::EncryptedProfile => "encrypted-profile",
             Text::UserNotSeen { .. } => "user-not-seen",
             Text::NobodyManagedThere => "nobody-managed-there",
@@ -555,10 +561,19 @@ impl Text {
             Text::BadProfile { why } => write!(f, "That is not a profile that can be handed out: {why}."),
             Text::NoSuchProfile { profile } => write!(f, "No profile is known as “{profile}”. `cordon profile list` shows those that are."),
             Text::NotAssigned { profile, to } => write!(f, "“{profile}” is not assigned to {to}. `cordon profile show` lists to whom it is."),
-            Text::SeveralAccounts { accounts } => write!(
+            Text::SignatureTakenOff { signer } => {
+                write!(f, "It came signed by {signer}. That signature was taken off; devices see the school's own.")
+            }
+            Text::NoVariable { name } => write!(
                 f,
-                "This profile sets up {accounts} accounts. Make a profile for each: then one can be changed, or get a new certificate, without the others."
+                "{{{{{name}}}}} is no variable: one begins with device. or user., like {{{{user.mail}}}}. As long as it stands there, no device gets this profile."
             ),
+            Text::NoSuchPayload { kind } => {
+                write!(f, "Apple's schema knows no payload “{kind}”. `cordon profile payloads` lists those that there are.")
+            }
+            Text::NoSuchVersion { profile, version } => {
+                write!(f, "“{profile}” has no version {version}. `cordon profile versions` lists those that there are.")
+            }
             Text::EncryptedProfile => f.write_str(
                 "This profile is encrypted, so what is in it cannot be checked here, and only the device that it was made for can read it.",
             ),

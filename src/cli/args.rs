@@ -6,8 +6,8 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::{
-    admin, backup, doctor, expiry, filevault, generated, key, recovery_code, report, restore, retention, secret,
-    setup_link,
+    admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
+    secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
@@ -110,6 +110,8 @@ Exit code 1 when something needs attention.")]
     Completions(generated::Args),
     /// Look at everything, and enrol a simulated device
     Doctor(doctor::Args),
+    /// One file for somebody who helps, without a name in it
+    SupportBundle(support::Args),
     /// How devices stand on security, and which have gone quiet
     Report(report::Args),
     /// What ends when, and what must be done about it
@@ -140,6 +142,8 @@ Exit code 1 when something needs attention.")]
     SetupPlan(setup_plan::Args),
     /// How long answers and stories are kept
     Retention(retention::Args),
+    /// How often devices are asked what they are and what stands on them
+    Inventory(inventory::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// Have Macs escrow their FileVault recovery keys
@@ -333,6 +337,7 @@ mod tests {
             "cordon filevault escrow X",
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
+            "cordon inventory set --every-hours 12",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

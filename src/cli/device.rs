@@ -28,6 +28,8 @@ enum Verb {
     Explain(channels::ExplainArgs),
     /// Profiles of the device and of each of its users
     Profiles(channels::ProfilesArgs),
+    /// What the school knows of it beside the rest, for variables in profiles
+    Fields(super::fields::FieldsArgs),
     /// Lock the screen of a device now
     Lock(LockArgs),
     /// Mark a device lost and put it into Lost Mode
@@ -116,6 +118,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => show(api, args, voice),
         Verb::Explain(args) => channels::explain(api, args, voice),
+        Verb::Fields(args) => super::fields::run(api, "devices", args, voice),
         Verb::Profiles(args) => channels::profiles(api, args, voice),
         Verb::Lock(args) => lock(api, args, voice),
         Verb::Lost(args) => missing::lost(api, args, voice),

@@ -12,8 +12,10 @@ mod demo;
 mod device;
 mod enroll;
 pub mod failure;
+mod fields;
 mod files;
 mod generated;
+mod inventory;
 mod leaving;
 pub mod log;
 mod moment;
@@ -26,6 +28,7 @@ mod serve;
 mod setup;
 mod setup_link;
 mod status;
+mod support;
 mod table;
 mod tls;
 mod token;
@@ -53,6 +56,7 @@ mod channels;
 mod directory;
 mod group;
 mod login_policy;
+mod payloads;
 mod profile;
 mod setup_plan;
 mod user;
@@ -129,10 +133,12 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Backup(args) => backup::run(api, &args, voice),
         Verb::Doctor(args) => doctor::run(api, &args, voice),
         Verb::SetupLink(args) => setup_link::run(api, &args, voice),
+        Verb::SupportBundle(args) => support::run(api, &args, voice),
         Verb::Report(args) => report::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
+        Verb::Inventory(args) => inventory::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::moment::told_field;
+use super::payloads;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
@@ -28,6 +29,16 @@ enum Verb {
     Assign(AssignArgs),
     /// Take such an assignment back
     Unassign(AssignArgs),
+    /// Make one of a payload's keys, typed by Apple's schema
+    Build(payloads::BuildArgs),
+    /// What a profile can hold, and the keys of one payload
+    Payloads(payloads::PayloadsArgs),
+    /// What looks wrong about it
+    Lint(payloads::LintArgs),
+    /// Its versions
+    Versions(ShowArgs),
+    /// What differs between two versions
+    Diff(payloads::DiffArgs),
     /// Change its name, or whether it comes back when its user took it off
     Change(ChangeArgs),
     /// Where devices refuse it, and what they say
@@ -64,7 +75,10 @@ struct ListArgs {}
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   cordon profile show pr-4k7qx2mn
-  cordon profile show school.wifi --json")]
+  cordon profile show school.wifi --json
+  cordon profile versions school.wifi
+  cordon profile refusals school.wifi
+  cordon profile retry school.wifi")]
 struct ShowArgs {
     /// Its id or PayloadIdentifier
     profile: String,
@@ -159,6 +173,11 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Show(args) => show(api, args, voice),
         Verb::Assign(args) => assign(api, args, "assign", voice),
         Verb::Unassign(args) => assign(api, args, "unassign", voice),
+        Verb::Build(args) => payloads::build(api, args, voice),
+        Verb::Payloads(args) => payloads::list(args, voice),
+        Verb::Lint(args) => payloads::lint(api, args, voice),
+        Verb::Versions(args) => payloads::versions(api, &args.profile, voice),
+        Verb::Diff(args) => payloads::diff(api, args, voice),
         Verb::Change(args) => change(api, args, voice),
         Verb::Refusals(args) => refusals(api, args, voice),
         Verb::Retry(args) => retry(api, args, voice),
@@ -167,7 +186,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     }
 }
 
-fn path(profile: &str) -> String {
+pub fn path(profile: &str) -> String {
     format!("/api/v1/profiles/{}", escape(profile))
 }
 
@@ -186,7 +205,7 @@ fn add(api: &dyn Api, args: &AddArgs, voice: &mut Voice<'_>) -> Result<(), Failu
 }
 
 /// What the server found worth knowing.
-fn advise(profile: &Value, voice: &mut Voice<'_>) {
+pub fn advise(profile: &Value, voice: &mut Voice<'_>) {
     for note in profile["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         voice.advise(note);
     }
@@ -229,6 +248,9 @@ fn story(profile: &Value, now: Timestamp) -> String {
     facts.add("Id", field(profile, "id"));
     facts.add("Identifier", field(profile, "identifier"));
     facts.add("Payloads", words("payload_types").join(", "));
+    if !words("variables").is_empty() {
+        facts.add("Variables", words("variables").join(", "));
+    }
     let (at, by) = (told_field(&profile["version_at"], now), cell(profile, "version_by"));
     facts.add("Version", format!("{}, {at} by {by}", cell(profile, "version")));
     facts.add("Installed on", format!("{} channel(s)", cell(profile, "installed")));

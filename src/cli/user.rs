@@ -28,6 +28,8 @@ enum Verb {
     List(ListArgs),
     /// Everything about one person
     Show(ShowArgs),
+    /// What the school knows of them beside the rest, for variables in profiles
+    Fields(super::fields::FieldsArgs),
     /// Set the password that the person logs in to Macs with
     Password(PasswordArgs),
     /// Let somebody sign in and be managed no more
@@ -173,6 +175,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         }
         Verb::Disable(args) => change(api, &args.name, &json!({ "disabled": true }), "is disabled", voice),
         Verb::Enable(args) => change(api, &args.name, &json!({ "disabled": false }), "is enabled", voice),
+        Verb::Fields(args) => super::fields::run(api, "users", args, voice),
         Verb::Erase(args) => erase(api, args, voice),
         Verb::Import(args) => import(api, args, voice),
         Verb::Network(args) => network(api, args, voice),

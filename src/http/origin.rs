@@ -19,7 +19,7 @@ impl Origin {
             (Door::Control, Remote::Local { uid }) => Origin { words: String::from("local"), address: None, uid },
             (Door::Proxied, Remote::Tcp(proxy)) => {
                 // Each proxy adds to the end, some in a header of its own; what stands before is the client's word.
-                let forwarded = request.headers.get_all("x-forwarded-for").iter().last();
+                let forwarded = request.headers.get_all("x-forwarded-for").iter().next_back();
                 let forwarded = forwarded.and_then(|list| list.to_str().ok()).and_then(|list| list.rsplit(',').next());
                 let address: Option<IpAddr> = forwarded
                     .filter(|_| trusted.contains(&proxy.ip().to_canonical()))

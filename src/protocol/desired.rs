@@ -9,23 +9,23 @@ use crate::base::time::{DAY, HOUR, Timestamp};
 /// Waits after the first, second and every later refusal; when they are used up it is a person's turn.
 pub const TRY_AGAIN: [i64; 4] = [HOUR, 4 * HOUR, DAY, DAY];
 
-/// A profile that a channel should have, in its current version.
+/// A profile that a channel should have, in this edition: what tells apart what would be sent now from what was sent before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Wanted<E> {
     pub profile: i64,
-    pub version: i64,
+    pub edition: E,
 }
 
 /// A profile that management did something about on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub struct Standing<E> {
     pub profile: i64,
-    /// The version that the device acknowledged and has not lost since.
-    pub installed: Option<i64>,
+    /// The edition that the device acknowledged and has not lost since.
+    pub installed: Option<E>,
     /// The last command about it: an install, or a removal.
     pub installs: bool,
-    /// The version that it was about.
-    pub version: i64,
+    /// The edition that it was about.
+    pub edition: E,
     pub progress: Progress,
     /// A command about it was handed out and never answered: the device may have carried it out or not.
     pub uncertain: bool,
@@ -64,7 +64,7 @@ pub fn next_try(failures: u32, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// The difference, as steps.
-pub fn difference(wanted: &[Wanted], standing: &[Standing], now: Timestamp) -> Vec<Step> {
+pub fn difference<E: Copy + Eq>(wanted: &[Wanted<E>], standing: &[Standing<E>], now: Timestamp) -> Vec<Step> {
     let mut steps = Vec::new();
     for want in wanted {
         match standing.iter().find(|s| s.profile == want.profile) {
@@ -78,8 +78,8 @@ pub fn difference(wanted: &[Wanted], standing: &[Standing], now: Timestamp) -> V
     steps
 }
 
-fn towards(want: Wanted, known: &Standing, now: Timestamp, steps: &mut Vec<Step>) {
-    let about_this = known.installs && known.version == want.version;
+fn towards<E: Copy + Eq>(want: Wanted<E>, known: &Standing<E>, now: Timestamp, steps: &mut Vec<Step>) {
+    let about_this = known.installs && known.edition == want.edition;
     match known.progress {
         // What is out may be running; its answer brings us here again.
         Progress::Out => return,
@@ -88,13 +88,13 @@ fn towards(want: Wanted, known: &Standing, now: Timestamp, steps: &mut Vec<Step>
         Progress::Refused { again } if about_this && again.is_none_or(|at| at > now) => return,
         Progress::Refused { .. } | Progress::Over => {}
     }
-    let stays_off = known.let_go && known.version == want.version;
-    if (known.installed != Some(want.version) || known.uncertain) && !stays_off {
+    let stays_off = known.let_go && known.edition == want.edition;
+    if (known.installed != Some(want.edition) || known.uncertain) && !stays_off {
         steps.push(Step::Install(want.profile));
     }
 }
 
-fn away(known: &Standing, steps: &mut Vec<Step>) {
+fn away<E>(known: &Standing<E>, steps: &mut Vec<Step>) {
     match known.progress {
         Progress::Out => return,
         Progress::Waiting if !known.installs => return,
@@ -113,8 +113,8 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000);
 
-    fn standing(installed: Option<i64>, installs: bool, version: i64, progress: Progress) -> Standing {
-        Standing { profile: 1, installed, installs, version, progress, uncertain: false, let_go: false }
+    fn standing(installed: Option<i64>, installs: bool, version: i64, progress: Progress) -> Standing<i64> {
+        Standing { profile: 1, installed, installs, edition: version, progress, uncertain: false, let_go: false }
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         let due = Refused { again: Some(NOW) };
         let fault = Refused { again: None };
         // Standing; what follows when version 2 is wanted, and when nothing is.
-        let table: [(Standing, &[Step], &[Step]); 12] = [
+        let table: [(Standing<i64>, &[Step], &[Step]); 12] = [
             (standing(Some(2), true, 2, Over), &[], &[Remove(1)]),
             (standing(Some(1), true, 1, Over), &[Install(1)], &[Remove(1)]),
             (standing(None, true, 2, Waiting), &[], &[TakeBack(1), Forget(1)]),
@@ -140,20 +140,20 @@ mod tests {
             (standing(None, true, 1, fault), &[Install(1)], &[Forget(1)]),
         ];
         for (known, wanted, unwanted) in table {
-            assert_eq!(difference(&[Wanted { profile: 1, version: 2 }], &[known], NOW), wanted, "wanted: {known:?}");
+            assert_eq!(difference(&[Wanted { profile: 1, edition: 2 }], &[known], NOW), wanted, "wanted: {known:?}");
             assert_eq!(difference(&[], &[known], NOW), unwanted, "not wanted: {known:?}");
         }
-        assert_eq!(difference(&[Wanted { profile: 1, version: 2 }], &[], NOW), [Install(1)]);
+        assert_eq!(difference(&[Wanted { profile: 1, edition: 2 }], &[], NOW), [Install(1)]);
         // Handed out, never answered, then put off: the device may have done it.
-        let unsure = |known: Standing| Standing { uncertain: true, ..known };
+        let unsure = |known: Standing<i64>| Standing { uncertain: true, ..known };
         let install = unsure(standing(None, true, 2, Waiting));
         assert_eq!(difference(&[], &[install], NOW), [TakeBack(1), Remove(1)]);
         let removal = unsure(standing(Some(2), false, 2, Waiting));
-        assert_eq!(difference(&[Wanted { profile: 1, version: 2 }], &[removal], NOW), [TakeBack(1), Install(1)]);
+        assert_eq!(difference(&[Wanted { profile: 1, edition: 2 }], &[removal], NOW), [TakeBack(1), Install(1)]);
         let off = Standing { let_go: true, ..standing(None, true, 2, Over) };
-        assert_eq!(difference(&[Wanted { profile: 1, version: 2 }], &[off], NOW), []);
+        assert_eq!(difference(&[Wanted { profile: 1, edition: 2 }], &[off], NOW), []);
         assert_eq!(
-            difference(&[Wanted { profile: 1, version: 3 }], &[off], NOW),
+            difference(&[Wanted { profile: 1, edition: 3 }], &[off], NOW),
             [Install(1)],
             "a new version is tried"
         );
@@ -198,7 +198,7 @@ mod tests {
     struct World {
         wanted: BTreeMap<i64, i64>,
         versions: BTreeMap<i64, i64>,
-        books: BTreeMap<i64, (Standing, u32)>,
+        books: BTreeMap<i64, (Standing<i64>, u32)>,
         queue: VecDeque<Queued>,
         device: BTreeMap<i64, i64>,
         sent: usize,
@@ -207,9 +207,9 @@ mod tests {
 
     impl World {
         fn reconcile(&mut self) -> usize {
-            let wanted: Vec<Wanted> =
-                self.wanted.iter().map(|(profile, version)| Wanted { profile: *profile, version: *version }).collect();
-            let standing: Vec<Standing> = self.books.values().map(|(s, _)| *s).collect();
+            let wanted: Vec<Wanted<i64>> =
+                self.wanted.iter().map(|(profile, version)| Wanted { profile: *profile, edition: *version }).collect();
+            let standing: Vec<Standing<i64>> = self.books.values().map(|(s, _)| *s).collect();
             let steps = difference(&wanted, &standing, Timestamp(self.now));
             for step in &steps {
                 match *step {
@@ -220,7 +220,7 @@ mod tests {
                         self.books.get_mut(&profile).unwrap().0.progress = Progress::Over;
                     }
                     Step::Install(profile) => self.queue_one(profile, true, self.wanted[&profile]),
-                    Step::Remove(profile) => self.queue_one(profile, false, self.books[&profile].0.version),
+                    Step::Remove(profile) => self.queue_one(profile, false, self.books[&profile].0.edition),
                     Step::Forget(profile) => {
                         assert!(!self.queue.iter().any(|q| q.profile == profile));
                         self.books.remove(&profile);
@@ -234,10 +234,11 @@ mod tests {
             assert!(!self.queue.iter().any(|q| q.profile == profile), "one command about a profile at a time");
             self.queue.push_back(Queued { profile, installs, version, out: false });
             let (installed, uncertain, failures) = self.books.get(&profile).map_or((None, false, 0), |(s, f)| {
-                (s.installed, s.uncertain, if s.version == version { *f } else { 0 })
+                (s.installed, s.uncertain, if s.edition == version { *f } else { 0 })
             });
             let progress = Progress::Waiting;
-            let standing = Standing { profile, installed, installs, version, progress, uncertain, let_go: false };
+            let standing =
+                Standing { profile, installed, installs, edition: version, progress, uncertain, let_go: false };
             self.books.insert(profile, (standing, failures));
             self.sent += 1;
         }

@@ -99,9 +99,12 @@ fn is_wanted(db: &Db<'_>, invitation: &InvitationRow) -> Result<bool, Error> {
 /// A device has enrolled with a profile that was given for an invitation to a class: it is one of that class from now on, for its
 /// teachers too.
 pub(super) fn enrolled(tx: &Tx<'_>, device: i64, issued_profile: i64, now: Timestamp) -> Result<(), Error> {
-    if let Some((group, name)) = tx.find_invited_group(issued_profile)? {
-        tx.put_group_device(group, device, now)?;
-        tx.tell(device, None, None, "joined-class", Some(&json!({ "class": name }).to_string()), now)?;
+    let Some(device_row) = tx.find_device(device)? else { return Ok(()) };
+    if let Some(class) = tx.find_invited_group(issued_profile)? {
+        tx.put_group_device(class.id, device, now)?;
+        tx.tell(device, None, None, "joined-class", Some(&json!({ "class": class.name }).to_string()), now)?;
+        let (actor, detail) = (Actor::Job("enrolment"), json!({ "device": device_row.public_id }));
+        auditing::record(tx, &actor, "group.member-add", Some(&class.public_id), Some(detail), now)?;
     }
     Ok(())
 }

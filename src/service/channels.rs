@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::devices::{self, ChannelView};
-use super::{Context, Error, answers, commands, reconciling, series, setting_up};
+use super::{Context, Error, answers, commands, library, reconciling, series, setting_up};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
@@ -54,7 +54,7 @@ pub(super) fn is_taken(device: &DeviceRow, channel: &EnrollmentRow, request_type
 }
 
 /// The systems whose rules hold for this channel; an iPad is one of two until a user of a Shared iPad has spoken.
-fn systems(device: &DeviceRow, channel: &EnrollmentRow) -> &'static [Platform] {
+pub(super) fn systems(device: &DeviceRow, channel: &EnrollmentRow) -> &'static [Platform] {
     let by_user = channel.channel == ChannelKind::User;
     match device.platform.as_str() {
         "macOS" => &[Platform::MacOs],
@@ -199,10 +199,19 @@ pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<P
         .store
         .read(|db| Ok::<_, Error>((reconciling::wanted(db, channel)?, db.list_channel_profiles(channel.id)?)))?;
     let mut found = Vec::new();
-    for profile in &wanted {
+    let device = cx.store.read(|db| db.find_device(channel.device))?;
+    let device = device.ok_or_else(|| Error::internal("a channel without its device"))?;
+    for due in &wanted {
+        let profile = &due.profile;
         let known = have.iter().find(|h| h.profile == profile.id);
         let installed = known.and_then(|h| h.installed);
+        let held = match &due.held {
+            Some(why) => Some(why.clone()),
+            None if known.is_none() => cx.store.read(|db| library::unfit(db, &device, channel, profile))?,
+            None => None,
+        };
         let words = match known {
+            _ if held.is_some() => held.unwrap_or_default(),
             None => String::from("assigned, not sent yet"),
             Some(_) if installed == Some(profile.version) => String::from("installed"),
             Some(h) if h.failed_at.is_some() && h.version == profile.version => match h.next_try_at {
@@ -224,7 +233,7 @@ pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<P
             words,
         });
     }
-    for h in have.iter().filter(|h| !wanted.iter().any(|w| w.id == h.profile)) {
+    for h in have.iter().filter(|h| !wanted.iter().any(|w| w.profile.id == h.profile)) {
         found.push(ProfileOnChannel {
             id: Some(h.public_id.clone()),
             identifier: h.identifier.clone(),

@@ -32,7 +32,7 @@ const MAX_DEPTH: usize = 16;
 /// A code that the server made, beside the one that the device made.
 const SERVER_CODE: &str = "activation-lock-server-code";
 /// What a new device is asked by itself.
-const WHAT_IT_IS: &str = "DeviceInformation";
+pub(super) const WHAT_IT_IS: &str = "DeviceInformation";
 const QUERIES: [&str; 9] = [
     "IsSupervised",
     "SerialNumber",
@@ -45,7 +45,7 @@ const QUERIES: [&str; 9] = [
     "IsMDMLostModeEnabled",
 ];
 /// What people sent goes first.
-const AFTER_THE_OTHERS: i64 = -1;
+pub(super) const AFTER_THE_OTHERS: i64 = -1;
 
 /// The question for the code that opens Apple's Activation Lock. A device answers it only for some days after it was supervised.
 const BYPASS_CODE: &str = "ActivationLockBypassCode";
@@ -249,11 +249,15 @@ pub(super) fn ask_what_it_is(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow,
         return Ok(());
     }
     let Some(device) = tx.find_device(channel.device)? else { return Ok(()) };
-    let queries = QUERIES.map(|query| Value::String(query.to_owned())).to_vec();
-    let keys = Dictionary::from_iter([(String::from("Queries"), Value::Array(queries))]);
-    let ready = commands::ready(cx, None, WHAT_IT_IS, keys)?;
+    let ready = commands::ready(cx, None, WHAT_IT_IS, what_it_is())?;
     let told = Told { priority: Some(AFTER_THE_OTHERS), ..Told::default() };
     commands::enqueue(cx, tx, &Actor::Job("custody"), &device, channel, &ready, &told, now)
+}
+
+/// The keys of that question.
+pub(super) fn what_it_is() -> Dictionary {
+    let queries = QUERIES.map(|query| Value::String(query.to_owned())).to_vec();
+    Dictionary::from_iter([(String::from("Queries"), Value::Array(queries))])
 }
 
 /// Asks a supervised device for its Activation Lock code, once per enrolment: Apple answers only for some days.

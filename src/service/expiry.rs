@@ -113,15 +113,19 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
         (
             Purpose::Issuing,
             Renewal::Begun,
-            "Replace it at least a year before: cordon ca replace issuing. Devices are taken over by themselves.",
+            "Replace it at least a year before: cordon ca replace --issuing. Devices are taken over by themselves.",
         ),
         (
             Purpose::Root,
             Renewal::Begun,
-            "Replace it at least two years before: cordon ca replace root. Devices learn the new one by themselves.",
+            "Replace it at least two years before: cordon ca replace. Devices learn the new one by themselves.",
         ),
-        (Purpose::Signer, Renewal::Begun, "cordon ca replace signer. Profiles on devices are renewed by themselves."),
-        (Purpose::Escrow, Renewal::Begun, "cordon filevault renews it with the next profile."),
+        (Purpose::Signer, Renewal::Begun, "cordon ca replace --signer. Profiles on devices are renewed by themselves."),
+        (
+            Purpose::Escrow,
+            Renewal::Begun,
+            "Macs get the new one with the next escrow profile: cordon filevault profile",
+        ),
     ] {
         if purpose == Purpose::Tls && !own_tls {
             continue;

@@ -1,18 +1,22 @@
-//! The school's configuration profiles: uploaded, versioned, assigned to devices, users and groups, and taken away again.
+//! The school's configuration profiles: uploaded, looked over, versioned, and taken away again. Who gets them is [`super::assigning`];
+//! older versions and what differs, [`super::library_versions`].
 //!
 //! Called by the API. Every change of what somebody should have ends in `reconciling`, which queues what follows.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, devices, groups, reconciling, users};
+use super::{Context, Error, assigning, auditing, channels, reconciling};
 use crate::base::limits::MAX_COMMAND;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::pki::cms;
 use crate::pki::digest::sha256;
-use crate::protocol::profile::{SettingsFacts, read_settings};
-use crate::store::{AssignmentRow, Db, GroupPart, ProfileRow, ProfileVersionRow, RefusedRow, Target, Tx};
+use crate::plist::{Value, parse_dict, to_xml};
+use crate::protocol::profile::variables::{cut, fill, variables};
+use crate::protocol::profile::{Place, SettingsFacts, fits, lint, read_settings, unfit as unfit_by_catalogue};
+use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, ProfileRow, ProfileVersionRow, RefusedRow, Tx};
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Refusals that are listed; more are only counted.
 const MOST_REFUSALS: usize = 500;
@@ -40,16 +44,6 @@ pub struct AssignmentView {
     pub name: Option<String>,
 }
 
-/// To whom, as people say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
-    Device(String),
-    EveryoneOn(String),
-    User(String),
-    /// `None`: the people of a group of people, the devices of a group of devices.
-    Group(String, Option<GroupPart>),
-}
-
 /// What is to change about a profile; `None` stays.
 #[derive(Debug, Clone, Default)]
 pub struct Change {
@@ -71,7 +65,14 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
     let facts = read_settings(bytes).map_err(|e| Error::invalid(Text::BadProfile { why: e.to_string() }))?;
     cx.require_space()?;
     let now = cx.now();
-    let (body, signer) = signed(cx, &facts, bytes, now);
+    let variables: Vec<String> =
+        if facts.encrypted { Vec::new() } else { variables(&facts.plain).into_iter().collect() };
+    let plain = to_xml(&Value::Dictionary(facts.plain.clone()));
+    let (body, signer) = if variables.is_empty() {
+        (sign(cx, &plain, now), Some(cx.authorities().signer.certificate.fingerprint()))
+    } else {
+        (plain, None)
+    };
     // Base64 and the envelope around it make a command of it.
     if body.len() / 3 * 4 + 4096 > MAX_COMMAND {
         return Err(Error::invalid(Text::CommandTooLarge { bytes: body.len() / 3 * 4, limit: MAX_COMMAND }));
@@ -111,6 +112,8 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
             bytes: bytes.len() as i64,
             signer,
             payload_types: serde_json::Value::from(facts.payload_types.clone()).to_string(),
+            variables: variables.clone(),
+            signed_by: facts.signed_by.clone(),
             created_by: actor.name(),
             created_at: now,
         };
@@ -119,10 +122,10 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
         auditing::record(tx, actor, "profile.add", Some(&facts.identifier), Some(detail), now)?;
         Ok::<_, Error>(id)
     })?;
-    let channels = cx.store.read(|db| db.list_channels_with_profile(id))?;
+    let channels = cx.store.read(|db| assigning::channels_of(db, id))?;
     reconciling::reconcile_all(cx, &channels)?;
     let mut view = cx.store.read(|db| view(db, id))?;
-    view.notes = doubts(&facts);
+    view.notes = notes(&facts, &variables);
     Ok(view)
 }
 
@@ -130,44 +133,82 @@ fn plain_name(said: &str) -> String {
     said.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
-fn doubts(facts: &SettingsFacts) -> Vec<String> {
+/// What people should know of an upload before they rely on it.
+fn notes(facts: &SettingsFacts, variables: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
-    if facts.accounts() > 1 {
-        notes.push(Text::SeveralAccounts { accounts: facts.accounts() }.to_string());
+    if let Some(signer) = &facts.signed_by {
+        notes.push(Text::SignatureTakenOff { signer: signer.clone() }.to_string());
     }
     if facts.encrypted {
         notes.push(Text::EncryptedProfile.to_string());
     }
+    for variable in variables.iter().filter(|name| cut(name).is_none()) {
+        notes.push(Text::NoVariable { name: variable.clone() }.to_string());
+    }
+    notes.extend(lint(&facts.plain).into_iter().map(|doubt| match doubt.serious {
+        true => format!("Wrong: {}.", doubt.words),
+        false => format!("Doubtful: {}.", doubt.words),
+    }));
+    notes.extend(fits(&facts.payload_types).map(|systems| format!("It can be installed on: {systems}.")));
     notes
 }
 
-/// As devices get it: as it came if that was signed, else signed by the school.
-fn signed(cx: &Context, facts: &SettingsFacts, bytes: &[u8], now: Timestamp) -> (Vec<u8>, Option<[u8; 32]>) {
-    if facts.signed {
-        return (bytes.to_vec(), None);
-    }
-    (sign(cx, bytes, now), Some(cx.authorities().signer.certificate.fingerprint()))
-}
-
-fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
+pub(super) fn sign(cx: &Context, plain: &[u8], now: Timestamp) -> Vec<u8> {
     let authorities = cx.authorities();
     let signer = &authorities.signer;
     let chain = std::slice::from_ref(&authorities.issuing.certificate);
     cms::sign_attached(plain, &signer.certificate, &signer.key, chain, now)
 }
 
-/// The current version as a device gets it; signed anew when the school's signer has been replaced since.
-pub(super) fn body(cx: &Context, db: &Db<'_>, profile: &ProfileRow, now: Timestamp) -> Result<Secret<Vec<u8>>, Error> {
+/// A version without a signature, as it was uploaded.
+pub(super) fn plain(cx: &Context, profile: i64, row: &ProfileVersionRow) -> Result<Secret<Vec<u8>>, Error> {
+    let body = cx.open(&place(profile, row.version), &row.sealed_body)?;
+    match row.signer {
+        Some(_) => Ok(Secret::new(cms::verify_attached(body.expose()).map_err(Error::internal)?.content)),
+        None => Ok(body),
+    }
+}
+
+/// The current version as a device gets it: signed, anew when the school's signer has been replaced since, with its variables filled in.
+pub(super) fn body(
+    cx: &Context,
+    db: &Db<'_>,
+    profile: &ProfileRow,
+    values: &BTreeMap<String, String>,
+    now: Timestamp,
+) -> Result<Secret<Vec<u8>>, Error> {
     let missing = || Error::internal("a profile without its current version");
     let row = db.find_profile_version(profile.id, profile.version)?.ok_or_else(missing)?;
-    let body = cx.open(&place(profile.id, profile.version), &row.sealed_body)?;
-    match row.signer {
-        Some(signer) if signer != cx.authorities().signer.certificate.fingerprint() => {
-            let plain = cms::verify_attached(body.expose()).map_err(Error::internal)?.content;
-            Ok(Secret::new(sign(cx, &plain, now)))
-        }
-        _ => Ok(body),
+    if row.signer == Some(cx.authorities().signer.certificate.fingerprint()) {
+        return cx.open(&place(profile.id, profile.version), &row.sealed_body);
     }
+    let plain = plain(cx, profile.id, &row)?;
+    if row.variables.is_empty() {
+        return Ok(Secret::new(sign(cx, plain.expose(), now)));
+    }
+    let dict = parse_dict(plain.expose()).map_err(Error::internal)?.into_dictionary();
+    let filled = fill(&dict, &|name| values.get(name).cloned())
+        .map_err(|name| Error::internal(format!("no value for {name}, which was looked up")))?;
+    Ok(Secret::new(sign(cx, &to_xml(&Value::Dictionary(filled)), now)))
+}
+
+/// Why the device would refuse the current version on this channel, by Apple's catalogue; `None` where nothing speaks against it.
+pub(super) fn unfit(
+    db: &Db<'_>,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    profile: &ProfileRow,
+) -> Result<Option<String>, Error> {
+    let current = db.find_profile_version(profile.id, profile.version)?;
+    let types =
+        current.and_then(|row| serde_json::from_str::<Vec<String>>(&row.payload_types).ok()).unwrap_or_default();
+    let place = Place {
+        systems: channels::systems(device, channel),
+        by_user: channel.parent.is_some(),
+        os_version: device.os_version.as_deref(),
+        supervised: device.supervised,
+    };
+    Ok(unfit_by_catalogue(&types, &place).map(|why| format!("held back: {why}")))
 }
 
 /// Profiles in use after `after` (a row id), in order of arrival.
@@ -195,141 +236,16 @@ pub(super) fn find(db: &Db<'_>, profile: &str) -> Result<ProfileRow, Error> {
     found.ok_or_else(|| Error::not_found(Text::NoSuchProfile { profile: profile.chars().take(256).collect() }))
 }
 
-fn view(db: &Db<'_>, id: i64) -> Result<ProfileView, Error> {
+pub(super) fn view(db: &Db<'_>, id: i64) -> Result<ProfileView, Error> {
     let missing = || Error::internal("a profile that is not there");
     let row = db.find_profile_by_row(id)?.ok_or_else(missing)?;
     let current = db.find_profile_version(id, row.version)?.ok_or_else(missing)?;
     let mut assignments = Vec::new();
     for assignment in db.list_assignments(id)? {
-        assignments.push(assignment_view(db, assignment)?);
+        assignments.push(assigning::view(db, assignment)?);
     }
     let (installed, waiting, refused) = db.count_profile_channels(id, row.version)?;
     Ok(ProfileView { row, current, assignments, installed, waiting, refused, notes: Vec::new() })
-}
-
-/// With the names that people know.
-pub(super) fn assignment_view(db: &Db<'_>, row: AssignmentRow) -> Result<AssignmentView, Error> {
-    let (device, name) = match &row.target {
-        Target::Device(device) | Target::EveryoneOn(device) => {
-            (db.find_device(*device)?.map(|device| device.public_id), None)
-        }
-        Target::User(name) => (None, Some(name.clone())),
-        Target::Person(person) => (None, db.find_person_by_row(*person)?.map(|person| person.short_name)),
-        Target::Group(group, _) => (None, db.find_group_by_row(*group)?.map(|group| group.name)),
-    };
-    Ok(AssignmentView { row, device, name })
-}
-
-/// Assigns a profile; whoever it concerns and can be reached gets it at once.
-///
-/// # Errors
-/// `NotFound` for the profile or the device.
-pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, true)
-}
-
-/// Takes an assignment back; the profile leaves every channel that has it by no other assignment.
-///
-/// # Errors
-/// `NotFound` for the profile, the device, or an assignment that is not there.
-pub fn unassign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, false)
-}
-
-fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> Result<ProfileView, Error> {
-    actor.require(Permission::Enroll)?;
-    let Meant { target, id: subject, shown, mut notes } = meant(cx, actor, whom)?;
-    let now = cx.now();
-    // Before and after: what a group or a person has today may be what is to go.
-    let channels = cx.store.read(|db| reconciling::concerned(db, &target))?;
-    let id = cx.store.write(|tx| {
-        let row = find(tx, profile)?;
-        let changed = if on {
-            tx.insert_assignment(row.id, &target, &actor.name(), now)?
-        } else {
-            tx.delete_assignment(row.id, &target)?
-        };
-        if changed {
-            let verb = if on { "profile.assign" } else { "profile.unassign" };
-            let detail = json!({ "target": target.kind(), "to": subject });
-            auditing::record(tx, actor, verb, Some(&row.identifier), Some(detail), now)?;
-        } else if !on {
-            return Err(Error::not_found(Text::NotAssigned { profile: row.name, to: shown.clone() }));
-        }
-        Ok::<_, Error>(row.id)
-    })?;
-    reconciling::reconcile_all(cx, &channels)?;
-    let mut view = cx.store.read(|db| view(db, id))?;
-    if on {
-        view.notes.append(&mut notes);
-        let by_user = cx.store.read(|db| -> Result<bool, Error> {
-            for channel in &channels {
-                if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        })?;
-        match &target {
-            Target::User(_) | Target::Person(_) if !by_user => {
-                view.notes.push(Text::UserNotSeen { user: shown }.to_string());
-            }
-            Target::EveryoneOn(_) if !by_user => view.notes.push(Text::NobodyManagedThere.to_string()),
-            _ => {}
-        }
-    }
-    Ok(view)
-}
-
-/// Whom a wish means.
-struct Meant {
-    target: Target,
-    /// For the audit, which never names a person; `None` for somebody who is a mere name.
-    id: Option<String>,
-    /// As the wish said it.
-    shown: String,
-    notes: Vec<String>,
-}
-
-fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
-    let mut notes = Vec::new();
-    let (target, id, shown) = match whom {
-        Whom::Device(device) => {
-            let row = devices::find(cx, actor, device)?;
-            (Target::Device(row.id), Some(row.public_id), device)
-        }
-        Whom::EveryoneOn(device) => {
-            let row = devices::find(cx, actor, device)?;
-            (Target::EveryoneOn(row.id), Some(row.public_id), device)
-        }
-        Whom::User(user) => {
-            let name = name("user", user)?;
-            match users::find_by_any_name(cx, &name)? {
-                Some(person) => (Target::Person(person.id), Some(person.public_id), user),
-                None => (Target::User(name), None, user),
-            }
-        }
-        Whom::Group(group, part) => {
-            let row = groups::find(cx, actor, group)?;
-            let fits = match row.kind.as_str() {
-                "people" => part.is_none_or(|part| part == GroupPart::People),
-                "devices" | "smart" => part.is_none_or(|part| part != GroupPart::People),
-                _ => true,
-            };
-            if !fits {
-                return Err(Error::conflict(Text::NotInThisGroup { name: row.name, kind: row.kind }));
-            }
-            let part = part.unwrap_or(match row.kind.as_str() {
-                "devices" | "smart" => GroupPart::Devices,
-                _ => GroupPart::People,
-            });
-            if row.kind == "class" && part == GroupPart::People && row.devices > 0 {
-                notes.push(Text::ClassHasDevices { name: row.name.clone(), devices: row.devices }.to_string());
-            }
-            (Target::Group(row.id, part), Some(row.public_id), group)
-        }
-    };
-    Ok(Meant { target, id, shown: shown.clone(), notes })
 }
 
 /// Changes what people decide about a profile beside its content.
@@ -400,7 +316,7 @@ pub fn refusals(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<Refusa
     })
 }
 
-fn name(key: &'static str, text: &str) -> Result<String, Error> {
+pub(super) fn name(key: &'static str, text: &str) -> Result<String, Error> {
     let text = text.trim();
     let odd = text.is_empty() || text.len() > 256 || text.chars().any(char::is_control);
     if odd {

@@ -32,13 +32,17 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+pub mod assigning;
 pub mod attention;
 pub mod channels;
 pub mod device_policy;
 pub mod directories;
+pub mod forecasting;
 pub mod groups;
+pub mod inventory;
 pub mod leaving;
 pub mod library;
+pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
 pub mod reasons;
@@ -50,8 +54,10 @@ pub mod roster;
 pub mod series;
 pub mod setting_up;
 pub mod users;
+pub mod variables;
 
 pub mod backing_up;
+pub mod bulk;
 pub mod custody;
 pub mod doctor;
 mod errands;
@@ -69,6 +75,7 @@ pub mod revealing;
 pub mod rotating;
 pub mod security;
 pub mod sheets;
+pub mod support;
 pub mod telling;
 pub mod unlocking;
 pub mod webhooks;
@@ -144,7 +151,8 @@ pub struct Context {
     pub acme_answers: acme::HttpAnswers,
     /// What checking a password costs; tests of other things lower it.
     pub password_cost: Cost,
-    /// Whether a device is asked what it is when it has enrolled; tests of other things want to know every command.
+    /// Whether a device is asked what it is when it has enrolled, and on a cadence from then on; tests of other things want to know every
+    /// command.
     pub asks_at_enrollment: bool,
     guesses: login::Guesses,
     refusals: auditing::Refusals,

@@ -1,13 +1,10 @@
 //! What a person sees at a glance: is everything all right, and which devices are there. Read by the console; nothing is decided here.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, devices, lost, serving};
-use crate::base::limits::MIN_FREE_SPACE;
-use crate::base::texts::Text;
-use crate::base::time::{DAY, MINUTE, Timestamp};
-use crate::pki::x509::Certificate;
+use super::{Context, Error, devices, expiry, health};
+use crate::base::time::DAY;
 use crate::store::{
-    AuditFilter, AuditRow, DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, Purpose, WorkCounts,
+    AuditFilter, AuditRow, DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts,
 };
 use serde_json::json;
 
@@ -21,8 +18,6 @@ pub const DAYS: usize = 14;
 const VERSIONS: usize = 8;
 /// Certificates that end within this are shown.
 const SOON: i64 = 60 * DAY;
-/// Apple's push service may be out of reach for so long before it is a fault.
-const PUSH_PATIENCE: i64 = 10 * MINUTE;
 
 /// What this place calls itself; words and roles follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +35,6 @@ impl Place {
     }
 }
 
-/// Something with a date that the place lives by.
-#[derive(Debug, Clone)]
-pub struct Ending {
-    /// `push`, `tls`, `issuing` or `root`.
-    pub what: &'static str,
-    pub name: String,
-    pub not_after: Timestamp,
-}
-
 /// Everything on the first page.
 #[derive(Debug, Clone)]
 pub struct Overview {
@@ -62,15 +48,13 @@ pub struct Overview {
 
 /// How the server itself does.
 #[derive(Debug, Clone)]
-pub struct Health {
+pub struct Standing {
     /// What is wrong, each in words with what to do.
     pub faults: Vec<String>,
     /// No certificate for pushes was imported yet.
     pub no_push_certificate: bool,
-    /// Since when Apple's push service cannot be reached.
-    pub pushes_fail_since: Option<Timestamp>,
     /// What ends within sixty days, the next first.
-    pub ending: Vec<Ending>,
+    pub ending: Vec<expiry::Entry>,
 }
 
 /// What is wished of a list of devices.
@@ -103,48 +87,16 @@ pub fn numbers(cx: &Context, actor: &Actor) -> Result<Overview, Error> {
 }
 
 /// How the server does; for who may see what belongs to the whole place.
-pub fn health(cx: &Context, actor: &Actor) -> Result<Health, Error> {
+pub fn standing(cx: &Context, actor: &Actor) -> Result<Standing, Error> {
     actor.require(Permission::LookAround)?;
     let now = cx.now();
-    let mut faults = Vec::new();
-    if let Some(seen) = cx.clock_is_behind() {
-        faults.push(Text::ClockBehind { now: now.to_string(), seen: seen.to_string() }.to_string());
-    }
-    if cx.store.free_space()? < MIN_FREE_SPACE {
-        faults.push(Text::DiskFull.to_string());
-    }
     let certificates = cx.store.read(|db| db.list_push_certificates())?;
-    let in_force: Vec<_> = certificates.into_iter().filter(|c| !c.chain_pem.is_empty()).collect();
-    let mut ending = Vec::new();
-    for certificate in &in_force {
-        if let Some(why) = &certificate.paused_why {
-            faults.push(format!("Apple refuses the push certificate {}: {why}.", certificate.topic));
-        }
-        ending.push(Ending { what: "push", name: certificate.topic.clone(), not_after: certificate.not_after });
-    }
-    let foreign = serving::find_foreign(cx)?;
-    let own_tls = foreign.is_none();
-    if let Some((_, name, not_after)) = foreign {
-        ending.push(Ending { what: "tls", name, not_after });
-    }
-    for (purpose, what) in [(Purpose::Tls, "tls"), (Purpose::Issuing, "issuing"), (Purpose::Root, "root")] {
-        if purpose == Purpose::Tls && !own_tls {
-            continue;
-        }
-        if let Some(row) = cx.store.read(|db| db.find_authority(purpose))? {
-            let certificate = Certificate::parse(&row.der).map_err(Error::internal)?;
-            ending.push(Ending { what, name: certificate.subject(), not_after: certificate.not_after() });
-        }
-    }
+    let mut ending = expiry::list(cx, actor)?;
     ending.retain(|one| one.not_after.since(now) < SOON);
-    ending.sort_by_key(|one| one.not_after);
-    faults.extend(lost::worries(cx)?);
-    faults.extend(serving::find_fault(cx)?);
-    let since = *cx.hooks.pushes_fail_since.lock().unwrap_or_else(|p| p.into_inner());
-    Ok(Health {
-        faults,
-        no_push_certificate: in_force.is_empty(),
-        pushes_fail_since: since.filter(|since| now.since(*since) >= PUSH_PATIENCE),
+    Ok(Standing {
+        faults: health::examine(cx)?.reasons,
+        // A request that has not come back has no chain.
+        no_push_certificate: certificates.iter().all(|one| one.chain_pem.is_empty()),
         ending,
     })
 }

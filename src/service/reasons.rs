@@ -115,7 +115,10 @@ fn neighbours(db: &Db<'_>, names: &ChannelNames, profile: &ProfileRow) -> Result
     };
     let own = types(profile)?;
     let mut found = Vec::new();
-    for other in db.list_wanted_profiles(names)?.into_iter().filter(|other| other.id != profile.id) {
+    for other in db.list_wanted_profiles(names)?.into_iter().map(|wanted| wanted.profile) {
+        if other.id == profile.id {
+            continue;
+        }
         let shared: Vec<String> = types(&other)?.into_iter().filter(|kind| own.contains(kind)).collect();
         if !shared.is_empty() {
             let rule = if shared.iter().any(|kind| STRICTEST.contains(&kind.as_str())) {

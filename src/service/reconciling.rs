@@ -7,17 +7,20 @@
 use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
+use super::variables::{self, Values};
 use super::{Context, Error, error, groups, library, network_users};
-use crate::base::time::Timestamp;
+use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
 use crate::protocol::lifecycle::State;
 use crate::protocol::queue::DeliveryState;
 use crate::protocol::report::{Report, Status};
 use crate::store::{
-    ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, EnrollmentRow, GroupPart, ProfileRow, Target, Tx,
+    ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, Doing, EnrollmentRow, GroupPart, ProfileRow, Target,
+    Tx, WantedRow,
 };
 use serde_json::json;
+use std::collections::BTreeMap;
 
 pub(super) const INSTALL: &str = "InstallProfile";
 pub(super) const REMOVE: &str = "RemoveProfile";
@@ -59,9 +62,34 @@ pub(super) fn groups_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<i64>
     Ok(if names.is_user { names.person_groups } else { names.device_groups })
 }
 
+/// A profile that a channel should have, filled in for it.
+pub(super) struct Due {
+    pub profile: ProfileRow,
+    /// What its variables stand for there; empty without any.
+    pub values: BTreeMap<String, String>,
+    fill: i64,
+    /// Why it cannot be sent as long as nothing changes: a value is missing.
+    pub held: Option<String>,
+}
+
 /// Every profile that a channel should have by what is assigned now.
-pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<ProfileRow>, Error> {
-    Ok(db.list_wanted_profiles(&names_of(db, channel)?)?)
+pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<Due>, Error> {
+    let names = names_of(db, channel)?;
+    let mut found = Vec::new();
+    for WantedRow { profile, variables: used } in db.list_wanted_profiles(&names)? {
+        found.push(if used.is_empty() {
+            Due { profile, values: BTreeMap::new(), fill: 0, held: None }
+        } else {
+            match variables::find(db, channel, &names, &used)? {
+                Values::Known { values, fill } => Due { profile, values, fill, held: None },
+                Values::Missing(name) => {
+                    let held = Some(variables::missing_in_words(&name));
+                    Due { profile, values: BTreeMap::new(), fill: 0, held }
+                }
+            }
+        });
+    }
+    Ok(found)
 }
 
 /// Row ids of the Active channels that an assignment to this target may concern.
@@ -102,6 +130,7 @@ pub(super) fn reconcile(
     let wanted = wanted(tx, channel)?;
     let have = tx.list_channel_profiles(channel.id)?;
     let mut queued = 0;
+    let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
     for step in steps(&wanted, &have, now) {
         let known = |profile: i64| have.iter().find(|h| h.profile == profile);
         match step {
@@ -111,8 +140,10 @@ pub(super) fn reconcile(
                 }
             }
             Step::Install(profile) => {
-                if let Some(row) = wanted.iter().find(|w| w.id == profile) {
-                    queued += usize::from(install(cx, tx, channel, row, known(profile), call, now)?);
+                if let Some(due) = wanted.iter().find(|w| w.profile.id == profile)
+                    && library::unfit(tx, &device, channel, &due.profile)?.is_none()
+                {
+                    queued += usize::from(install(cx, tx, channel, due, known(profile), call, now)?);
                 }
             }
             Step::Remove(profile) => {
@@ -126,13 +157,27 @@ pub(super) fn reconcile(
     Ok(queued)
 }
 
-fn steps(wanted: &[ProfileRow], have: &[ChannelProfileRow], now: Timestamp) -> Vec<Step> {
-    let wanted: Vec<Wanted> = wanted.iter().map(|w| Wanted { profile: w.id, version: w.version }).collect();
-    let standing: Vec<Standing> = have.iter().map(standing).collect();
+/// What tells apart what would be sent now from what was sent before: version, and values of its variables.
+type Edition = (i64, i64);
+
+fn steps(wanted: &[Due], have: &[ChannelProfileRow], now: Timestamp) -> Vec<Step> {
+    let known = |due: &Due| have.iter().find(|h| h.profile == due.profile.id);
+    let wanted: Vec<Wanted<Edition>> = wanted
+        .iter()
+        .filter_map(|due| {
+            let edition = match &due.held {
+                None => (due.profile.version, due.fill),
+                // What stands there stays as it is until the value is known.
+                Some(_) => known(due).and_then(|h| Some((h.installed?, h.installed_fill)))?,
+            };
+            Some(Wanted { profile: due.profile.id, edition })
+        })
+        .collect();
+    let standing: Vec<Standing<Edition>> = have.iter().map(standing).collect();
     desired::difference(&wanted, &standing, now)
 }
 
-fn standing(known: &ChannelProfileRow) -> Standing {
+fn standing(known: &ChannelProfileRow) -> Standing<Edition> {
     let progress = match known.state {
         Some(DeliveryState::Sent) => Progress::Out,
         Some(state) if !state.is_finished() => Progress::Waiting,
@@ -141,9 +186,9 @@ fn standing(known: &ChannelProfileRow) -> Standing {
     };
     Standing {
         profile: known.profile,
-        installed: known.installed,
+        installed: known.installed.map(|version| (version, known.installed_fill)),
         installs: known.installs,
-        version: known.version,
+        edition: (known.version, known.fill),
         progress,
         uncertain: known.uncertain,
         let_go: known.gone_at.is_some() && !known.comes_back,
@@ -171,17 +216,20 @@ fn install(
     cx: &Context,
     tx: &Tx<'_>,
     channel: &EnrollmentRow,
-    profile: &ProfileRow,
+    due: &Due,
     known: Option<&ChannelProfileRow>,
     call: Call,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    let body = library::body(cx, tx, profile, now)?;
+    let profile = &due.profile;
+    let body = library::body(cx, tx, profile, &due.values, now)?;
     let mut keys = Dictionary::new();
     keys.insert(String::from("Payload"), Value::Data(body.expose().clone()));
     let Some(uuid) = queue(cx, tx, channel, INSTALL, keys, &profile.name, call, now)? else { return Ok(false) };
     let uncertain = known.is_some_and(|known| known.uncertain);
-    tx.put_channel_profile(channel.id, profile.id, &uuid, true, profile.version, uncertain)?;
+    let (version, fill) = (profile.version, due.fill);
+    let doing = Doing { profile: profile.id, command: &uuid, installs: true, version, fill, uncertain };
+    tx.put_channel_profile(channel.id, &doing)?;
     Ok(true)
 }
 
@@ -196,7 +244,8 @@ fn remove(
     let mut keys = Dictionary::new();
     keys.insert(String::from("Identifier"), Value::String(known.identifier.clone()));
     let Some(uuid) = queue(cx, tx, channel, REMOVE, keys, &known.name, call, now)? else { return Ok(false) };
-    tx.put_channel_profile(channel.id, known.profile, &uuid, false, known.version, known.uncertain)?;
+    let ChannelProfileRow { profile, version, fill, uncertain, .. } = *known;
+    tx.put_channel_profile(channel.id, &Doing { profile, command: &uuid, installs: false, version, fill, uncertain })?;
     Ok(true)
 }
 
@@ -350,8 +399,15 @@ pub(super) fn people_changed(cx: &Context, persons: &[i64]) -> Result<(), Error>
 
 /// Tries refused profiles again whose time has come. Returns how many commands that took.
 pub fn try_again(cx: &Context) -> Result<usize, Error> {
-    let channels = cx.store.read(|db| db.list_channels_to_try(cx.now(), AT_ONCE))?;
-    reconcile_all(cx, &channels)
+    let now = cx.now();
+    let channels = cx.store.read(|db| db.list_channels_to_try(now, AT_ONCE))?;
+    if channels.is_empty() {
+        return Ok(0);
+    }
+    let queued = reconcile_all(cx, &channels)?;
+    // What is held back by now cannot be tried; it is looked at again later, and keeps nobody else waiting.
+    cx.store.write(|tx| tx.postpone_tries(&channels, now, now.plus(HOUR)))?;
+    Ok(queued)
 }
 
 /// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A look comes first: most

@@ -118,19 +118,6 @@ fn open(place: &Place, opener: Opener<'_>, clock: Arc<dyn Clock>, random: Arc<dy
     }
 }
 
-/// Commands that erase, lock out, open or remove: what the device may have done since the copy was made must not happen twice.
-const ONCE: [&str; 9] = [
-    "EraseDevice",
-    "DeviceLock",
-    "ClearPasscode",
-    "ClearRestrictionsPassword",
-    "DisableLostMode",
-    "RemoveProfile",
-    "DeleteUser",
-    "SetFirmwarePassword",
-    "SetRecoveryLock",
-];
-
 /// What was asked to be erased, locked or removed before the copy was made, and may have been done since: nobody wants it twice.
 fn hold_back(tx: &Tx<'_>, now: Timestamp) -> Result<usize, Error> {
     let mut held = 0;

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::browser::{Browser, hidden};
 use super::built_in::BuiltIn;
 use super::device::{Device, DeviceError, World};
-use super::network::{Url, tls_config};
+use super::network::{Url, tls_config_at};
 use super::profile::{self, Refusal};
 use super::scep;
 use super::wire::{Answer, Client, Request};
@@ -46,7 +46,7 @@ impl Device {
     /// # Errors
     /// [`DeviceError::Refused`] with the status of the page that came instead.
     pub fn fetch_by_page(&self, page: &Url, anchors: &[Vec<u8>], pass: Pass<'_>) -> Result<Vec<u8>, DeviceError> {
-        let mut browser = Browser::new(&self.world.network, page.clone(), anchors)?;
+        let mut browser = Browser::new(&self.world, page.clone(), anchors)?;
         let inside = show(&mut browser, page, pass)?;
         if !inside.is_success() {
             return Err(DeviceError::Refused { message: "the enrolment page", status: inside.status });
@@ -98,7 +98,7 @@ impl Device {
         built_in: &BuiltIn,
     ) -> Result<(), DeviceError> {
         let body = built_in.sign(&self.machine_info(), self.world.clock.now());
-        let mut browser = Browser::new(&self.world.network, page.clone(), anchors)?;
+        let mut browser = Browser::new(&self.world, page.clone(), anchors)?;
         browser.headers.push(("x-apple-aspen-deviceinfo".to_owned(), STANDARD.encode(&body)));
         let first = browser.open(&page.target)?;
         let machine = hidden(&first, "machine").unwrap_or_default();
@@ -258,7 +258,7 @@ fn pass_fields<'a>(pass: &Pass<'a>) -> Vec<(&'static str, &'a str)> {
 }
 
 fn post(world: &World, url: &Url, anchors: &[Vec<u8>], body: &[u8]) -> Result<Answer, DeviceError> {
-    let mut client = Client::new(Arc::clone(&world.network), tls_config(anchors, None)?);
+    let mut client = Client::new(Arc::clone(&world.network), tls_config_at(anchors, None, &world.clock)?);
     let headers = [("Content-Type", SIGNED), ("User-Agent", "DeviceManagementClient/1.0")];
     Ok(client.send(&Request { method: "POST", url, headers: &headers, body })?)
 }

@@ -4,7 +4,8 @@
 
 use std::sync::Arc;
 
-use super::network::{Network, Url, WireError, tls_config};
+use super::device::World;
+use super::network::{Url, WireError, tls_config_at};
 use super::wire::{Answer, Client, Request};
 
 /// One visit; cookies last as long as it does.
@@ -21,8 +22,8 @@ impl Browser {
     ///
     /// # Errors
     /// [`WireError::Tls`] when an anchor is not usable.
-    pub fn new(network: &Arc<Network>, start: Url, anchors: &[Vec<u8>]) -> Result<Self, WireError> {
-        let client = Client::new(Arc::clone(network), tls_config(anchors, None)?);
+    pub fn new(world: &World, start: Url, anchors: &[Vec<u8>]) -> Result<Self, WireError> {
+        let client = Client::new(Arc::clone(&world.network), tls_config_at(anchors, None, &world.clock)?);
         Ok(Self { client, start, cookies: Vec::new(), headers: Vec::new() })
     }
 

@@ -11,7 +11,7 @@ use rustls::ClientConfig;
 use super::keys::KeyPool;
 use super::link::Link;
 use super::messages::{self, CHECK_IN};
-use super::network::{ClientIdentity, Network, WireError, tls_config};
+use super::network::{ClientIdentity, Network, WireError, tls_config_at};
 use super::profile::{self, Enrolling, Refusal};
 use super::spec::Spec;
 use super::state::{Behaviour, Channel, Entry, Event, Executed, Held, Line, Standing, State};
@@ -228,7 +228,7 @@ impl Managed {
         let enrolling = profile::read_enrollment(&held.profile.0)?;
         let chain: Vec<Vec<u8>> = held.chain.iter().map(|c| c.0.clone()).collect();
         let identity = ClientIdentity { chain: &chain, key_pkcs8: &held.key_pkcs8.0 };
-        let tls = tls_config(&anchors_of(world, &enrolling), Some(identity))?;
+        let tls = tls_config_at(&anchors_of(world, &enrolling), Some(identity), &world.clock)?;
         Ok(Self { enrolling, tls })
     }
 }

@@ -12,8 +12,11 @@ use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
+
+use crate::base::time::{Clock, SystemClock};
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -188,6 +191,19 @@ pub struct ClientIdentity<'a> {
 /// # Errors
 /// [`WireError::Tls`] when an anchor or the identity is not usable.
 pub fn tls_config(anchors: &[Vec<u8>], identity: Option<ClientIdentity<'_>>) -> Result<Arc<ClientConfig>, WireError> {
+    tls_config_at(anchors, identity, &(Arc::new(SystemClock) as Arc<dyn Clock>))
+}
+
+/// The same for somebody whose day it is by another clock: certificates are valid or not by that. Never behind the real time, as no
+/// device is that asks the network what time it is.
+///
+/// # Errors
+/// As [`tls_config`].
+pub fn tls_config_at(
+    anchors: &[Vec<u8>],
+    identity: Option<ClientIdentity<'_>>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Arc<ClientConfig>, WireError> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     let provider = PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     let bad = |e: rustls::Error| WireError::Tls("settings".to_owned(), e.to_string());
@@ -195,7 +211,8 @@ pub fn tls_config(anchors: &[Vec<u8>], identity: Option<ClientIdentity<'_>>) -> 
     for anchor in anchors {
         roots.add(CertificateDer::from(anchor.clone())).map_err(bad)?;
     }
-    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+    let time = Arc::new(DeviceTime(Arc::clone(clock)));
+    let builder = ClientConfig::builder_with_details(Arc::clone(provider), time)
         .with_safe_default_protocol_versions()
         .map_err(bad)?
         .with_root_certificates(roots);
@@ -210,6 +227,22 @@ pub fn tls_config(anchors: &[Vec<u8>], identity: Option<ClientIdentity<'_>>) -> 
     // One device talks to two listeners at most; the default cache is sized for a browser.
     config.resumption = Resumption::in_memory_sessions(2);
     Ok(Arc::new(config))
+}
+
+/// What day it is for a device.
+struct DeviceTime(Arc<dyn Clock>);
+
+impl fmt::Debug for DeviceTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DeviceTime({})", self.0.now())
+    }
+}
+
+impl TimeProvider for DeviceTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let millis = self.0.now().max(SystemClock.now()).0;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(millis).ok()?)))
+    }
 }
 
 #[cfg(test)]

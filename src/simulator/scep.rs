@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::device::{DeviceError, World};
-use super::network::{Url, tls_config};
+use super::network::{Url, tls_config_at};
 use super::profile::ScepPayload;
 use super::state::{Behaviour, Blob};
 use super::wire::{Answer, Client, Request};
@@ -38,7 +38,7 @@ pub(super) fn obtain(
     payload: &ScepPayload,
     behaviour: &Behaviour,
 ) -> Result<Identity, DeviceError> {
-    let client = Client::new(Arc::clone(&world.network), tls_config(anchors, None)?);
+    let client = Client::new(Arc::clone(&world.network), tls_config_at(anchors, None, &world.clock)?);
     let mut talk = Talk { client, payload };
     let post = talk.capabilities()? && !behaviour.scep_by_get;
     let ca = talk.ca_certificate()?;

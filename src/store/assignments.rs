@@ -92,6 +92,14 @@ pub struct ChannelNames {
     pub device_groups: Vec<i64>,
 }
 
+/// A profile that a channel should have.
+#[derive(Debug, Clone)]
+pub struct WantedRow {
+    pub profile: ProfileRow,
+    /// Names of the variables of its current version.
+    pub variables: Vec<String>,
+}
+
 const ASSIGNMENT: &str =
     "a.id, a.profile, a.target, a.device, a.subject, a.person, a.\"group\", a.created_by, a.created_at";
 /// The assignments that concern one channel: device, whether a user speaks, names, persons, their groups, the device's groups.
@@ -138,9 +146,10 @@ impl Db<'_> {
     }
 
     /// Every profile that this channel should have, by what is assigned now.
-    pub fn list_wanted_profiles(&self, channel: &ChannelNames) -> Result<Vec<ProfileRow>, StoreError> {
+    pub fn list_wanted_profiles(&self, channel: &ChannelNames) -> Result<Vec<WantedRow>, StoreError> {
         let sql = format!(
-            "SELECT DISTINCT {PROFILE} FROM assignment a JOIN profile p ON p.id = a.profile
+            "SELECT DISTINCT {PROFILE}, v.variables FROM assignment a JOIN profile p ON p.id = a.profile
+             JOIN profile_version v ON v.profile = p.id AND v.version = p.version
              WHERE p.removed_at IS NULL AND a.id IN ({CONCERNS}) ORDER BY p.id"
         );
         let json = |ids: &[i64]| serde_json::Value::from(ids).to_string();
@@ -148,7 +157,11 @@ impl Db<'_> {
         let mut statement = self.conn.prepare_cached(&sql)?;
         let (persons, groups) = (json(&channel.persons), json(&channel.person_groups));
         let values = params![channel.device, channel.is_user, names, persons, groups, json(&channel.device_groups)];
-        let rows = statement.query_map(values, row_to_profile)?;
+        let rows = statement.query_map(values, |row| {
+            let names: String = row.get("variables")?;
+            let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(&names).unwrap_or_default() };
+            Ok(WantedRow { profile: row_to_profile(row)?, variables })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

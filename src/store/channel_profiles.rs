@@ -15,12 +15,14 @@ pub struct ChannelProfileRow {
     pub name: String,
     /// Whether it is to come back when its user took it off.
     pub comes_back: bool,
-    /// The version that the device acknowledged and has not lost since.
+    /// The version that the device acknowledged and has not lost since, and what its variables were filled with.
     pub installed: Option<i64>,
+    pub installed_fill: i64,
     /// The last command about it, whether it installs, which version, and how it stands; `None` when that is forgotten.
     pub command: String,
     pub installs: bool,
     pub version: i64,
+    pub fill: i64,
     pub state: Option<DeliveryState>,
     /// When that command was finished.
     pub finished_at: Option<Timestamp>,
@@ -32,6 +34,18 @@ pub struct ChannelProfileRow {
     pub next_try_at: Option<Timestamp>,
     /// When the device reported that it is not there any more.
     pub gone_at: Option<Timestamp>,
+}
+
+/// A command about a profile that goes on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Doing<'a> {
+    pub profile: i64,
+    pub command: &'a str,
+    pub installs: bool,
+    pub version: i64,
+    pub fill: i64,
+    /// One before it was never answered.
+    pub uncertain: bool,
 }
 
 /// A profile that devices refuse.
@@ -52,7 +66,7 @@ const UNCERTAIN: &str = "c.uncertain OR coalesce(y.state <> 'Acknowledged'
 impl Db<'_> {
     pub fn list_channel_profiles(&self, enrollment: i64) -> Result<Vec<ChannelProfileRow>, StoreError> {
         let sql = format!(
-            "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.command, c.doing, c.version,
+            "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.installed_fill, c.command, c.doing, c.version, c.fill,
                  c.failed_at, c.failures, c.next_try_at, c.gone_at, y.state, y.finished_at, {UNCERTAIN} AS uncertain
              FROM channel_profile c JOIN profile p ON p.id = c.profile
              LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment
@@ -69,9 +83,11 @@ impl Db<'_> {
                 name: row.get("name")?,
                 comes_back: row.get("comes_back")?,
                 installed: row.get("installed")?,
+                installed_fill: row.get("installed_fill")?,
                 command: row.get("command")?,
                 installs: doing == "install",
                 version: row.get("version")?,
+                fill: row.get("fill")?,
                 state: state.and_then(|s| s.parse().ok()),
                 finished_at: at("finished_at")?,
                 uncertain: row.get("uncertain")?,
@@ -133,28 +149,23 @@ impl Db<'_> {
 }
 
 impl Tx<'_> {
-    /// The command that is now on its way for this profile on this channel. Refusals of the same version stay counted.
-    pub fn put_channel_profile(
-        &self,
-        enrollment: i64,
-        profile: i64,
-        command: &str,
-        installs: bool,
-        version: i64,
-        uncertain: bool,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version, uncertain) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    /// The command that is now on its way for this profile on this channel. Refusals of the same edition stay counted.
+    pub fn put_channel_profile(&self, enrollment: i64, doing: &Doing<'_>) -> Result<(), StoreError> {
+        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version, fill, uncertain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
                    ON CONFLICT (enrollment, profile) DO UPDATE SET command = excluded.command, doing = excluded.doing,
-                       failures = CASE WHEN version = excluded.version THEN failures ELSE 0 END,
-                       version = excluded.version, uncertain = excluded.uncertain, failed_at = NULL, next_try_at = NULL, gone_at = NULL";
-        let doing = if installs { "install" } else { "remove" };
-        self.conn.prepare_cached(sql)?.execute(params![enrollment, profile, command, doing, version, uncertain])?;
+                       failures = CASE WHEN version = excluded.version AND fill = excluded.fill THEN failures ELSE 0 END,
+                       version = excluded.version, fill = excluded.fill, uncertain = excluded.uncertain,
+                       failed_at = NULL, next_try_at = NULL, gone_at = NULL";
+        let kind = if doing.installs { "install" } else { "remove" };
+        let values =
+            params![enrollment, doing.profile, doing.command, kind, doing.version, doing.fill, doing.uncertain];
+        self.conn.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// The device acknowledged the install.
     pub fn put_profile_installed(&self, enrollment: i64, profile: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE channel_profile SET installed = version, uncertain = 0, failed_at = NULL, failures = 0, next_try_at = NULL,
+        let sql = "UPDATE channel_profile SET installed = version, installed_fill = fill, uncertain = 0, failed_at = NULL, failures = 0, next_try_at = NULL,
                        gone_at = NULL WHERE enrollment = ?1 AND profile = ?2";
         self.conn.prepare_cached(sql)?.execute([enrollment, profile])?;
         Ok(())
@@ -172,6 +183,18 @@ impl Tx<'_> {
         let sql = "UPDATE channel_profile SET failed_at = ?3, failures = ?4, next_try_at = ?5 WHERE enrollment = ?1 AND profile = ?2";
         let next = next_try_at.map(|at| at.0);
         self.conn.prepare_cached(sql)?.execute(params![enrollment, profile, now.0, failures, next])?;
+        Ok(())
+    }
+
+    /// What was due on these channels by `now` and is due still is looked at again `later`.
+    pub fn postpone_tries(&self, channels: &[i64], now: Timestamp, later: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE channel_profile SET next_try_at = ?3 WHERE next_try_at <= ?2
+                       AND enrollment IN (SELECT value FROM json_each(?1))";
+        self.conn.prepare_cached(sql)?.execute(params![
+            serde_json::Value::from(channels).to_string(),
+            now.0,
+            later.0
+        ])?;
         Ok(())
     }
 

@@ -27,6 +27,41 @@ pub struct Gauges {
 }
 
 impl Db<'_> {
+    /// Enrolled devices by system: platform, version, how many.
+    pub fn count_systems(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
+        let sql = "SELECT d.platform, coalesce(d.os_version, 'unknown'), count(*) FROM device d JOIN enrollment e ON e.device = d.id
+                   WHERE e.channel = 'device' AND e.state = 'Active' AND d.synthetic = 0 GROUP BY 1, 2 ORDER BY 1, 2";
+        let mut statement = self.conn.prepare(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Everything that names a device, a person or a group, with a word for what it is.
+    pub fn list_names(&self) -> Result<Vec<(String, &'static str)>, StoreError> {
+        let mut found = Vec::new();
+        for (sql, word) in [
+            ("SELECT serial FROM device WHERE serial IS NOT NULL", "SERIAL"),
+            ("SELECT name FROM device WHERE name IS NOT NULL", "DEVICE"),
+            ("SELECT public_id FROM device", "DEVICE"),
+            ("SELECT enrollment_id FROM enrollment", "UDID"),
+            ("SELECT user_short_name FROM enrollment WHERE user_short_name IS NOT NULL", "USER"),
+            ("SELECT user_long_name FROM enrollment WHERE user_long_name IS NOT NULL", "USER"),
+            ("SELECT short_name FROM person", "PERSON"),
+            ("SELECT long_name FROM person WHERE long_name IS NOT NULL", "PERSON"),
+            ("SELECT mail FROM person WHERE mail IS NOT NULL", "PERSON"),
+            ("SELECT name FROM school_group", "GROUP"),
+            ("SELECT name FROM webhook", "WEBHOOK"),
+            ("SELECT url FROM webhook", "WEBHOOK"),
+        ] {
+            let mut statement = self.conn.prepare(sql)?;
+            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
+            for row in rows {
+                found.push((row?, word));
+            }
+        }
+        Ok(found)
+    }
+
     /// Identities that devices use now, and when the first of them ends.
     pub fn count_current_identities(&self) -> Result<Option<(usize, Timestamp)>, StoreError> {
         let sql = "SELECT count(*), min(c.not_after) FROM binding b JOIN certificate c ON c.fingerprint = b.certificate

@@ -41,6 +41,14 @@ pub struct NewInvitation<'a> {
     pub expires_at: Timestamp,
 }
 
+/// The class that an invitation was made for.
+#[derive(Debug, Clone)]
+pub struct InvitedGroup {
+    pub id: i64,
+    pub public_id: String,
+    pub name: String,
+}
+
 /// A device that came in by an invitation.
 #[derive(Debug, Clone)]
 pub struct InvitedDevice {
@@ -110,14 +118,13 @@ impl Db<'_> {
     }
 
     /// The class that whoever enrols with this very profile was invited to.
-    pub fn find_invited_group(&self, issued_profile: i64) -> Result<Option<(i64, String)>, StoreError> {
-        let sql = "SELECT g.id, g.name FROM arrival a JOIN invitation i ON i.id = a.invitation JOIN school_group g ON g.id = i.\"group\"
-                   WHERE a.issued_profile = ?1 ORDER BY a.id DESC LIMIT 1";
-        Ok(self
-            .conn
-            .prepare_cached(sql)?
-            .query_row([issued_profile], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?)
+    pub fn find_invited_group(&self, issued_profile: i64) -> Result<Option<InvitedGroup>, StoreError> {
+        let sql = "SELECT g.id, g.public_id, g.name FROM arrival a JOIN invitation i ON i.id = a.invitation
+                   JOIN school_group g ON g.id = i.\"group\" WHERE a.issued_profile = ?1 ORDER BY a.id DESC LIMIT 1";
+        let read = |row: &Row<'_>| {
+            Ok(InvitedGroup { id: row.get("id")?, public_id: row.get("public_id")?, name: row.get("name")? })
+        };
+        Ok(self.conn.prepare_cached(sql)?.query_row([issued_profile], read).optional()?)
     }
 
     /// The devices that enrolled with profiles given for this invitation, oldest first.

@@ -28,8 +28,12 @@ pub struct ProfileVersionRow {
     pub sealed_body: Vec<u8>,
     pub body_hash: [u8; 32],
     pub bytes: i64,
-    /// Fingerprint of our certificate that signed it; `None` when it came signed.
+    /// Fingerprint of our certificate that signed it; `None` for one with variables, which is signed for each device.
     pub signer: Option<[u8; 32]>,
+    /// Names of its variables.
+    pub variables: Vec<String>,
+    /// Whose signature was taken off when it came.
+    pub signed_by: Option<String>,
     /// Types of its payloads, as a JSON array.
     pub payload_types: String,
     pub created_by: String,
@@ -38,7 +42,8 @@ pub struct ProfileVersionRow {
 
 pub(super) const PROFILE: &str =
     "p.id, p.public_id, p.identifier, p.name, p.version, p.comes_back, p.created_by, p.created_at, p.removed_at";
-const VERSION: &str = "version, sealed_body, body_hash, bytes, signer, payload_types, created_by, created_at";
+const VERSION: &str =
+    "version, sealed_body, body_hash, bytes, signer, payload_types, variables, signed_by, created_by, created_at";
 
 pub(super) fn row_to_profile(row: &Row<'_>) -> rusqlite::Result<ProfileRow> {
     Ok(ProfileRow {
@@ -62,6 +67,8 @@ fn row_to_version(row: &Row<'_>) -> rusqlite::Result<ProfileVersionRow> {
         bytes: row.get("bytes")?,
         signer: row.get("signer")?,
         payload_types: row.get("payload_types")?,
+        variables: serde_json::from_str(&row.get::<_, String>("variables")?).unwrap_or_default(),
+        signed_by: row.get("signed_by")?,
         created_by: row.get("created_by")?,
         created_at: Timestamp(row.get("created_at")?),
     })
@@ -88,6 +95,14 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// All versions of a profile, newest first.
+    pub fn list_profile_versions(&self, profile: i64) -> Result<Vec<ProfileVersionRow>, StoreError> {
+        let sql = format!("SELECT {VERSION} FROM profile_version WHERE profile = ?1 ORDER BY version DESC");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let rows = statement.query_map([profile], row_to_version)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     pub fn find_profile_version(&self, profile: i64, version: i64) -> Result<Option<ProfileVersionRow>, StoreError> {
         let sql = format!("SELECT {VERSION} FROM profile_version WHERE profile = ?1 AND version = ?2");
         Ok(self.conn.prepare_cached(&sql)?.query_row([profile, version], row_to_version).optional()?)
@@ -111,8 +126,8 @@ impl Tx<'_> {
     }
 
     pub fn insert_profile_version(&self, profile: i64, row: &ProfileVersionRow) -> Result<(), StoreError> {
-        let sql = "INSERT INTO profile_version (profile, version, sealed_body, body_hash, bytes, signer, payload_types, created_by, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        let sql = "INSERT INTO profile_version (profile, version, sealed_body, body_hash, bytes, signer, payload_types, variables, signed_by,
+                       created_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         self.conn.prepare_cached(sql)?.execute(params![
             profile,
             row.version,
@@ -121,6 +136,8 @@ impl Tx<'_> {
             row.bytes,
             row.signer,
             row.payload_types,
+            serde_json::Value::from(row.variables.as_slice()).to_string(),
+            row.signed_by,
             row.created_by,
             row.created_at.0
         ])?;

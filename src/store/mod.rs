@@ -9,14 +9,17 @@ mod activity;
 mod assignments;
 mod attention;
 mod audit;
+mod bulks;
 mod certificates;
 mod channel_profiles;
 mod commands;
 mod copying;
 mod devices;
 mod enrollments;
+mod fields;
 mod gauges;
 mod handed;
+mod inventory;
 mod library;
 mod machine_key;
 mod migrations;
@@ -61,16 +64,18 @@ pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use activity::ActivityRow;
-pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target};
+pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target, WantedRow};
 pub use audit::{AuditEntry, AuditFilter, AuditRow};
+pub use bulks::{BulkItem, BulkRow};
 pub use certificates::{
     AuthorityRow, BindingRow, BindingState, CertificateRow, CertificateStanding, Purpose, Standing, WrappedKey,
 };
-pub use channel_profiles::{ChannelProfileRow, RefusedRow};
+pub use channel_profiles::{ChannelProfileRow, Doing, RefusedRow};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
 pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
+pub use fields::FieldOwner;
 pub use gauges::Gauges;
 pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};

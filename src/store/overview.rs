@@ -242,7 +242,7 @@ impl Db<'_> {
                        SELECT device, last_seen_at AS at FROM enrollment WHERE last_seen_at > ?2 - ?3 * 86400000
                        UNION ALL
                        SELECT device, at FROM (SELECT device, at, kind FROM timeline ORDER BY id DESC LIMIT 50000)
-                       WHERE at > ?2 - ?3 * 86400000 AND kind IN ('sent', 'status', 'NotNow', 'Authenticate', 'TokenUpdate')) seen
+                       WHERE at > ?2 - ?3 * 86400000 AND kind IN ('sent', 'Acknowledged', 'Error', 'NotNow', 'Authenticate', 'TokenUpdate')) seen
                    WHERE ?1 IS NULL OR seen.device IN (SELECT value FROM json_each(?1)) GROUP BY day";
         let only = only.map(|ids| serde_json::json!(ids).to_string());
         let mut statement = self.conn.prepare_cached(sql)?;

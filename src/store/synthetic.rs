@@ -37,6 +37,7 @@ impl Tx<'_> {
             "series",
             "fallback_target",
             "activity",
+            "inventory_round",
             "renewal",
             "binding",
         ] {
@@ -45,7 +46,17 @@ impl Tx<'_> {
         self.conn.execute(&format!("DELETE FROM outbox WHERE kind = 'push' AND subject IN ({CHANNELS})"), [])?;
         self.conn.execute(&format!("DELETE FROM user_standing WHERE device_channel IN ({CHANNELS})"), [])?;
         self.conn.execute(&format!("UPDATE challenge SET enrollment = NULL WHERE enrollment IN ({CHANNELS})"), [])?;
-        for table in ["timeline", "secret", "secret_request", "event", "attention", "group_device", "assignment"] {
+        for table in [
+            "timeline",
+            "secret",
+            "secret_request",
+            "event",
+            "attention",
+            "group_device",
+            "assignment",
+            "bulk_item",
+            "custom_field",
+        ] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE device IN ({DEVICES})"), [])?;
         }
         for uuid in commands {

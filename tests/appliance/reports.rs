@@ -98,3 +98,65 @@ fn every_token_bad_is_a_fault_of_the_configuration() {
     let now = cx.now();
     assert_eq!(cx.store.read(|db| db.read_gauges(now)).unwrap().dead_tokens, 0, "no token was given up");
 }
+
+#[test]
+fn the_support_bundle_names_nobody() {
+    let school = School::planned(Plan {
+        tune: Arc::new(|options| {
+            options.hostname = String::from("mdm.hill.invalid");
+            options.configured_hostname = Some(String::from("old.hill.invalid"));
+        }),
+        ..Plan::default()
+    });
+    school
+        .api(
+            "POST",
+            "/setup",
+            &json!({ "organization": "Hill School", "admin": { "name": "grace", "password": "tin roof in may" } }),
+        )
+        .is(200);
+    school
+        .api(
+            "POST",
+            "/users",
+            &json!({ "short_name": "anna.berg", "long_name": "Anna Berg", "mail": "anna@hill.invalid" }),
+        )
+        .is(201);
+    school.api("POST", "/groups", &json!({ "name": "Class 7b", "kind": "devices" })).is(201);
+    school
+        .world()
+        .network
+        .route("mdm.hill.invalid", "127.0.0.1:0".parse().unwrap(), cordon::simulator::network::Via::Tls)
+        .unwrap();
+    let mac = school.enroll(Kind::Mac, 2);
+    let token = school.token("auditor");
+    let code = school.api("POST", "/setup/link", &Value::Null);
+    let reply = school.api("POST", "/support-bundle", &Value::Null);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let text = reply.text();
+    let (serial, name) = mac.with(|d| (d.spec().serial.clone(), d.spec().name.clone()));
+    let id = school.get(&format!("/devices/{}", mac.udid()))["id"].as_str().unwrap().to_owned();
+    let folder = school.directory().display().to_string();
+    let planted = [
+        "hill",
+        "grace",
+        "anna",
+        "berg",
+        "7b",
+        &serial,
+        &name,
+        &mac.udid(),
+        &id,
+        &token,
+        &mac.user(),
+        crate::support::TOPIC,
+        &folder,
+        "-----BEGIN",
+    ];
+    let lower = text.to_lowercase();
+    for secret in planted {
+        assert!(!lower.contains(&secret.to_lowercase()), "{secret} is in {text}");
+    }
+    assert!(!code.text().is_empty());
+    assert!(text.contains("Nobody can find HOST") && text.contains("\"active\":1"), "{text}");
+}

@@ -57,18 +57,106 @@ fn a_stranger_finds_an_ipad_and_locks_it() {
 }
 
 #[test]
+fn what_waits_is_kept_fresh_without_a_reload() {
+    let school = school();
+    let ipad = school.enroll_deaf(Kind::Ipad, 1);
+    let uuid = school.send(&ipad, "RestartDevice", Value::Null);
+    browse(&school, "live.mjs", &[("CORDON_COMMAND", format!("/console/commands/{uuid}"))]);
+    assert_eq!(school.state_of(&uuid), "Cancelled");
+}
+
+#[test]
 fn every_page_is_for_everybody_and_photographed() {
     let school = school();
     let devices = [school.enroll(Kind::Ipad, 1), school.enroll(Kind::Ipad, 2), school.enroll(Kind::Mac, 3)];
     for device in &devices {
-        let uuid = school.send(
-            device,
-            "DeviceInformation",
-            json!({ "Queries": ["DeviceName", "OSVersion", "ModelName", "ProductName"] }),
-        );
+        let queries = json!(["DeviceName", "OSVersion", "ModelName", "ProductName", "IsSupervised"]);
+        let uuid = school.send(device, "DeviceInformation", json!({ "Queries": queries }));
         school.wait_for(&uuid, "Acknowledged");
     }
-    let pages: Vec<(&str, String)> = vec![("home", "/console".into()), ("devices", "/console/devices".into())];
+    let id = |n: usize| school.device(&devices[n])["id"].as_str().unwrap().to_owned();
+    let apps = school.send(&devices[0], "InstalledApplicationList", Value::Null);
+    school.wait_for(&apps, "Acknowledged");
+    // Something waits: an iPad that does not hear its pushes.
+    devices[1].set_deaf(true);
+    let waiting = school.send(&devices[1], "RestartDevice", Value::Null);
+    school.send(&devices[1], "ProfileList", Value::Null);
+    school.api("POST", &format!("/devices/{}/lost", id(1)), &json!({ "message": "Call Hill School" })).is(200);
+    school.api("POST", "/groups", &json!({ "name": "7b", "kind": "class" })).is(201);
+    school
+        .api("POST", "/users", &json!({ "short_name": "bea", "long_name": "Bea Roy", "mail": "bea@hill.example" }))
+        .is(201);
+    let members = json!({ "devices": [id(0), id(1)], "people": ["bea"] });
+    school.api("POST", "/groups/7b/members", &members).is(200);
+    school.api("POST", "/invitations", &json!({ "names": ["Ann", "Ben"], "class": "7b" })).is(201);
+    school.api("POST", "/tokens", &json!({ "name": "backup", "role": "auditor", "expires_in": "90d" })).is(201);
+    school.api("POST", "/admins", &json!({ "name": "tess", "role": "teacher", "password": PASSWORD })).is(201);
+    let hook = json!({ "name": "desk", "url": "https://127.0.0.1:9/hook", "events": ["command.expired"] });
+    let hook = school.api("POST", "/webhooks", &hook).is(201)["id"].as_str().unwrap().to_owned();
+    school.api("POST", "/setup", &json!({ "organization": "Hill School" })).is(200);
+    let profile = crate::users::profiles::add(&school, "hill.timetable", "com.apple.webClip.managed");
+    let profile = profile["id"].as_str().unwrap();
+    school.api("POST", &format!("/profiles/{profile}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
+
+    let (ipad, lost, mac) = (format!("/console/devices/{}", id(0)), format!("/console/devices/{}", id(1)), id(2));
+    let ask = json!({ "name": "room 12", "kind": "devices" });
+    school.api("POST", "/groups", &ask).is(201);
+    school
+        .api("POST", "/groups/room 12/members".replace(' ', "%20").as_str(), &json!({ "devices": [id(0), id(1), mac] }))
+        .is(200);
+    let asked = cordon::service::bulk::begin(
+        school.server().context(),
+        &cordon::service::actor::Actor::LocalShell { user: String::from("root") },
+        "room 12",
+        "ProfileList",
+    );
+    let asked = asked.unwrap().row.public_id;
+    let pages = [
+        ("home", String::from("/console")),
+        ("devices", "/console/devices".into()),
+        ("devices-none", "/console/devices?search=nothing+like+it".into()),
+        ("device", ipad.clone()),
+        ("device-lost", lost.clone()),
+        ("device-mac", format!("/console/devices/{mac}")),
+        ("device-why", format!("{ipad}/why/{profile}")),
+        ("device-story", format!("{ipad}/story")),
+        ("device-secrets", format!("{ipad}/secrets")),
+        ("device-secret", format!("{ipad}/secrets/unlock-token")),
+        ("lock", format!("{ipad}/lock")),
+        ("clear-passcode", format!("{ipad}/clear-passcode")),
+        ("mark-lost", format!("{ipad}/lost")),
+        ("erase", format!("{ipad}/erase")),
+        ("found", format!("{lost}/found")),
+        ("commands", "/console/commands".into()),
+        ("command-answer", format!("/console/commands/{apps}")),
+        ("command-waiting", format!("/console/commands/{waiting}")),
+        ("bulk", "/console/bulk".into()),
+        ("bulk-progress", format!("/console/bulk/{asked}")),
+        ("enrolment", "/console/enrolment".into()),
+        ("invite", "/console/enrolment/invite".into()),
+        ("enrolment-profile", "/console/enrolment/profile".into()),
+        ("profiles", "/console/profiles".into()),
+        ("profile", format!("/console/profiles/{profile}")),
+        ("profile-new", "/console/profiles/new".into()),
+        ("groups", "/console/groups".into()),
+        ("group", "/console/groups/7b".into()),
+        ("group-new", "/console/groups/new".into()),
+        ("people", "/console/people".into()),
+        ("person", "/console/people/bea".into()),
+        ("people-import", "/console/people/import".into()),
+        ("requests", "/console/requests".into()),
+        ("audit", "/console/audit".into()),
+        ("webhooks", "/console/webhooks".into()),
+        ("webhook", format!("/console/webhooks/{hook}")),
+        ("webhook-new", "/console/webhooks/new".into()),
+        ("push", "/console/push".into()),
+        ("settings", "/console/settings".into()),
+        ("admins", "/console/admins".into()),
+        ("admin", "/console/admins/tess".into()),
+        ("token-new", "/console/tokens/new".into()),
+        ("account", "/console/account".into()),
+        ("refused-missing", "/console/nothing".into()),
+    ];
     let pages: Value = pages.into_iter().map(|(name, path)| json!([name, path])).collect();
     browse(&school, "pages.mjs", &[("CORDON_PAGES", pages.to_string())]);
 }

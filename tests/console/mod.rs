@@ -2,6 +2,7 @@
 
 mod browser;
 mod door;
+mod pages;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

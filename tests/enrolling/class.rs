@@ -48,6 +48,8 @@ fn a_teacher_prints_the_sheet_and_each_ipad_belongs_to_its_pupil() {
     );
     let class = door.school.get("/groups/7a");
     assert_eq!(class["devices"].as_array().unwrap().len(), 1, "{class}");
+    let joined = door.school.get("/audit?verb=group.member-add");
+    assert_eq!(joined["items"][0]["actor"], "job:enrolment", "{joined}");
     // So its teacher sees it, and may help.
     assert_eq!(ask("GET", &format!("/devices/{}", ipad.udid()), Value::Null).is(200)["person"]["short_name"], "ada");
     let list = ask("GET", "/invitations", Value::Null).is(200);

@@ -1,6 +1,7 @@
 //! Every way in: the enrolment page with a code or a password, over-the-air delivery, Automated Device Enrolment. Each to its end over
 //! real sockets, and everything that somebody who should not come in may try.
 
+mod browser;
 mod class;
 mod over_the_air;
 mod page;
@@ -69,7 +70,7 @@ impl Door {
     }
 
     fn browser(&self) -> Browser {
-        Browser::new(&self.school.world().network, self.url("/enroll"), &self.anchors()).unwrap()
+        Browser::new(self.school.world(), self.url("/enroll"), &self.anchors()).unwrap()
     }
 
     /// A new invitation.

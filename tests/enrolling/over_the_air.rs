@@ -131,6 +131,7 @@ fn the_update_button_needs_no_new_invitation_also_when_everything_has_expired() 
     let managed = cordon::pki::x509::Certificate::parse(&identity.chain[0]).unwrap();
     held.passing = Some((managed, cordon::pki::keys::PrivateKey::from_pkcs8_der(&identity.key).unwrap()));
     door.clock.advance(400 * 24 * HOUR);
+    crate::lifecycle::wait_for_tls(&door.school);
     replace(ipad.with(|d| held.finish(d)).unwrap());
     held.passing = passing;
     replace(ipad.with(|d| held.finish(d)).unwrap());

@@ -16,7 +16,7 @@ use cordon::protocol::profile::{EnrollmentFacts, IdentityFacts, read_enrollment}
 use cordon::server::{Options, Server};
 use cordon::service::founding::Place;
 use cordon::simulator::apns::{StandIn, UnknownTokens};
-use cordon::simulator::network::{ClientIdentity, tls_config};
+use cordon::simulator::network::{ClientIdentity, tls_config_at};
 use rustls::ClientConfig;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -168,9 +168,10 @@ impl School {
     /// TLS as a device does it: trusts the school's root, shows `identity`.
     pub fn tls(&self, identity: Option<&Identity>) -> Arc<ClientConfig> {
         let root = vec![self.root().der().to_vec()];
-        let Some(Identity { key, certificate }) = identity else { return tls_config(&root, None).unwrap() };
+        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let Some(Identity { key, certificate }) = identity else { return tls_config_at(&root, None, &clock).unwrap() };
         let (chain, key) = (vec![certificate.der().to_vec()], key.to_pkcs8_der());
-        tls_config(&root, Some(ClientIdentity { chain: &chain, key_pkcs8: key.expose() })).unwrap()
+        tls_config_at(&root, Some(ClientIdentity { chain: &chain, key_pkcs8: key.expose() }), &clock).unwrap()
     }
 
     /// PUTs to the devices' listener over TLS.

@@ -14,8 +14,10 @@ use crate::support::{Plan, School, TOPIC};
 use cordon::base::time::{Clock, DAY, ManualClock, SystemClock};
 use cordon::plist::Value as Plist;
 use cordon::service::{renewing, replacing as authorities};
+use cordon::simulator::network::{Network, tls_config_at};
 use cordon::simulator::spec::Kind;
 use cordon::simulator::state::{Behaviour, Channel};
+use cordon::simulator::wire::{Client, Request};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -40,8 +42,10 @@ impl Timed {
         device
     }
 
+    /// So many days pass, and the listeners' certificate is one that is valid then.
     pub fn days(&self, days: i64) {
         self.clock.advance(days * DAY);
+        wait_for_tls(&self.school);
     }
 
     /// One round of the renewal job, as the server runs it every minute.
@@ -90,6 +94,17 @@ impl Timed {
         let uuid = self.school.send(device, "ProfileList", Value::Null);
         self.school.wait_for(&uuid, "Acknowledged");
     }
+}
+
+/// Waits until the listeners serve a certificate that is valid on the school's day: one that ended meanwhile is replaced by itself.
+pub fn wait_for_tls(school: &School) {
+    school.server().context().ring_certificates();
+    let url = format!("https://localhost:{}/healthz", school.server().people().unwrap().port()).parse().unwrap();
+    let request = Request { method: "GET", url: &url, headers: &[], body: b"" };
+    school.wait_until("a certificate of the day", || {
+        let tls = tls_config_at(&[school.root()], None, &school.plan.clock).unwrap();
+        Client::new(Arc::new(Network::default()), tls).send(&request).ok()
+    });
 }
 
 fn patient() -> Behaviour {

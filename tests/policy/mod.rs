@@ -7,8 +7,10 @@ use crate::users::profiles::add;
 use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 
+mod commands;
 mod converging;
 mod groups;
+mod library;
 mod returning;
 
 pub fn assign(school: &School, profile: &str, whom: &Value) -> Value {

@@ -5,6 +5,7 @@ use super::{assign, standing, two_profiles, until, why};
 use crate::support::device::Handle;
 use crate::support::{Plan, School};
 use cordon::base::time::{Clock, DAY, HOUR, ManualClock, SystemClock};
+use cordon::service::inventory;
 use cordon::simulator::spec::Kind;
 use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
@@ -74,4 +75,31 @@ fn what_a_device_refuses_is_tried_later_and_later_and_then_a_person_hears_of_it(
     school.api("POST", "/profiles/p.wifi/retry", &Value::Null).is(200);
     until(&school, &ipad, Channel::Device, &["p.wifi"]);
     assert_eq!(school.get("/profiles/p.wifi")["refused"], 0);
+}
+
+#[test]
+fn devices_are_asked_on_a_cadence_and_so_it_comes_back_by_itself() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let tune = Arc::new(|options: &mut cordon::server::Options| options.asks_at_enrollment = true);
+    let school = School::planned(Plan { clock: clock.clone(), tune, ..Plan::default() });
+    let ipad = school.enroll(Kind::Ipad, 1);
+    two_profiles(&school);
+    assign(&school, "p.wifi", &json!({ "device": ipad.udid() }));
+    until(&school, &ipad, Channel::Device, &["p.wifi"]);
+    let cx = school.server().context();
+    let times = |question: &str| ipad.executed().iter().filter(|e| e.request_type == question).count();
+    inventory::run(cx).unwrap();
+    assert_eq!(times("ProfileList"), 0, "nobody is asked within a day of enrolling");
+    ipad.with(|d| d.take_off(Channel::Device, "p.wifi"));
+    clock.advance(25 * HOUR);
+    // The server's own job may have been quicker.
+    inventory::run(cx).unwrap();
+    until(&school, &ipad, Channel::Device, &["p.wifi"]);
+    assert_eq!((times("ProfileList"), times("SecurityInfo")), (1, 1));
+    inventory::run(cx).unwrap();
+    assert_eq!(times("ProfileList"), 1, "nor twice within a day");
+    school.api("PATCH", "/inventory-policy", &json!({ "every_hours": 0 })).is(200);
+    clock.advance(25 * HOUR);
+    assert_eq!(inventory::run(cx).unwrap(), 0, "the school does not want it");
+    school.api("PATCH", "/inventory-policy", &json!({ "every_hours": 721 })).is_problem(400, "bad-argument");
 }

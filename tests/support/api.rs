@@ -1,7 +1,7 @@
 //! Answers of the API, and calls to it over HTTPS with a token, as a script makes them.
 
 use super::School;
-use cordon::simulator::network::{Network, tls_config};
+use cordon::simulator::network::{Network, tls_config_at};
 use cordon::simulator::wire::{Client, Request};
 use serde_json::Value;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl School {
         let headers: Vec<(&str, &str)> = bearer.iter().map(|b| ("Authorization", b.as_str())).collect();
         let url = format!("https://localhost:{}{path}", address.port()).parse().unwrap();
         let body = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
-        let tls = tls_config(&[self.root()], None).unwrap();
+        let tls = tls_config_at(&[self.root()], None, &self.plan.clock).unwrap();
         let mut client = Client::new(Arc::new(Network::default()), tls);
         let answer = client.send(&Request { method, url: &url, headers: &headers, body: &body }).unwrap();
         Reply { status: answer.status, headers: answer.headers, body: answer.body }

@@ -9,7 +9,7 @@ use cordon::pki::keys::PrivateKey;
 use cordon::pki::scep::client::{self, Reply};
 use cordon::pki::x509::Certificate;
 use cordon::pki::{SystemRandom, csr};
-use cordon::simulator::network::{Network, Url, tls_config};
+use cordon::simulator::network::{Network, Url, tls_config_at};
 use cordon::simulator::profile::read_enrollment;
 use cordon::simulator::wire::{Client, Request};
 use std::sync::{Arc, LazyLock};
@@ -51,7 +51,7 @@ impl Applicant {
             &SystemRandom,
         )
         .unwrap();
-        let tls = tls_config(&[school.root()], None).unwrap();
+        let tls = tls_config_at(&[school.root()], None, &school.plan.clock).unwrap();
         let headers = [("Content-Type", "application/x-pki-message")];
         let request = Request { method: "POST", url: &self.url, headers: &headers, body: &message };
         let answer = Client::new(Arc::new(Network::default()), tls).send(&request).unwrap();

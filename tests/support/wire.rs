@@ -2,7 +2,7 @@
 
 use super::School;
 use cordon::plist::{Dictionary, Value, to_xml};
-use cordon::simulator::network::{ClientIdentity, Network, Url, tls_config};
+use cordon::simulator::network::{ClientIdentity, Network, Url, tls_config, tls_config_at};
 use cordon::simulator::wire::{Answer, Client, Request};
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ impl School {
     /// To the devices' TLS door, showing this identity.
     pub fn caller(&self, identity: Option<&Identity>) -> Caller {
         let shown = identity.map(|i| ClientIdentity { chain: &i.chain, key_pkcs8: &i.key });
-        let tls = tls_config(&[self.root()], shown).unwrap();
+        let tls = tls_config_at(&[self.root()], shown, &self.plan.clock).unwrap();
         let base = format!("https://localhost:{}", self.server().devices().unwrap().port());
         Caller { client: Client::new(Arc::new(Network::default()), tls), base }
     }

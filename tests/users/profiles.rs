@@ -85,9 +85,11 @@ fn to_the_device_to_everyone_on_it_and_to_one_user() {
     let ipad = school.enroll(Kind::Ipad, 2);
     let ann = ipad.add_user(&school.stand_in, "ann@hill.example", Account::SharedIpad);
     let bob = ipad.add_user(&school.stand_in, "bob@hill.example", Account::SharedIpad);
-    for (name, kind) in
-        [("p.device", "com.apple.wifi.managed"), ("p.all", "com.apple.dock"), ("p.ann", "com.apple.mail.managed")]
-    {
+    for (name, kind) in [
+        ("p.device", "com.apple.wifi.managed"),
+        ("p.all", "com.apple.webClip.managed"),
+        ("p.ann", "com.apple.mail.managed"),
+    ] {
         add(&school, name, kind);
     }
     let noted = assign(&school, "p.ann", &json!({ "user": "Ann@hill.example" }));

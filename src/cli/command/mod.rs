@@ -1,5 +1,6 @@
 //! `cordon command`: send one, see what became of it, take it back, ask why it waits, and look up what there is to send.
 
+pub mod check;
 pub mod plan;
 pub mod send;
 pub mod types;
@@ -24,6 +25,8 @@ pub struct Args {
 pub enum Verb {
     /// Send a command to a device
     Send(send::Args),
+    /// What would become of it on each of some devices; sends nothing
+    Check(check::Args),
     /// Commands and their states, newest first
     List(ListArgs),
     /// One command: state, answer, history
@@ -98,6 +101,7 @@ pub struct WaitArgs {
 pub fn run(api: &dyn Api, args: Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
     match &args.verb {
         Verb::Send(args) => send::run(api, args, voice),
+        Verb::Check(args) => check::run(api, args, voice),
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => show(api, args, voice),
         Verb::Cancel(args) => cancel(api, args, voice),

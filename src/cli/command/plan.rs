@@ -100,7 +100,7 @@ fn unknown(request_type: &str) -> Failure {
 }
 
 /// The value, or for keys of type data the content of `@FILE` in base64. Elsewhere `@` is a letter like others.
-fn with_file(keys: &[KeySpec], key: &str, value: &str) -> Result<String, Failure> {
+pub fn with_file(keys: &[KeySpec], key: &str, value: &str) -> Result<String, Failure> {
     match value.strip_prefix('@') {
         Some(file) if takes_data(keys, &key.split('.').collect::<Vec<_>>()) => {
             Ok(STANDARD.encode(files::read(Path::new(file), MAX_COMMAND)?))

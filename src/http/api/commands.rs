@@ -9,10 +9,13 @@ use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
 use crate::protocol::{catalogue, command};
 use crate::service::commands::{self, Wish};
+use crate::service::forecasting::{self, Question};
 use crate::service::unlocking::Stated;
 use crate::service::{Error, tokens};
 use crate::store::CommandFilter;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 /// Keys of the JSON body that are Cordon's and not Apple's.
 const OWN_KEYS: [&str; 7] = ["RequestType", "CommandUUID", "user", "not_before", "expires_at", "possession", "reason"];
@@ -91,6 +94,64 @@ fn instant(key: &str, text: Option<String>) -> Result<Option<Timestamp>, Error> 
         })
     };
     tokens::parse_instant(&text).map(Some).ok_or_else(bad)
+}
+
+/// What is asked: Apple's keys beside RequestType, and about whom.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastWish {
+    #[serde(rename = "RequestType")]
+    pub request_type: String,
+    /// Apple's keys; data as base64.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub keys: Value,
+    /// By id, UDID or serial number.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// And every device of this group.
+    pub group: Option<String>,
+    /// For a user's channel: UserID or short name.
+    pub user: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Forecasts {
+    /// What Apple's schema does not expect of the keys, the same for all devices.
+    pub doubts: Vec<String>,
+    pub items: Vec<Forecast>,
+}
+
+/// What would become of a command on one device.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Forecast {
+    /// Cordon's id.
+    pub device: String,
+    pub serial: Option<String>,
+    pub name: Option<String>,
+    pub will_run: bool,
+    /// Why it will not, or what is not known for sure.
+    pub reasons: Vec<String>,
+    /// About when.
+    pub when: Vec<String>,
+}
+
+pub fn check(call: &Call<'_>) -> Result<Response, Error> {
+    let ForecastWish { request_type, keys, devices, group, user } = call.body()?;
+    let keys = if keys.is_null() { Value::Object(serde_json::Map::new()) } else { keys };
+    let keys = catalogue::from_json(&request_type, &keys)
+        .map_err(|e| Error::invalid(Text::CommandDoubt { finding: e.to_string() }))?;
+    let question = Question { request_type, keys, devices, group, user };
+    let (doubts, found) = forecasting::check(call.cx, &call.actor, &question)?;
+    let items = found.into_iter().map(|f| Forecast {
+        device: f.device.public_id,
+        serial: f.device.serial,
+        name: f.device.name,
+        will_run: f.will_run,
+        reasons: f.reasons,
+        when: f.when,
+    });
+    Ok(json(200, &Forecasts { doubts, items: items.collect() }))
 }
 
 pub fn list(call: &Call<'_>, device: Option<&str>) -> Result<Response, Error> {

@@ -5,6 +5,8 @@ mod authorities;
 mod commands;
 mod devices;
 mod enrollment;
+mod fields;
+mod inventory;
 mod leaving;
 mod openapi;
 mod reply;
@@ -23,12 +25,14 @@ mod keys;
 mod reports;
 mod retention;
 mod sheets;
+mod support;
 
 mod directory;
 mod groups;
 mod users;
 
 mod channels;
+mod payloads;
 mod profiles;
 mod setup_plans;
 
@@ -274,6 +278,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["reports", "activity"]) => reports::activity(call),
         (&Method::GET, ["activity-policy"]) => reports::show_policy(call),
         (&Method::PATCH, ["activity-policy"]) => reports::change_policy(call),
+        (&Method::POST, ["support-bundle"]) => support::bundle(call),
         (&Method::POST, ["doctor"]) => doctor::examine(call),
         (&Method::GET, ["expiry"]) => expiry::list(call),
         (&Method::POST, ["expiry", "feed"]) => expiry::open_feed(call),
@@ -300,6 +305,19 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["profiles"]) => profiles::add(call),
         (&Method::GET, ["devices", device, "profiles", id, "why"]) => profiles::why(call, device, id),
         (&Method::GET, ["profiles", id]) => profiles::show(call, id),
+        (&Method::POST, ["profiles", "build"]) => profiles::make(call),
+        (&Method::POST, ["commands", "check"]) => commands::check(call),
+        (&Method::GET, ["inventory-policy"]) => inventory::show(call),
+        (&Method::PATCH, ["inventory-policy"]) => inventory::set(call),
+        (&Method::GET, ["profiles", id, "versions"]) => profiles::versions(call, id),
+        (&Method::GET, ["profiles", id, "diff"]) => profiles::diff(call, id),
+        (&Method::GET, ["profiles", id, "doubts"]) => profiles::doubts(call, id),
+        (&Method::GET, ["payload-types"]) => payloads::list(call),
+        (&Method::GET, ["payload-types", kind]) => payloads::show(call, kind),
+        (&Method::GET, ["devices", device, "fields"]) => fields::of_device(call, device),
+        (&Method::PATCH, ["devices", device, "fields"]) => fields::change_device(call, device),
+        (&Method::GET, ["users", name, "fields"]) => fields::of_user(call, name),
+        (&Method::PATCH, ["users", name, "fields"]) => fields::change_user(call, name),
         (&Method::PATCH, ["profiles", id]) => profiles::change(call, id),
         (&Method::POST, ["profiles", id, "retry"]) => profiles::retry(call, id),
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),

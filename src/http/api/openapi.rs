@@ -218,6 +218,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Page_Activity"),
     op("get", "/activity-policy", "When a silent device is inactive, and what is done then", "200").gives("ActivityPolicy"),
     op("patch", "/activity-policy", "Change that", "200").takes("ActivityPolicyChange").gives("ActivityPolicy"),
+    op("post", "/support-bundle", "Numbers and findings for somebody who helps; names and addresses are taken out", "200")
+        .gives_bytes(&["application/json"]),
     op("post", "/doctor", "Look at everything, and enrol a simulated device end to end; takes seconds", "200")
         .gives("Examination"),
     op("get", "/expiry", "Everything that ends, soonest first, and who renews it", "200").gives("Page_Expiry"),
@@ -330,6 +332,26 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/profiles/{id}", "Change its name, and whether it comes back when its user took it off", "200")
         .takes("ProfileChange")
         .gives("Profile"),
+    op("post", "/commands/check", "What would become of a command on each of some devices; nothing is sent", "200")
+        .takes("ForecastWish")
+        .gives("Forecasts"),
+    op("get", "/inventory-policy", "How often devices are asked what they are and what stands on them", "200")
+        .gives("InventoryPolicy"),
+    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicy").gives("InventoryPolicy"),
+    op("post", "/profiles/build", "Make a profile of typed payloads, or the next version of one", "201")
+        .takes("NewProfile")
+        .gives("Profile"),
+    op("get", "/profiles/{id}/versions", "All versions of a profile, newest first", "200").gives("Page_ProfileVersion"),
+    op("get", "/profiles/{id}/diff", "What differs between the versions `from` and `to`; by default the last two", "200")
+        .gives("ProfileDiff"),
+    op("get", "/profiles/{id}/doubts", "What looks wrong about the current version, by Apple's payload catalogue", "200")
+        .gives("Page_ProfileDoubt"),
+    op("get", "/payload-types", "What a profile can hold", "200").gives("Page_PayloadType"),
+    op("get", "/payload-types/{type}", "One payload type with its keys", "200").gives("Page_PayloadType"),
+    op("get", "/devices/{id}/fields", "Fields of a device, for variables in profiles", "200").gives("Fields"),
+    op("patch", "/devices/{id}/fields", "Set or take away fields of a device", "200").takes("Fields").gives("Fields"),
+    op("get", "/users/{name}/fields", "Fields of a person, for variables in profiles", "200").gives("Fields"),
+    op("patch", "/users/{name}/fields", "Set or take away fields of a person", "200").takes("Fields").gives("Fields"),
     op("post", "/profiles/{id}/retry", "Try it again at once wherever it was refused or taken off", "200").gives("Profile"),
     op("get", "/profiles/{id}/refusals", "Where devices refuse its current version, and what they say", "200")
         .gives("Page_Refusal"),

@@ -5,8 +5,9 @@ use super::views::Page;
 use super::{Call, Response};
 use crate::base::texts::Text;
 use crate::service::Error;
-use crate::service::library::{self, Change, ProfileView, Whom};
-use crate::service::reasons;
+use crate::service::assigning::{self, Whom};
+use crate::service::library::{self, Change, ProfileView};
+use crate::service::{library_versions, reasons};
 use crate::store::GroupPart;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -50,6 +51,70 @@ pub struct Refusal {
     /// As the device put it.
     #[schema(value_type = Option<Object>)]
     pub error_chain: Option<serde_json::Value>,
+}
+
+/// One version of a profile.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileVersion {
+    pub version: i64,
+    pub bytes: i64,
+    /// SHA-256 of the upload, hex.
+    pub sha256: String,
+    pub payload_types: Vec<String>,
+    /// Names of its variables, filled in for each device.
+    pub variables: Vec<String>,
+    /// Whose signature was taken off when it came.
+    pub signed_by: Option<String>,
+    pub created_by: String,
+    pub created_at: String,
+}
+
+/// What differs between two versions, without secrets.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileDiff {
+    pub from: i64,
+    pub to: i64,
+    pub changes: Vec<ProfileChangeLine>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileChangeLine {
+    /// Key path; payloads are named by their PayloadIdentifier.
+    pub path: String,
+    /// `null` where it is not there.
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+/// Something that looks wrong about a profile.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfileDoubt {
+    /// Empty for the profile as a whole.
+    pub path: String,
+    pub words: String,
+    /// A device will refuse it, or do something else than is meant.
+    pub serious: bool,
+}
+
+/// A profile to be made of typed payloads.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewProfile {
+    /// PayloadIdentifier: its name on devices.
+    pub identifier: String,
+    pub name: String,
+    pub payloads: Vec<NewPayload>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPayload {
+    /// PayloadType.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Apple's keys; data as base64, dates as RFC 3339.
+    #[schema(value_type = Object)]
+    pub keys: serde_json::Value,
 }
 
 /// Why a device has a profile or not, for each of its channels.
@@ -100,6 +165,8 @@ pub struct Profile {
     /// SHA-256 of the upload, hex.
     pub sha256: String,
     pub payload_types: Vec<String>,
+    /// Names of the variables of the current version, filled in for each device.
+    pub variables: Vec<String>,
     pub created_by: String,
     pub created_at: String,
     /// When the current version came, and from whom.
@@ -143,12 +210,12 @@ pub fn remove(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 }
 
 pub fn assign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    let view = library::assign(call.cx, &call.actor, id, &whom(call.body()?)?)?;
+    let view = assigning::assign(call.cx, &call.actor, id, &whom(call.body()?)?)?;
     Ok(json(200, &profile(view)))
 }
 
 pub fn unassign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    let view = library::unassign(call.cx, &call.actor, id, &whom(call.body()?)?)?;
+    let view = assigning::unassign(call.cx, &call.actor, id, &whom(call.body()?)?)?;
     Ok(json(200, &profile(view)))
 }
 
@@ -156,6 +223,45 @@ pub fn change(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let ProfileChange { name, comes_back } = call.body()?;
     let view = library::change(call.cx, &call.actor, id, &Change { name, comes_back })?;
     Ok(json(200, &profile(view)))
+}
+
+pub fn make(call: &Call<'_>) -> Result<Response, Error> {
+    let NewProfile { identifier, name, payloads } = call.body()?;
+    let payloads = payloads.into_iter().map(|payload| (payload.kind, payload.keys)).collect();
+    let view = library_versions::make(call.cx, &call.actor, &library_versions::Wish { identifier, name, payloads })?;
+    Ok(json(201, &profile(view)))
+}
+
+pub fn versions(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let found = library_versions::list(call.cx, &call.actor, id)?;
+    let items = found.into_iter().map(|row| ProfileVersion {
+        version: row.version,
+        bytes: row.bytes,
+        sha256: hex::encode(row.body_hash),
+        payload_types: serde_json::from_str(&row.payload_types).unwrap_or_default(),
+        variables: row.variables,
+        signed_by: row.signed_by,
+        created_by: row.created_by,
+        created_at: row.created_at.to_string(),
+    });
+    Ok(json(200, &Page { items: items.collect(), next_cursor: None }))
+}
+
+pub fn diff(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let number = |key: &str| -> Result<Option<i64>, Error> {
+        let text = call.query(key);
+        let read = text.as_deref().map(str::parse).transpose();
+        read.map_err(|_| bad(key, "is the number of a version"))
+    };
+    let (from, to, found) = library_versions::diff(call.cx, &call.actor, id, number("from")?, number("to")?)?;
+    let changes = found.into_iter().map(|d| ProfileChangeLine { path: d.path, before: d.before, after: d.after });
+    Ok(json(200, &ProfileDiff { from, to, changes: changes.collect() }))
+}
+
+pub fn doubts(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let found = library_versions::doubts(call.cx, &call.actor, id)?;
+    let items = found.into_iter().map(|d| ProfileDoubt { path: d.path, words: d.words, serious: d.serious }).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
 }
 
 pub fn retry(call: &Call<'_>, id: &str) -> Result<Response, Error> {
@@ -196,8 +302,11 @@ pub fn why(call: &Call<'_>, device: &str, id: &str) -> Result<Response, Error> {
     ))
 }
 
+fn bad(key: &str, why: &str) -> Error {
+    Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() })
+}
+
 fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
-    let bad = |key: &str, why: &str| Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() });
     let AssignmentWish { device, everyone_on, user, group, to } = wish;
     let part = match to.as_deref() {
         None => None,
@@ -237,6 +346,7 @@ fn profile(view: ProfileView) -> Profile {
         bytes: current.bytes,
         sha256: hex::encode(current.body_hash),
         payload_types: serde_json::from_str(&current.payload_types).unwrap_or_default(),
+        variables: current.variables,
         created_by: row.created_by,
         created_at: row.created_at.to_string(),
         version_by: current.created_by,

@@ -2,7 +2,7 @@
 //! it may be done is decided by the verbs.
 
 use super::form::Form;
-use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, section, text};
+use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, prose, section, text};
 use super::texts::Words;
 use super::{Answer, Outcome, Visit, device, marks};
 use crate::base::texts::Text;
@@ -118,7 +118,7 @@ pub static DEEDS: [Deed; 12] = [
     },
     Deed {
         verb: "lost",
-        needs: Permission::Command,
+        needs: Permission::Ask,
         first: false,
         grave: false,
         words: |w| said(w.lost, w.lost_does, w.lost_button),
@@ -228,7 +228,7 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
     let words = (deed.words)(w);
     let mut does = vec![paragraph(words.does)];
     if deed.grave {
-        does.insert(0, badge(Mood::Bad, w.cannot_be_undone).as_paragraph());
+        does.insert(0, badge(Mood::Bad, w.cannot_be_undone).into_paragraph());
     }
     let stories = channels::explain(v.cx, &v.actor, &shown.row.public_id, None)?;
     let now: Vec<Html> = stories
@@ -237,7 +237,7 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
         .flat_map(|story| {
             let ahead = story.view.waiting;
             let queue = (ahead > 0).then(|| note(&format!("{ahead} {}", w.ahead)));
-            story.words.iter().map(|words| paragraph(words)).chain(queue)
+            story.words.iter().map(|words| prose(words).into_paragraph()).chain(queue)
         })
         .collect();
     let path = format!("{}/{}", marks::device_path(&shown.row.public_id), deed.verb);
@@ -327,6 +327,6 @@ fn whereabouts(v: &Visit<'_>, id: &str, form: &Form) -> Outcome {
         .collect();
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.clone()));
     let page = device::page(v, &shown, v.words.whereabouts);
-    let at = super::parts::when(found.received_at, v.now).as_paragraph();
+    let at = super::parts::when(found.received_at, v.now).into_paragraph();
     Ok(page.with(section(v.words.where_it_was, [at, facts(pairs)])).into())
 }

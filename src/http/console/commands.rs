@@ -13,6 +13,7 @@ use crate::service::actor::Permission;
 use crate::service::commands::{self, CommandView};
 use crate::service::{Error, devices};
 use crate::store::CommandFilter;
+use std::collections::HashMap;
 
 const PATH: &str = "/console/commands";
 /// Commands on a page.
@@ -38,6 +39,9 @@ pub fn list(v: &Visit<'_>) -> Outcome {
     let mut ask = FormSpec::asking(PATH)
         .field(Field::choice("state", w.standing, std::iter::once(("", w.all)).chain(names)).value(state.as_deref()));
     let mut page = Page::new(Area::Commands, w.nav_commands);
+    if v.may(Permission::Ask) {
+        page = page.action(parts::button_link("/console/bulk", w.bulk));
+    }
     if let Some(device) = &device {
         let shown = devices::show(v.cx, &v.actor, device)?;
         page = page
@@ -58,13 +62,20 @@ pub fn table(v: &Visit<'_>, found: &[CommandView], whose: bool) -> Table {
         columns.push(w.device);
     }
     columns.extend([w.standing, w.asked_by, w.asked]);
+    // Often many commands of few devices.
+    let mut known: HashMap<&str, Html> = HashMap::new();
+    if whose {
+        for one in found {
+            known.entry(&one.device_id).or_insert_with(|| whose_link(v, &one.device_id));
+        }
+    }
     let line = |one: &CommandView| {
         let path = format!("{PATH}/{}", one.delivery.command);
         let name =
             parts::named(link(&path, &w.request(&one.delivery.request_type)), one.user.as_deref().unwrap_or_default());
         let mut cells = vec![name];
         if whose {
-            cells.push(whose_link(v, &one.device_id));
+            cells.push(known.get(one.device_id.as_str()).cloned().unwrap_or_default());
         }
         cells.push(marks::command_state(w, one.delivery.state.as_str()));
         cells.push(text(story::person(&one.created_by)));
@@ -89,7 +100,7 @@ pub fn show(v: &Visit<'_>, uuid: &str) -> Outcome {
         .under("/console/devices", w.nav_devices)
         .under(marks::device_path(&device.row.public_id), marks::device_name(&device.row));
     let open = matches!(view.delivery.state, DeliveryState::Queued | DeliveryState::NotNow);
-    if open && v.may(Permission::Command) {
+    if open && v.may(Permission::Ask) {
         page = page.action(post_button(&format!("{PATH}/{uuid}/cancel"), &v.token, w.cancel, ""));
     }
     page = page.with(renewing(v, &view)?);
@@ -119,8 +130,8 @@ pub fn show(v: &Visit<'_>, uuid: &str) -> Outcome {
 fn renewing(v: &Visit<'_>, view: &CommandView) -> Result<Html, Error> {
     let uuid = &view.delivery.command;
     let words = commands::explain(v.cx, &v.actor, uuid)?;
-    let state = marks::command_state(v.words, view.delivery.state.as_str()).as_paragraph();
-    let card = section(v.words.why_title, [state, parts::list(words.iter().map(|one| text(one)))]);
+    let state = marks::command_state(v.words, view.delivery.state.as_str()).into_paragraph();
+    let card = section(v.words.why_title, [state, parts::list(words.iter().map(|one| parts::prose(one)))]);
     let finished = view.delivery.state.is_finished();
     Ok(if finished { card } else { renewed(&format!("{PATH}/{uuid}/now"), 3, &card) })
 }

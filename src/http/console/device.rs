@@ -9,7 +9,7 @@ use super::{Outcome, Visit, actions, marks, story};
 use crate::service::actor::Permission;
 use crate::service::channels::{self, ChannelStory};
 use crate::service::devices::{self, DeviceView};
-use crate::service::{Error, commands, custody};
+use crate::service::{Error, commands, custody, reasons};
 use crate::store::{ChannelKind, CommandFilter};
 
 /// Lines of the story on the page, and on the page of the whole story.
@@ -65,15 +65,15 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         [
             recent(v, &device)?,
             link(&format!("/console/commands?device={}", parts::segment(&device.row.public_id)), w.all_commands)
-                .as_paragraph(),
+                .into_paragraph(),
         ],
     ));
     if v.may(Permission::LookAround) {
-        page = page.with(section(w.secrets_title, [secrets(v, &device)?]));
+        page = page.with(section(w.secrets_title, [secrets(v, &device, &path)?]));
     }
     let lines = devices::timeline(v.cx, &v.actor, &device.row.public_id, LINES)?;
     let more = if lines.len() == LINES {
-        link(&format!("{path}/story"), w.whole_story).as_paragraph()
+        link(&format!("{path}/story"), w.whole_story).into_paragraph()
     } else {
         Html::default()
     };
@@ -94,7 +94,7 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
     for deed in on.iter().filter(|deed| deed.first) {
         page = page.action(main_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name));
     }
-    if v.may(Permission::Command) {
+    if v.may(Permission::Ask) {
         page = page.action(post_button(&format!("{path}/push"), &v.token, w.do_push, ""));
         page = page.action(post_button(&format!("{path}/ask"), &v.token, w.do_ask, ""));
     }
@@ -103,7 +103,7 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
         .filter(|deed| !deed.first)
         .map(|deed| button_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name))
         .collect();
-    if others.is_empty() { page } else { page.with(folded(w.more_actions, [row(others).as_buttons()])) }
+    if others.is_empty() { page } else { page.with(folded(w.more_actions, [row(others).into_buttons()])) }
 }
 
 /// What waits for whom, and why.
@@ -114,17 +114,20 @@ fn waiting(v: &Visit<'_>, stories: &[ChannelStory]) -> Vec<Html> {
         if gone && story.waiting.is_empty() && stories.len() > 1 {
             continue;
         }
-        let words: Vec<Html> = story.words.iter().map(|words| text(words)).collect();
-        all.push(row(words).as_paragraph());
+        let words: Vec<Html> = story.words.iter().map(|words| parts::prose(words)).collect();
+        // What was said of one command is not said again of the next.
+        let mut said: Vec<&str> = Vec::new();
+        all.push(row(words).into_paragraph());
         for one in &story.waiting {
             let head = row([
                 link(&format!("/console/commands/{}", one.uuid), &v.words.request(&one.request_type)),
                 marks::command_state(v.words, one.state),
                 when(one.created_at, v.now),
             ]);
-            let why = one.words.iter().map(|words| text(words));
-            all.push(head.as_paragraph());
-            all.push(parts::list(why));
+            let why: Vec<&String> = one.words.iter().filter(|words| !said.contains(&words.as_str())).collect();
+            said.extend(one.words.iter().map(String::as_str));
+            let why = parts::list(why.into_iter().map(|words| parts::prose(words)));
+            all.push(parts::entry([head.into_paragraph(), why]));
         }
         let shown = i64::try_from(story.waiting.len()).unwrap_or(i64::MAX);
         if story.view.waiting > shown {
@@ -205,13 +208,49 @@ fn profiles(v: &Visit<'_>, device: &DeviceView) -> Result<Vec<Html>, Error> {
         let whose = channel.row.user_short_name.clone().unwrap_or_default();
         for one in found {
             let name = if one.name.is_empty() { &one.identifier } else { &one.name };
-            let name = text(name);
-            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words)]);
+            let name = match &one.id {
+                Some(id) if v.may(Permission::LookAround) => {
+                    link(&format!("/console/profiles/{}", parts::segment(id)), name)
+                }
+                _ => text(name),
+            };
+            let why = match &one.id {
+                Some(id) => {
+                    link(&format!("{}/why/{}", marks::device_path(&device.row.public_id), parts::segment(id)), w.why)
+                }
+                None => Html::default(),
+            };
+            rows.push(vec![named(name, &one.identifier), text(&whose), text(&one.words), why]);
         }
     }
     Ok(vec![
-        Table::new(w.profiles_title).columns([w.profile, w.user, w.standing]).rows(rows).empty(w.no_profiles).html(),
+        Table::new(w.profiles_title)
+            .columns([w.profile, w.user, w.standing, ""])
+            .rows(rows)
+            .empty(w.no_profiles)
+            .html(),
     ])
+}
+
+/// Why it has a profile, or has not: every assignment that leads to it, channel by channel.
+pub fn why(v: &Visit<'_>, id: &str, profile: &str) -> Outcome {
+    let w = v.words;
+    let found = reasons::why(v.cx, &v.actor, id, None, profile)?;
+    let device = devices::show(v.cx, &v.actor, id)?;
+    let mut shown = page(v, &device, &found.profile.name).lead(w.why_profile);
+    for one in &found.channels {
+        let mut said = vec![text(&one.state).into_paragraph()];
+        said.push(match one.reasons.is_empty() {
+            true => note(w.why_nothing),
+            false => parts::list(one.reasons.iter().map(|words| parts::prose(words))),
+        });
+        if !one.beside.is_empty() {
+            said.push(note(w.why_beside));
+            said.push(parts::list(one.beside.iter().map(|words| parts::prose(words))));
+        }
+        shown = shown.with(section(one.user.as_deref().unwrap_or(w.device), said));
+    }
+    Ok(shown.into())
 }
 
 fn recent(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
@@ -220,14 +259,14 @@ fn recent(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
     Ok(super::commands::table(v, &found, false).empty(v.words.no_commands).html())
 }
 
-fn secrets(v: &Visit<'_>, device: &DeviceView) -> Result<Html, Error> {
+fn secrets(v: &Visit<'_>, device: &DeviceView, path: &str) -> Result<Html, Error> {
     let kept = custody::list(v.cx, &v.actor, &device.row.public_id)?;
     if kept.is_empty() {
         return Ok(note(v.words.no_secrets));
     }
     let mut kinds: Vec<&str> = kept.iter().map(|row| v.words.secret(&row.kind)).collect();
     kinds.dedup();
-    Ok(paragraph(&kinds.join(", ")))
+    Ok(row([paragraph(&kinds.join(", ")), link(&format!("{path}/secrets"), v.words.see_secrets).into_paragraph()]))
 }
 
 /// Calls the device; asks it what it is.

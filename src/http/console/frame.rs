@@ -20,6 +20,16 @@ pub enum Area {
     Home,
     Devices,
     Commands,
+    Enrolment,
+    Profiles,
+    Groups,
+    People,
+    Requests,
+    Audit,
+    Webhooks,
+    Push,
+    Settings,
+    Admins,
     Other,
 }
 
@@ -108,6 +118,16 @@ fn places(w: &'static Words) -> Vec<(&'static str, &'static str, Area, Permissio
         ("/console", w.nav_home, Area::Home, Permission::Look),
         ("/console/devices", w.nav_devices, Area::Devices, Permission::Look),
         ("/console/commands", w.nav_commands, Area::Commands, Permission::Look),
+        ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
+        ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+        ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
+        ("/console/people", w.nav_people, Area::People, Permission::LookAround),
+        ("/console/requests", w.nav_requests, Area::Requests, Permission::Reveal),
+        ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
+        ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
+        ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
+        ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
+        ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
     ]
 }
 

@@ -3,15 +3,15 @@
 use super::frame::{Area, Page};
 use super::marks;
 use super::parts::{
-    Html, Mood, Table, badge, button_link, grouped, link, note, paragraph, post_button, quiet, row, section,
+    self, Html, Mood, Table, badge, button_link, grouped, link, note, paragraph, post_button, quiet, row, section,
     side_by_side, text, tile, tiles, when,
 };
 use super::plots::{self, Bar};
 use super::{Outcome, Visit};
 use crate::base::time::{DAY, Timestamp};
 use crate::service::actor::Permission;
-use crate::service::overview::{self, Health, Overview};
-use crate::service::{Error, attention};
+use crate::service::overview::{self, Overview, Standing};
+use crate::service::{Error, attention, expiry};
 
 /// Cards of what needs a decision; more are counted.
 const CARDS: usize = 20;
@@ -21,7 +21,7 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     let numbers = overview::numbers(v.cx, &v.actor)?;
     let mut page = Page::new(Area::Home, w.home_title);
     if v.may(Permission::LookAround) {
-        let health = overview::health(v.cx, &v.actor)?;
+        let health = overview::standing(v.cx, &v.actor)?;
         let waiting = attention::list(v.cx, &v.actor)?;
         page = page.with(verdict(v, &health, waiting.len()));
         page = faults(v, page, &health);
@@ -35,10 +35,11 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     Ok(page.into())
 }
 
-fn verdict(v: &Visit<'_>, health: &Health, waiting: usize) -> Html {
+fn verdict(v: &Visit<'_>, health: &Standing, waiting: usize) -> Html {
     let w = v.words;
-    let soon = health.ending.iter().any(|one| one.not_after.since(v.now) < 14 * DAY);
-    let (mood, words) = if !health.faults.is_empty() || health.pushes_fail_since.is_some() {
+    let by_person = |one: &&expiry::Entry| one.renewal != expiry::Renewal::Alone;
+    let soon = health.ending.iter().filter(by_person).any(|one| one.not_after.since(v.now) < 14 * DAY);
+    let (mood, words) = if !health.faults.is_empty() {
         (Mood::Bad, w.home_bad)
     } else if health.no_push_certificate {
         (Mood::Warn, w.home_no_push)
@@ -50,12 +51,9 @@ fn verdict(v: &Visit<'_>, health: &Health, waiting: usize) -> Html {
     row([badge(mood, words)]).verdict()
 }
 
-fn faults(v: &Visit<'_>, page: Page, health: &Health) -> Page {
+fn faults(v: &Visit<'_>, page: Page, health: &Standing) -> Page {
     let w = v.words;
-    let mut words: Vec<Html> = health.faults.iter().map(|fault| paragraph(fault)).collect();
-    if let Some(since) = health.pushes_fail_since {
-        words.push(row([text(w.home_pushes_fail), when(since, v.now)]).as_paragraph());
-    }
+    let words: Vec<Html> = health.faults.iter().map(|fault| parts::prose(fault).into_paragraph()).collect();
     if words.is_empty() { page } else { page.with(section(w.home_faults, words)) }
 }
 
@@ -121,10 +119,10 @@ fn age(v: &Visit<'_>, numbers: &Overview) -> Html {
     plots::rows(w.home_age_about, &bars)
 }
 
-fn ending(v: &Visit<'_>, health: &Health) -> Html {
+fn ending(v: &Visit<'_>, health: &Standing) -> Html {
     let w = v.words;
-    let row = |one: &overview::Ending| vec![text(w.certificate(one.what)), until(v, one.not_after), quiet(&one.name)];
-    let table = Table::new(w.home_ending).columns([w.what, w.ends, w.name_of_it]).rows(health.ending.iter().map(row));
+    let row = |one: &expiry::Entry| vec![parts::named(text(&one.title()), &one.what), until(v, one.not_after)];
+    let table = Table::new(w.home_ending).columns([w.what, w.ends]).rows(health.ending.iter().take(CARDS).map(row));
     section(w.home_ending, [table.empty(w.home_nothing_ends).html()])
 }
 
@@ -164,7 +162,7 @@ fn decisions(v: &Visit<'_>, mut page: Page, waiting: &[attention::View]) -> Page
             quiet(view.device.serial.as_deref().unwrap_or_default()),
             when(view.row.last_at, v.now),
         ]);
-        let parts = [about.as_paragraph(), paragraph(w.attention(&view.row.kind)), row(buttons).as_buttons()];
+        let parts = [about.into_paragraph(), paragraph(w.attention(&view.row.kind)), row(buttons).into_buttons()];
         page = page.with(section(&format!("{}: {name}", w.decide), parts));
     }
     if waiting.len() > CARDS {

@@ -84,7 +84,7 @@ pub fn command_state(w: &'static Words, state: &str) -> Html {
         "Queued" | "Sent" => Mood::Busy,
         "NotNow" => Mood::Warn,
         "Acknowledged" => Mood::Good,
-        "Error" | "CommandFormatError" => Mood::Bad,
+        "Error" | "CommandFormatError" | "refused" => Mood::Bad,
         _ => Mood::Quiet,
     };
     badge(mood, w.command(state))

@@ -4,20 +4,29 @@
 //! One file per family of pages; `parts` holds the markup, `texts` the words. Called by `routes`.
 
 mod actions;
+mod admins;
 mod assets;
+mod audit;
+mod bulk;
 mod commands;
 mod device;
 mod devices;
+mod enrolling;
 mod form;
 mod frame;
 mod home;
 mod marks;
 mod parts;
+mod people;
 mod plots;
+mod profiles;
+mod secrets;
 mod session;
+mod settings;
 mod show_json;
 mod story;
 mod texts;
+mod webhooks;
 
 use super::message::{Request, Response};
 use super::origin::Origin;
@@ -187,6 +196,9 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["devices"] => devices::list(v),
         ["devices", id] => device::show(v, id),
         ["devices", id, "story"] => device::whole_story(v, id),
+        ["devices", id, "why", profile] => device::why(v, id, profile),
+        ["devices", id, "secrets"] => secrets::of_device(v, id),
+        ["devices", id, "secrets", kind] => secrets::ask(v, id, kind),
         ["devices", id, verb] => match actions::find(verb) {
             Some(deed) => actions::show(v, id, deed),
             None => Err(nothing_here(v)),
@@ -194,6 +206,37 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["commands"] => commands::list(v),
         ["commands", uuid] => commands::show(v, uuid),
         ["commands", uuid, "now"] => commands::now(v, uuid),
+        ["bulk"] => bulk::ask(v),
+        ["bulk", id] => bulk::show(v, id),
+        ["bulk", id, "now"] => bulk::now(v, id),
+        ["enrolment"] => enrolling::show(v),
+        ["enrolment", "invite"] => enrolling::invite(v),
+        ["enrolment", "profile"] => enrolling::profile(v),
+        ["profiles"] => profiles::list(v),
+        ["profiles", "new"] => profiles::new(v),
+        ["profiles", id] | ["profiles", id, "assign" | "remove"] => profiles::show(v, id),
+        ["groups"] => people::groups(v),
+        ["groups", "new"] => people::new_group(v),
+        ["groups", name] | ["groups", name, "add" | "dissolve"] => people::group(v, name),
+        ["people"] => people::list(v),
+        ["people", "new"] => people::new(v),
+        ["people", "import"] => people::import(v),
+        ["people", name] => people::show(v, name),
+        ["requests"] => secrets::requests(v),
+        ["requests", id] => secrets::ask_to_agree(v, id),
+        ["audit"] => audit::list(v),
+        ["audit", "export"] => audit::download(v),
+        ["webhooks"] => webhooks::list(v),
+        ["webhooks", "new"] => webhooks::new(v),
+        ["webhooks", id] => webhooks::show(v, id),
+        ["push"] | ["push", "request" | "import"] => settings::push(v),
+        ["settings"] | ["settings", _] => settings::show(v),
+        ["admins"] => admins::list(v),
+        ["admins", "new"] => admins::new(v),
+        ["admins", name] => admins::show(v, name),
+        ["tokens", "new"] => admins::new_token(v),
+        ["account"] | ["account", "app"] | ["account", "app", "remove"] => admins::account(v),
+        ["account", "app", "confirm"] => admins::confirm_again(v),
         _ => Err(nothing_here(v)),
     }
 }
@@ -207,11 +250,43 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
             Ok(Answer::To(String::from("/console?said=decided")))
         }
         ["devices", id, verb @ ("push" | "ask")] => device::call(v, id, verb),
+        ["devices", id, "secrets", kind] => secrets::reveal(v, id, kind, form),
         ["devices", id, verb] => match actions::find(verb) {
             Some(deed) => actions::act(v, id, deed, form),
             None => Err(nothing_here(v)),
         },
         ["commands", uuid, "cancel"] => commands::cancel(v, uuid),
+        ["bulk"] => bulk::begin(v, form),
+        ["enrolment", "invite"] => enrolling::make(v, form),
+        ["enrolment", "invitations", id, "revoke"] => enrolling::revoke(v, id),
+        ["enrolment", "profile"] => enrolling::download(v, form),
+        ["profiles", "new"] => profiles::add(v, form),
+        ["profiles", id, verb] => profiles::act(v, id, verb, form),
+        ["groups", "new"] => people::add_group(v, form),
+        ["groups", name, verb] => people::change_group(v, name, verb, form),
+        ["people", "new"] => people::add(v, form),
+        ["people", "import"] => people::do_import(v, form),
+        ["people", name] => people::change(v, name, form),
+        ["people", name, "erase"] => people::erase(v, name),
+        ["requests", id] => secrets::agree(v, id, form),
+        ["audit", "verify"] => audit::verify(v),
+        ["webhooks", "new"] => webhooks::add(v, form),
+        ["webhooks", id] => webhooks::act(v, id, None, form),
+        ["webhooks", id, "again", delivery] => webhooks::again(v, id, delivery),
+        ["webhooks", id, verb] => webhooks::act(v, id, Some(verb), form),
+        ["push", "request"] => settings::request_push(v, form),
+        ["push", "import"] => settings::import_push(v, form),
+        ["settings", which] => settings::save(v, which, form),
+        ["admins", "new"] => admins::add(v, form),
+        ["admins", name] => admins::change(v, name, form),
+        ["admins", name, "unlock"] => admins::unlock(v, name),
+        ["admins", name, "sessions", id] => admins::end_session(v, name, id),
+        ["tokens", "new"] => admins::add_token(v, form),
+        ["tokens", id, "revoke"] => admins::revoke_token(v, id),
+        ["account"] => admins::change_own(v, form),
+        ["account", "app"] => admins::begin_app(v, form),
+        ["account", "app", "confirm"] => admins::confirm_app(v, form),
+        ["account", "app", "remove"] => admins::remove_app(v, form),
         _ => Err(nothing_here(v)),
     }
 }

@@ -34,7 +34,7 @@ pub fn columns(about: &str, bars: &[Bar]) -> Html {
             floor - high
         );
         // Every other name where there are many.
-        if bars.len() <= 8 || (bars.len() - 1 - i) % 2 == 0 {
+        if bars.len() <= 8 || (bars.len() - 1 - i).is_multiple_of(2) {
             let _ = write!(
                 svg,
                 "<text class=\"tick\" x=\"{}\" y=\"{}\">{}</text>",

@@ -1,6 +1,6 @@
 //! Answers of devices as people read them: dictionaries as names and values, lists of alike things as tables, the rest as it is.
 
-use super::parts::{Html, Table, facts, list, note, text, verbatim};
+use super::parts::{Html, Table, facts, list, note, stacked, text, titled, verbatim};
 use serde_json::{Map, Value};
 
 /// Lines of a list that are shown.
@@ -23,7 +23,14 @@ fn object(map: &Map<String, Value>) -> Html {
     if let Some(kind) = map.get("sealed").and_then(Value::as_str).filter(|_| map.len() == 1) {
         return text(&format!("in custody as {kind}"));
     }
-    facts(map.iter().map(|(name, value)| (name.as_str(), shown(value))))
+    let (large, small): (Vec<_>, Vec<_>) = map.iter().partition(|(_, value)| value.is_object() || value.is_array());
+    let small = if small.is_empty() {
+        Html::default()
+    } else {
+        facts(small.into_iter().map(|(name, value)| (name.as_str(), shown(value))))
+    };
+    let large = large.into_iter().map(|(name, value)| titled(name, &shown(value)));
+    stacked(std::iter::once(small).chain(large))
 }
 
 fn array(items: &[Value]) -> Html {
@@ -42,7 +49,9 @@ fn array(items: &[Value]) -> Html {
             None => names.push((name, 1)),
         }
     }
-    names.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    // What something is called comes first.
+    let is_name = |name: &str| name.ends_with("Name") || name.ends_with("Identifier");
+    names.sort_by_key(|(name, n)| (!is_name(name), std::cmp::Reverse(*n)));
     names.truncate(MOST_COLUMNS);
     let cells = |map: &&Map<String, Value>| {
         names.iter().map(|(name, _)| text(&map.get(*name).map(plain).unwrap_or_default())).collect::<Vec<Html>>()

@@ -34,12 +34,9 @@ pub fn sentence(w: &'static Words, kind: &str, detail: &Value) -> String {
         "queued" => w.story_queued,
         "sent" => w.story_sent,
         "NotNow" => w.story_not_now,
-        "status" => match detail["status"].as_str().unwrap_or_default() {
-            "Acknowledged" => w.story_done,
-            "CommandFormatError" => w.story_not_understood,
-            "NotNow" => w.story_not_now,
-            _ => w.story_failed,
-        },
+        "Acknowledged" => w.story_done,
+        "CommandFormatError" => w.story_not_understood,
+        "Error" => w.story_failed,
         "cancelled" => w.story_cancelled,
         "expired" => w.story_expired,
         "late-answer" => w.story_late,
@@ -68,9 +65,9 @@ pub fn sentence(w: &'static Words, kind: &str, detail: &Value) -> String {
         "removed" => w.story_removed,
         "renewed" => w.story_renewed,
         "renewal-failed" => w.story_renewal_failed,
-        other => return with(other.replace('-', " "), &what, &by),
+        other => return with(other.replace('-', " "), &what, by),
     };
-    with(words.to_owned(), &what, &by)
+    with(words.to_owned(), &what, by)
 }
 
 fn with(words: String, what: &str, by: &str) -> String {

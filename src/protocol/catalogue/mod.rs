@@ -82,6 +82,11 @@ pub struct PlatformSpec {
     pub device_channel: bool,
     pub user_channel: bool,
     pub supervised: bool,
+    /// First version that takes it, and first that does not any more.
+    pub since: Option<&'static str>,
+    pub removed: Option<&'static str>,
+    /// Only on devices of Automated Device Enrolment.
+    pub automated: bool,
 }
 
 /// One key of a command or of its result.
@@ -185,6 +190,15 @@ pub fn find(request_type: &str) -> Option<&'static CommandSpec> {
 pub fn list() -> &'static [CommandSpec] {
     static PARSED: OnceLock<Vec<CommandSpec>> = OnceLock::new();
     PARSED.get_or_init(schema::read)
+}
+
+/// A system's version, so that two can be compared; what is no number counts as 0.
+pub fn version(text: &str) -> [u32; 4] {
+    let mut parts = [0; 4];
+    for (part, number) in parts.iter_mut().zip(text.split('.')) {
+        *part = number.trim().parse().unwrap_or(0);
+    }
+    parts
 }
 
 /// Why text or JSON cannot become the keys of a command.

@@ -37,8 +37,13 @@ fn command(raw: RawCommand<'static>) -> CommandSpec {
     let platforms = raw.channels.iter().filter(|(_, channels)| !channels.is_empty()).filter_map(|(name, channels)| {
         // Shared iPads are always supervised; the schema gives that flag for iOS only.
         let supervised = raw.supervised.get(name).copied().unwrap_or(false);
+        // A Shared iPad is an iPad: its versions stand there.
+        let os = raw.os.get(if *name == "SharediPad" { "iOS" } else { name });
         platform(name).map(|platform| PlatformSpec {
             platform,
+            since: os.and_then(|os| os.introduced),
+            removed: os.and_then(|os| os.removed),
+            automated: os.is_some_and(|os| os.requiresdep),
             device_channel: channels.contains(&"device"),
             user_channel: channels.contains(&"user"),
             supervised,
@@ -103,11 +108,21 @@ struct RawCommand<'a> {
     channels: BTreeMap<&'a str, Vec<&'a str>>,
     #[serde(borrow)]
     supervised: BTreeMap<&'a str, bool>,
+    #[serde(borrow)]
+    os: BTreeMap<&'a str, RawOs<'a>>,
     access_rights_bits: Vec<u32>,
     #[serde(borrow, default)]
     keys: Vec<RawKey<'a>>,
     #[serde(borrow, default)]
     response_keys: Vec<RawKey<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RawOs<'a> {
+    introduced: Option<&'a str>,
+    removed: Option<&'a str>,
+    #[serde(default)]
+    requiresdep: bool,
 }
 
 #[derive(Deserialize)]

@@ -2,16 +2,23 @@
 //!
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
+mod building;
+mod diff;
 mod enrollment;
 mod escrow;
+mod lint;
 mod over_the_air;
 mod read;
 mod rights;
 mod settings;
 mod trust;
+pub mod variables;
 
+pub use building::{Cover, Part, build};
+pub use diff::{Difference, differences};
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
 pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
+pub use lint::{Doubt, Place, fits, lint, unfit};
 pub use over_the_air::{IdentityProfile, ProfileService, identity_profile, profile_service};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};

@@ -3,7 +3,7 @@
 //! Called by `service::library` for what people upload. Not here: enrolment profiles (`read`), and whether the settings make sense.
 
 use crate::pki::cms;
-use crate::plist::{Fault, PlistError, Value, fault, parse_dict};
+use crate::plist::{Dictionary, Fault, PlistError, Value, fault, parse_dict};
 
 /// Payloads that are accounts: Apple wants each in a profile of its own, so that one can be changed without the others.
 const ACCOUNTS: [&str; 9] = [
@@ -22,7 +22,7 @@ pub const PASSCODE_POLICY: &str = "com.apple.mobiledevice.passwordpolicy";
 const MDM_TYPE: &str = "com.apple.mdm";
 
 /// What is known of a profile from its bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SettingsFacts {
     /// `PayloadIdentifier`: the profile's name on devices.
     pub identifier: String,
@@ -30,19 +30,26 @@ pub struct SettingsFacts {
     /// Payload types in order; empty for an encrypted profile.
     pub payload_types: Vec<String>,
     pub encrypted: bool,
-    /// It came with a signature, which was whole.
-    pub signed: bool,
+    /// Who signed it, if it came with a signature, which was whole.
+    pub signed_by: Option<String>,
+    /// The profile itself, without a signature.
+    pub plain: Dictionary,
 }
 
 impl SettingsFacts {
     /// How many accounts it would set up.
-    pub fn accounts(&self) -> usize {
-        self.payload_types.iter().filter(|kind| ACCOUNTS.contains(&kind.as_str())).count()
-    }
-
     pub fn has_passcode_policy(&self) -> bool {
         self.payload_types.iter().any(|kind| kind == PASSCODE_POLICY)
     }
+}
+
+/// How many of these payload types are accounts.
+pub(super) fn accounts<'a>(types: impl Iterator<Item = &'a str>) -> usize {
+    types.filter(|kind| is_account(kind)).count()
+}
+
+pub(super) fn is_account(kind: &str) -> bool {
+    ACCOUNTS.contains(&kind)
 }
 
 /// Why bytes are no profile to hand out.
@@ -62,13 +69,16 @@ pub enum SettingsError {
 /// [`SettingsError`] for what a device would not install, and for enrolment profiles, which are given out otherwise.
 pub fn read_settings(bytes: &[u8]) -> Result<SettingsFacts, SettingsError> {
     // DER and BER begin with SEQUENCE; a property list with `<`, a byte order mark, blanks, or `bplist`.
-    let signed = bytes.first() == Some(&0x30);
-    let inner;
-    let plain = if signed {
-        inner = cms::verify_attached(bytes).map_err(|e| SettingsError::Signature(e.to_string()))?.content;
-        inner.as_slice()
-    } else {
-        bytes
+    let is_signed = bytes.first() == Some(&0x30);
+    let (inner, mut signed_by) = (is_signed.then(|| cms::verify_attached(bytes)).transpose(), None);
+    let inner = inner.map_err(|e| SettingsError::Signature(e.to_string()))?;
+    let plain = match &inner {
+        Some(signed) => {
+            let name = signed.signer.subject_common_name().unwrap_or_else(|| signed.signer.subject());
+            signed_by = Some(super::super::clip(&name, 128));
+            signed.content.as_slice()
+        }
+        None => bytes,
     };
     let dict = parse_dict(plain)?;
     if dict.find_string("PayloadType")? != Some("Configuration") {
@@ -97,7 +107,7 @@ pub fn read_settings(bytes: &[u8]) -> Result<SettingsFacts, SettingsError> {
     }
     let display_name = dict.find_string("PayloadDisplayName")?.filter(|t| !t.is_empty());
     let display_name = display_name.map(|text| super::super::clip(text, 256));
-    Ok(SettingsFacts { identifier, display_name, payload_types, encrypted, signed })
+    Ok(SettingsFacts { identifier, display_name, payload_types, encrypted, signed_by, plain: dict.into_dictionary() })
 }
 
 fn filled(text: &str, key: &str) -> Result<String, PlistError> {
@@ -122,7 +132,8 @@ mod tests {
     fn what_is_inside() {
         let bytes = profile(&["com.apple.wifi.managed", "com.apple.mail.managed", "com.apple.caldav.account"], "");
         let facts = read_settings(&bytes).unwrap();
-        assert_eq!((facts.identifier.as_str(), facts.accounts(), facts.signed), ("a.b", 2, false));
+        assert_eq!((facts.identifier.as_str(), facts.signed_by.as_ref()), ("a.b", None));
+        assert_eq!(accounts(facts.payload_types.iter().map(String::as_str)), 2);
         assert!(!facts.has_passcode_policy());
         assert!(read_settings(&profile(&[PASSCODE_POLICY], "")).unwrap().has_passcode_policy());
     }

@@ -222,7 +222,7 @@ pub(super) fn tls(cx: &Context, world: World<'_>) -> Found {
             Err(why) => Finding::bad(
                 phase,
                 format!("A device would not trust {} for {host}: {why}.", listener.key),
-                "Look at cordon tls show: the certificate must be for this name, valid today, and end in a root that devices have.",
+                "Look at cordon tls: the certificate must be for this name, valid today, and end in a root that devices have.",
             ),
             Ok(chain) => match chain.first().and_then(|der| Certificate::parse(der).ok()) {
                 Some(leaf) if is_good_for(&leaf, &host) => {

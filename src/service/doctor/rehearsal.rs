@@ -116,7 +116,7 @@ fn next(stage: &str) -> &'static str {
     match stage {
         "to reach the server" => "The findings above on names and ports say where to begin.",
         "to trust the server" => {
-            "The certificate must be for the host name, valid, and end in a root that the profile brings: cordon tls show"
+            "The certificate must be for the host name, valid, and end in a root that the profile brings: cordon tls"
         }
         "to read its profile" => "Read the server's log; a profile like this would be refused by real devices too.",
         "to get its identity (SCEP)" => {

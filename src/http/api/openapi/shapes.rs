@@ -4,6 +4,7 @@
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::super::backups::Backup;
 use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
+use super::super::commands::{ForecastWish, Forecasts};
 use super::super::custody::MadeCode;
 use super::super::custody::{
     Approval, LostWish, Marked, Reason, RevealWish, Revealed, Secret, SecretRequest, SecretRule, SecretRuleChange,
@@ -13,15 +14,20 @@ use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, 
 use super::super::doctor::Examination;
 use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
 use super::super::expiry::{Expiry, ExpiryFeed};
+use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
+use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::payloads::PayloadType;
 use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
     SessionsEnded, TotpBegun, TotpCode, UnlockWish,
 };
-use super::super::profiles::{AssignmentWish, Profile, ProfileChange, ProfileWhy, Refusal};
+use super::super::profiles::{
+    AssignmentWish, NewProfile, Profile, ProfileChange, ProfileDiff, ProfileDoubt, ProfileVersion, ProfileWhy, Refusal,
+};
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
@@ -163,6 +169,15 @@ pub(super) fn components() -> Value {
     add::<LoginPolicyWish>(&mut all, "LoginPolicyWish");
     add::<Page<Profile>>(&mut all, "Page_Profile");
     add::<Profile>(&mut all, "Profile");
+    add::<ForecastWish>(&mut all, "ForecastWish");
+    add::<Forecasts>(&mut all, "Forecasts");
+    add::<InventoryPolicy>(&mut all, "InventoryPolicy");
+    add::<NewProfile>(&mut all, "NewProfile");
+    add::<Page<ProfileVersion>>(&mut all, "Page_ProfileVersion");
+    add::<ProfileDiff>(&mut all, "ProfileDiff");
+    add::<Page<ProfileDoubt>>(&mut all, "Page_ProfileDoubt");
+    add::<Page<PayloadType>>(&mut all, "Page_PayloadType");
+    add::<Fields>(&mut all, "Fields");
     add::<ProfileChange>(&mut all, "ProfileChange");
     add::<ProfileWhy>(&mut all, "ProfileWhy");
     add::<Page<Refusal>>(&mut all, "Page_Refusal");

@@ -24,11 +24,11 @@ impl fmt::Display for Html {
 impl HtmlSafe for Html {}
 
 impl Html {
-    pub fn as_paragraph(self) -> Html {
+    pub fn into_paragraph(self) -> Html {
         Html(format!("<p>{self}</p>"))
     }
 
-    pub fn as_buttons(self) -> Html {
+    pub fn into_buttons(self) -> Html {
         Html(format!("<div class=\"buttons\">{self}</div>"))
     }
 
@@ -116,7 +116,7 @@ pub fn grouped(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut out = String::new();
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -141,6 +141,52 @@ pub fn row(parts: impl IntoIterator<Item = Html>) -> Html {
 
 pub fn paragraph(words: &str) -> Html {
     Html(format!("<p>{}</p>", text(words)))
+}
+
+/// A sentence of the server's, with its instants made readable.
+pub fn prose(words: &str) -> Html {
+    let mut out = String::new();
+    for (i, word) in words.split(' ').enumerate() {
+        if i > 0 {
+            out.push(' ');
+        }
+        let end = word.trim_end_matches(['.', ',', ':', ';', ')']);
+        let is_instant = end.len() == 20 && end.ends_with('Z') && end.as_bytes()[10] == b'T' && end.is_ascii();
+        if is_instant {
+            let shown = format!("{} {} UTC", &end[..10], &end[11..16]);
+            out.push_str(&format!(
+                "<time datetime=\"{}\">{}</time>{}",
+                text(end),
+                text(&shown),
+                text(&word[end.len()..])
+            ));
+        } else {
+            out.push_str(&text(word).0);
+        }
+    }
+    Html(out)
+}
+
+/// A square code with words beside it.
+pub fn scanned(square: Html, words: impl IntoIterator<Item = Html>) -> Html {
+    let words: String = words.into_iter().map(|part| part.0).collect();
+    Html(format!("<div class=\"scan\">{square}<div>{words}</div></div>"))
+}
+
+/// One thing of a list that has much to say.
+pub fn entry(parts: impl IntoIterator<Item = Html>) -> Html {
+    let body: String = parts.into_iter().map(|part| part.0).collect();
+    Html(format!("<div class=\"entry\">{body}</div>"))
+}
+
+/// A part within a part.
+pub fn titled(title: &str, body: &Html) -> Html {
+    Html(format!("<h3>{}</h3>{body}", text(title)))
+}
+
+/// One below the other.
+pub fn stacked(parts: impl IntoIterator<Item = Html>) -> Html {
+    Html(parts.into_iter().map(|part| part.0).collect())
 }
 
 pub fn note(words: &str) -> Html {
@@ -267,7 +313,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_becomes_markup() {
         let hostile = "<script>alert('x')</script>\" onload=\"";
-        let table = Table::new("Devices").column(Column::text("Name")).row(vec![text(hostile)]);
+        let table = Table::new("Devices").column(Column::text("Name")).rows([vec![text(hostile)]]);
         let all = [
             link(hostile, hostile),
             badge(Mood::Bad, hostile),

@@ -53,11 +53,6 @@ impl Table {
         self
     }
 
-    pub fn row(mut self, cells: Vec<Html>) -> Self {
-        self.rows.push(cells);
-        self
-    }
-
     pub fn rows(mut self, rows: impl IntoIterator<Item = Vec<Html>>) -> Self {
         self.rows.extend(rows);
         self
