@@ -6,6 +6,8 @@ use cordon::base::time::{HOUR, MINUTE};
 #[test]
 fn without_a_session_there_is_only_the_door() {
     let house = House::new();
+    // Before there is anybody who may log in, only the set-up page shows.
+    house.person("ada", "owner");
     let browser = house.browser();
     for path in ["/", "/console", "/console/devices", "/console/devices/X", "/console/nothing"] {
         let reply = browser.get(path);

@@ -174,13 +174,17 @@ pub(super) fn components() -> Value {
     add::<InventoryPolicy>(&mut all, "InventoryPolicy");
     add::<NewProfile>(&mut all, "NewProfile");
     add::<Page<ProfileVersion>>(&mut all, "Page_ProfileVersion");
+    add::<ProfileVersion>(&mut all, "ProfileVersion");
     add::<ProfileDiff>(&mut all, "ProfileDiff");
     add::<Page<ProfileDoubt>>(&mut all, "Page_ProfileDoubt");
+    add::<ProfileDoubt>(&mut all, "ProfileDoubt");
     add::<Page<PayloadType>>(&mut all, "Page_PayloadType");
+    add::<PayloadType>(&mut all, "PayloadType");
     add::<Fields>(&mut all, "Fields");
     add::<ProfileChange>(&mut all, "ProfileChange");
     add::<ProfileWhy>(&mut all, "ProfileWhy");
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
+    add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
 
     add::<Page<Person>>(&mut all, "Page_Person");
