@@ -46,6 +46,10 @@ impl Server {
         command
             .env("CORDON_LISTEN_PEOPLE", ports.people.to_string())
             .env("CORDON_LISTEN_DEVICES", ports.devices.to_string());
+        // What the measured devices' profiles hold; a server that would be found elsewhere refuses to strand them.
+        command
+            .env("CORDON_PUBLIC_PEOPLE_URL", "https://localhost")
+            .env("CORDON_PUBLIC_DEVICES_URL", "https://localhost");
         // Nobody is there, and nothing may leave this machine.
         command.env("CORDON_APPLE_APNS_URL", "https://127.0.0.1:9");
         Server::start(command, |_| Ok(ports.devices))

@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn every_subcommand_is_in_the_man_page_and_in_the_completions() {
-        let (done, page, _) = heard(false, |voice| man(voice));
+        let (done, page, _) = heard(false, man);
         assert!(done.is_ok() && page.contains(".TH"), "{page}");
         let (done, script, _) = heard(false, |voice| completions(&Args { shell: Shell::Bash }, voice));
         assert!(done.is_ok());

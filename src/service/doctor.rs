@@ -64,6 +64,9 @@ impl Finding {
     }
 }
 
+/// One look: at the server itself, and at what is around it where that is known.
+type Look = fn(&Context, Option<&dyn Surroundings>) -> Result<Vec<Finding>, Error>;
+
 /// Looks at everything, in the order in which one thing needs the other. Takes seconds; half a minute where Apple cannot be reached.
 ///
 /// # Errors
@@ -72,7 +75,7 @@ pub fn examine(cx: &Context, actor: &Actor) -> Result<Vec<Finding>, Error> {
     actor.require(Permission::Administer)?;
     let world = cx.surroundings();
     let mut found = Vec::new();
-    let looks: [fn(&Context, Option<&dyn Surroundings>) -> Result<Vec<Finding>, Error>; 11] = [
+    let looks: [Look; 11] = [
         looks::database,
         looks::disk,
         looks::clock,

@@ -147,7 +147,7 @@ pub(super) fn names(cx: &Context, world: World<'_>) -> Found {
                 let list: Vec<String> = addresses.iter().map(ToString::to_string).collect();
                 let words = format!("{host} is {}.", list.join(", "));
                 let loopback = addresses.iter().all(|address| address.is_loopback());
-                if loopback && cx.store.read(|db| db.count_enrollments())?.1 > 0 || loopback && host != "localhost" {
+                if loopback && (host != "localhost" || cx.store.read(|db| db.count_enrollments())?.1 > 0) {
                     Finding::warning(
                         phase,
                         format!("{words} Only this machine itself can reach that."),
