@@ -62,7 +62,11 @@ pub(super) fn describe(operation: &Operation, components: &Value) -> Value {
         answer["content"] = json!({ "application/json": { "schema": reference(shape) } });
     }
     if !operation.media.is_empty() {
-        let content = operation.media.iter().map(|m| ((*m).to_owned(), json!({ "schema": { "type": "string" } })));
+        let content = operation.media.iter().map(|m| {
+            // A file of JSON is an object whose shape nobody relies on.
+            let kind = if *m == "application/json" { "object" } else { "string" };
+            ((*m).to_owned(), json!({ "schema": { "type": kind } }))
+        });
         answer["content"] = Value::Object(content.collect());
     }
     let problem = json!({ "description": "Not done; `detail` says why and what to do", "content": { "application/problem+json": { "schema": reference("Problem") } } });
