@@ -83,6 +83,7 @@ CREATE TABLE device (
     created_at     INTEGER NOT NULL,
     CHECK ((lost = 'no') = (lost_since IS NULL) AND (lost = 'no') = (lost_by IS NULL))
 ) STRICT;
+CREATE INDEX device_synthetic ON device (id) WHERE synthetic = 1;
 
 -- One management relationship on one channel: the device's own, or one user's under it. Apple's ids as received.
 -- Topic, token and magic come together or not at all, and only an Active enrollment has them.
@@ -126,6 +127,8 @@ CREATE TABLE enrollment (
 ) STRICT;
 CREATE INDEX enrollment_of_device ON enrollment (device);
 CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL;
+-- Asked at every start: which addresses do devices hold?
+CREATE INDEX enrollment_holding ON enrollment (issued_profile) WHERE channel = 'device' AND state <> 'Gone';
 CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
 
 -- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.

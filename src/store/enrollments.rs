@@ -146,8 +146,10 @@ impl Db<'_> {
 impl Db<'_> {
     /// Every ServerURL that a device holds which is enrolled, or about to be, and how many hold it.
     pub fn list_held_addresses(&self) -> Result<Vec<(String, i64)>, StoreError> {
-        let sql = "SELECT p.server_url, count(*) FROM enrollment e JOIN issued_profile p ON p.id = e.issued_profile
-                   WHERE e.channel = 'device' AND e.state <> 'Gone' GROUP BY p.server_url ORDER BY 1";
+        let sql = "SELECT p.server_url, sum(e.devices)
+                   FROM (SELECT issued_profile, count(*) AS devices FROM enrollment INDEXED BY enrollment_holding
+                         WHERE channel = 'device' AND state <> 'Gone' GROUP BY issued_profile) e
+                   JOIN issued_profile p ON p.id = e.issued_profile GROUP BY p.server_url ORDER BY 1";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
