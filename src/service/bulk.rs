@@ -3,10 +3,10 @@
 
 use super::actor::{Actor, Permission};
 use super::commands::{self, Wish};
-use super::{Context, Error, auditing, groups};
+use super::{Context, Error, auditing, custody, groups};
 use crate::base::ids::short_code;
 use crate::base::texts::Text;
-use crate::plist::{Dictionary, Value};
+use crate::plist::Dictionary;
 use crate::store::{BulkItem, BulkRow};
 use serde_json::json;
 
@@ -96,13 +96,7 @@ pub fn begin(cx: &Context, actor: &Actor, group: &str, request_type: &str) -> Re
 
 /// What a device is asked when nothing more is said.
 fn keys(request_type: &str) -> Dictionary {
-    let mut keys = Dictionary::new();
-    if request_type == "DeviceInformation" {
-        let queries =
-            ["DeviceName", "OSVersion", "BuildVersion", "ModelName", "ProductName", "SerialNumber", "IsSupervised"];
-        keys.insert(String::from("Queries"), Value::Array(queries.into_iter().map(Value::from).collect()));
-    }
-    keys
+    if request_type == custody::WHAT_IT_IS { custody::what_it_is() } else { Dictionary::new() }
 }
 
 /// # Errors

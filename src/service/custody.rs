@@ -32,7 +32,7 @@ const MAX_DEPTH: usize = 16;
 /// A code that the server made, beside the one that the device made.
 const SERVER_CODE: &str = "activation-lock-server-code";
 /// What a new device is asked by itself.
-pub(super) const WHAT_IT_IS: &str = "DeviceInformation";
+pub const WHAT_IT_IS: &str = "DeviceInformation";
 const QUERIES: [&str; 9] = [
     "IsSupervised",
     "SerialNumber",
@@ -255,7 +255,7 @@ pub(super) fn ask_what_it_is(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow,
 }
 
 /// The keys of that question.
-pub(super) fn what_it_is() -> Dictionary {
+pub fn what_it_is() -> Dictionary {
     let queries = QUERIES.map(|query| Value::String(query.to_owned())).to_vec();
     Dictionary::from_iter([(String::from("Queries"), Value::Array(queries))])
 }

@@ -276,25 +276,7 @@ pub fn call(v: &Visit<'_>, id: &str, verb: &str) -> Outcome {
         crate::service::pushing::push_now(v.cx, &v.actor, id, None)?;
         return Ok(super::Answer::To(format!("{path}?said=pushed")));
     }
-    let queries = [
-        "DeviceName",
-        "OSVersion",
-        "BuildVersion",
-        "ModelName",
-        "Model",
-        "ProductName",
-        "SerialNumber",
-        "UDID",
-        "IsSupervised",
-        "IsMDMLostModeEnabled",
-        "BatteryLevel",
-        "AvailableDeviceCapacity",
-        "DeviceCapacity",
-        "WiFiMAC",
-    ];
-    let queries = queries.into_iter().map(crate::plist::Value::from).collect();
-    let keys = [(String::from("Queries"), crate::plist::Value::Array(queries))].into_iter().collect();
-    let wish = actions::wish("DeviceInformation", keys);
+    let wish = actions::wish(custody::WHAT_IT_IS, custody::what_it_is());
     commands::send(v.cx, &v.actor, id, &wish)?;
     Ok(super::Answer::To(format!("{path}?said=queued")))
 }
