@@ -656,6 +656,8 @@ CREATE TABLE assignment (
     subject     TEXT COLLATE NOCASE,
     person      INTEGER REFERENCES person (id) ON DELETE CASCADE,
     "group"     INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
+    -- Assigned as a part of this pair; the profile is its restriction, or the one made of both.
+    pair        INTEGER REFERENCES pair (id),
     created_by  TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     CHECK ((target IN ('device', 'everyone-on')) = (device IS NOT NULL)),
@@ -663,7 +665,8 @@ CREATE TABLE assignment (
     CHECK ((target = 'person') = (person IS NOT NULL)),
     CHECK ((target LIKE 'group-%') = ("group" IS NOT NULL))
 ) STRICT;
-CREATE UNIQUE INDEX assignment_once ON assignment (profile, target, coalesce(device, 0), coalesce(subject, ''), coalesce(person, 0), coalesce("group", 0));
+CREATE UNIQUE INDEX assignment_once ON assignment (profile, target, coalesce(device, 0), coalesce(subject, ''), coalesce(person, 0), coalesce("group", 0), coalesce(pair, 0));
+CREATE INDEX assignment_of_pair ON assignment (pair) WHERE pair IS NOT NULL;
 CREATE INDEX assignment_of_device ON assignment (device) WHERE device IS NOT NULL;
 CREATE INDEX assignment_of_subject ON assignment (subject) WHERE subject IS NOT NULL;
 CREATE INDEX assignment_of_person ON assignment (person) WHERE person IS NOT NULL;
@@ -679,10 +682,13 @@ CREATE TABLE channel_profile (
     installed   INTEGER,
     -- Which values a profile with variables was filled with: a hash, 0 without any.
     installed_fill INTEGER NOT NULL DEFAULT 0,
+    -- Whose signature is under what was acknowledged: the fingerprint of our certificate. Before that ends the profile is replaced.
+    installed_signer BLOB CHECK (length(installed_signer) = 32),
     command     TEXT NOT NULL,
     doing       TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
     version     INTEGER NOT NULL,
     fill        INTEGER NOT NULL DEFAULT 0,
+    signer      BLOB CHECK (length(signer) = 32),
     -- A command before this one was handed out and never answered: the device may have carried it out.
     uncertain   INTEGER NOT NULL DEFAULT 0 CHECK (uncertain IN (0, 1)),
     failed_at   INTEGER,
@@ -693,6 +699,7 @@ CREATE TABLE channel_profile (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX channel_profile_command ON channel_profile (command);
 CREATE INDEX channel_profile_of ON channel_profile (profile);
+CREATE INDEX channel_profile_signed ON channel_profile (installed_signer) WHERE installed_signer IS NOT NULL;
 CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
 
 -- When each channel was last asked by itself what stands on it.
@@ -928,3 +935,49 @@ CREATE TABLE bulk_item (
     PRIMARY KEY (bulk, device),
     CHECK ((command IS NULL) <> (refused IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- ---- Pairs: a restriction, and the capability that it is accepted for.
+
+-- 'together': `combined` is one profile made of both, and goes out instead of them. 'gated': the restriction goes out first, and the
+-- capability when the device says what `condition` wants to hear. A removed pair stays, for what still stands on devices because of it.
+CREATE TABLE pair (
+    id           INTEGER PRIMARY KEY,
+    public_id    TEXT NOT NULL UNIQUE,
+    name         TEXT NOT NULL,
+    mode         TEXT NOT NULL CHECK (mode IN ('together', 'gated')),
+    restriction  INTEGER NOT NULL REFERENCES profile (id),
+    capability   INTEGER NOT NULL REFERENCES profile (id),
+    combined     INTEGER REFERENCES profile (id),
+    condition    TEXT NOT NULL,
+    on_lapse     TEXT NOT NULL CHECK (on_lapse IN ('withdraw', 'after-grace', 'keep')),
+    created_by   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL,
+    removed_at   INTEGER,
+    CHECK (restriction <> capability),
+    CHECK ((mode = 'together') = (combined IS NOT NULL))
+) STRICT;
+
+-- How far one channel is with one gated pair. `version` and `fill` are the edition of the restriction that stands there, since
+-- `restricted_at`. At `due_at` it is looked at again: to ask the device, or because a time is over. All of it survives a restart.
+CREATE TABLE gate (
+    enrollment     INTEGER NOT NULL REFERENCES enrollment (id),
+    pair           INTEGER NOT NULL REFERENCES pair (id),
+    phase          TEXT NOT NULL CHECK (phase IN ('waiting', 'grace', 'unmet', 'open', 'lapsed')),
+    since          INTEGER NOT NULL,
+    version        INTEGER,
+    fill           INTEGER,
+    restricted_at  INTEGER,
+    asked_at       INTEGER,
+    answer         TEXT CHECK (answer IN ('complies', 'fails', 'silent', 'refused')),
+    answered_at    INTEGER,
+    refusals       INTEGER NOT NULL DEFAULT 0,
+    due_at         INTEGER,
+    PRIMARY KEY (enrollment, pair),
+    CHECK ((version IS NULL) = (restricted_at IS NULL) AND (version IS NULL) = (fill IS NULL)),
+    CHECK ((answer IS NULL) = (answered_at IS NULL)),
+    CHECK ((restricted_at IS NULL) = (phase = 'waiting'))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX gate_of_pair ON gate (pair, enrollment);
+CREATE INDEX gate_due ON gate (due_at) WHERE due_at IS NOT NULL;
+-- The story of one pair on all devices.
+CREATE INDEX timeline_of_pair ON timeline (json_extract(detail, '$.pair'), id) WHERE kind GLOB 'gate-*';

@@ -6,8 +6,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, activity, auditing, backing_up, commands, directories, events, expiring, faults, inventory,
-    purging, reconciling, renewing, replacing, rotating, setting_up, webhooks,
+    Context, Error, activity, auditing, backing_up, commands, directories, events, expiring, faults, gates, inventory,
+    purging, reconciling, renewing, replacing, resigning, rotating, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +125,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "faults", faults::watch(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "profiles", reconciling::try_again(cx).map(drop));
+        log_fault(cx, "gates", gates::run(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
@@ -139,6 +140,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         }
         if round.is_multiple_of(RENEWALS) {
             log_fault(cx, "renewals", renewing::run(cx).map(drop));
+            log_fault(cx, "signatures", resigning::run(cx).map(drop));
             log_fault(cx, "inventory", inventory::run(cx).map(drop));
         }
         round = round.wrapping_add(1);

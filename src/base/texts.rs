@@ -2,8 +2,10 @@
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
 mod appliance;
+mod pairs;
 
 pub use appliance::Appliance;
+pub use pairs::Pairs;
 use std::fmt;
 
 /// One thing that may be said to a person. Arguments never hold a secret.
@@ -147,6 +149,13 @@ pub enum Text {
     NoDirectory,
     DirectoryUnreached { why: String },
     Appliance(Appliance),
+    Pairs(Pairs),
+}
+
+impl From<Pairs> for Text {
+    fn from(text: Pairs) -> Self {
+        Text::Pairs(text)
+    }
 }
 
 impl From<Appliance> for Text {
@@ -297,6 +306,7 @@ impl Text {
             Text::NoDirectory => "no-directory",
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
+            Text::Pairs(text) => text.id(),
         }
     }
 
@@ -604,6 +614,7 @@ impl Text {
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
             Text::Appliance(text) => text.english(f),
+            Text::Pairs(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),

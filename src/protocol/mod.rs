@@ -10,6 +10,7 @@ pub mod command;
 pub mod desired;
 pub mod digest;
 pub mod filter;
+pub mod gate;
 pub mod inbound;
 pub mod lifecycle;
 pub mod network_user;

@@ -4,7 +4,7 @@
 use super::actor::{Actor, Permission};
 use super::library::{self, AssignmentView, ProfileView};
 use super::{Context, Error, auditing, devices, groups, reconciling, users};
-use crate::base::texts::Text;
+use crate::base::texts::{Pairs, Text};
 use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, GroupPart, Target};
 use serde_json::json;
 
@@ -21,9 +21,19 @@ pub enum Whom {
 /// Assigns a profile; whoever it concerns and can be reached gets it at once.
 ///
 /// # Errors
-/// `NotFound` for the profile or the device.
+/// `NotFound` for the profile or the device; `Conflict` for the capability of a gated pair, which comes only with that.
 pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, true)
+    let what = |db: &Db<'_>| {
+        let what = What::profile(db, profile)?;
+        match db.list_pairs()?.into_iter().find(|pair| pair.is_gated() && pair.capability == what.profile) {
+            Some(pair) => Err(Error::conflict(Pairs::OnlyWithItsPair { profile: what.name, pair: pair.name }.into())),
+            None => Ok(what),
+        }
+    };
+    let done = change(cx, actor, &what, whom, true)?;
+    let mut view = cx.store.read(|db| library::view(db, done.what.profile))?;
+    view.notes.extend(done.notes(cx)?);
+    Ok(view)
 }
 
 /// Takes an assignment back; the profile leaves every channel that has it by no other assignment.
@@ -31,36 +41,39 @@ pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result
 /// # Errors
 /// `NotFound` for the profile, the device, or an assignment that is not there.
 pub fn unassign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, false)
+    let done = change(cx, actor, &|db| What::profile(db, profile), whom, false)?;
+    cx.store.read(|db| library::view(db, done.what.profile))
 }
 
-fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> Result<ProfileView, Error> {
-    actor.require(Permission::Enroll)?;
-    let Meant { target, id: subject, shown, mut notes } = meant(cx, actor, whom)?;
-    let now = cx.now();
-    // Before and after: what a group or a person has today may be what is to go.
-    let channels = cx.store.read(|db| reconciling::concerned(db, &target))?;
-    let id = cx.store.write(|tx| {
-        let row = library::find(tx, profile)?;
-        let changed = if on {
-            tx.insert_assignment(row.id, &target, &actor.name(), now)?
-        } else {
-            tx.delete_assignment(row.id, &target)?
-        };
-        if changed {
-            let verb = if on { "profile.assign" } else { "profile.unassign" };
-            let detail = json!({ "target": target.kind(), "to": subject });
-            auditing::record(tx, actor, verb, Some(&row.identifier), Some(detail), now)?;
-        } else if !on {
-            return Err(Error::not_found(Text::NotAssigned { profile: row.name, to: shown.clone() }));
-        }
-        Ok::<_, Error>(row.id)
-    })?;
-    reconciling::reconcile_all(cx, &channels)?;
-    let mut view = cx.store.read(|db| library::view(db, id))?;
-    if on {
-        view.notes.append(&mut notes);
-        view.notes.extend(cx.store.read(|db| held_back(db, id, &channels))?);
+/// What is assigned: a profile by itself, or a pair by its first profile.
+pub(super) struct What {
+    pub profile: i64,
+    pub pair: Option<i64>,
+    /// For people, and for the audit.
+    pub name: String,
+    pub id: String,
+}
+
+impl What {
+    fn profile(db: &Db<'_>, profile: &str) -> Result<What, Error> {
+        let row = library::find(db, profile)?;
+        Ok(What { profile: row.id, pair: None, name: row.name, id: row.identifier })
+    }
+}
+
+/// A change of assignments that was made.
+pub(super) struct Done {
+    pub what: What,
+    meant: Meant,
+    channels: Vec<i64>,
+}
+
+impl Done {
+    /// What is worth knowing about an assignment.
+    pub(super) fn notes(self, cx: &Context) -> Result<Vec<String>, Error> {
+        let Done { what, meant, channels } = self;
+        let mut notes = meant.notes;
+        notes.extend(cx.store.read(|db| held_back(cx, db, what.profile, &channels))?);
         let by_user = cx.store.read(|db| -> Result<bool, Error> {
             for channel in &channels {
                 if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
@@ -69,15 +82,53 @@ fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bo
             }
             Ok(false)
         })?;
-        match &target {
+        match &meant.target {
             Target::User(_) | Target::Person(_) if !by_user => {
-                view.notes.push(Text::UserNotSeen { user: shown }.to_string());
+                notes.push(Text::UserNotSeen { user: meant.shown }.to_string());
             }
-            Target::EveryoneOn(_) if !by_user => view.notes.push(Text::NobodyManagedThere.to_string()),
+            Target::EveryoneOn(_) if !by_user => notes.push(Text::NobodyManagedThere.to_string()),
             _ => {}
         }
+        Ok(notes)
     }
-    Ok(view)
+}
+
+/// Assigns, or takes back; whoever it concerns is reconciled.
+pub(super) fn change(
+    cx: &Context,
+    actor: &Actor,
+    find: &dyn Fn(&Db<'_>) -> Result<What, Error>,
+    whom: &Whom,
+    on: bool,
+) -> Result<Done, Error> {
+    actor.require(Permission::Enroll)?;
+    let meant = meant(cx, actor, whom)?;
+    let now = cx.now();
+    // Before and after: what a group or a person has today may be what is to go.
+    let channels = cx.store.read(|db| reconciling::concerned(db, &meant.target))?;
+    let what = cx.store.write(|tx| {
+        let what = find(tx)?;
+        let changed = if on {
+            tx.insert_assignment(what.profile, &meant.target, what.pair, &actor.name(), now)?
+        } else {
+            tx.delete_assignment(what.profile, &meant.target, what.pair)?
+        };
+        if changed {
+            let verb = match (what.pair, on) {
+                (None, true) => "profile.assign",
+                (None, false) => "profile.unassign",
+                (Some(_), true) => "pair.assign",
+                (Some(_), false) => "pair.unassign",
+            };
+            let detail = json!({ "target": meant.target.kind(), "to": meant.id });
+            auditing::record(tx, actor, verb, Some(&what.id), Some(detail), now)?;
+        } else if !on {
+            return Err(Error::not_found(Text::NotAssigned { profile: what.name, to: meant.shown.clone() }));
+        }
+        Ok::<_, Error>(what)
+    })?;
+    reconciling::reconcile_all(cx, &channels)?;
+    Ok(Done { what, meant, channels })
 }
 
 /// Whom a wish means.
@@ -156,12 +207,12 @@ pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> 
 }
 
 /// Why a profile is not sent to some of these channels; each reason once.
-fn held_back(db: &Db<'_>, profile: i64, channels: &[i64]) -> Result<Vec<String>, Error> {
+fn held_back(cx: &Context, db: &Db<'_>, profile: i64, channels: &[i64]) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
         let Some(channel) = db.find_enrollment_by_row(*id)? else { continue };
         let Some(device) = db.find_device(channel.device)? else { continue };
-        if let Some(why) = why_held(db, &device, &channel, profile)? {
+        if let Some(why) = why_held(cx, db, &device, &channel, profile)? {
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, times)) => *times += 1,
                 None => reasons.push((why, 1)),
@@ -173,13 +224,17 @@ fn held_back(db: &Db<'_>, profile: i64, channels: &[i64]) -> Result<Vec<String>,
 
 /// Why a profile that a channel should have is not sent there; `None` where it is, or is not wanted.
 pub(super) fn why_held(
+    cx: &Context,
     db: &Db<'_>,
     device: &DeviceRow,
     channel: &EnrollmentRow,
     profile: i64,
 ) -> Result<Option<String>, Error> {
-    match reconciling::wanted(db, channel)?.into_iter().find(|due| due.profile.id == profile) {
+    let have = db.list_channel_profiles(channel.id)?;
+    let picture = reconciling::wanted(cx, db, channel, &have, cx.now())?;
+    match picture.due.into_iter().find(|due| due.profile.id == profile) {
         None => Ok(None),
+        Some(due) if due.shut.is_some() => Ok(due.shut),
         Some(due) if due.held.is_some() => Ok(due.held),
         Some(due) => library::unfit(db, device, channel, &due.profile),
     }

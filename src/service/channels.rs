@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::devices::{self, ChannelView};
-use super::{Context, Error, answers, commands, library, reconciling, series, setting_up};
+use super::{Context, Error, answers, commands, gates, library, reconciling, series, setting_up};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
@@ -137,6 +137,7 @@ fn in_words(cx: &Context, view: &ChannelView) -> Result<Vec<String>, Error> {
     if row.not_on_console {
         words.push(String::from("The user's session is not the one on the screen."));
     }
+    words.extend(cx.store.read(|db| gates::in_words(cx, db, row, cx.now()))?);
     if let Some(story) = cx.store.read(|db| setting_up::in_words(db, row))? {
         words.push(story);
     }
@@ -195,9 +196,10 @@ pub fn profiles(
 pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnChannel>, Error> {
     let reported = reported(cx, channel)?;
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
-    let (wanted, have) = cx
-        .store
-        .read(|db| Ok::<_, Error>((reconciling::wanted(db, channel)?, db.list_channel_profiles(channel.id)?)))?;
+    let (wanted, have) = cx.store.read(|db| {
+        let have = db.list_channel_profiles(channel.id)?;
+        Ok::<_, Error>((reconciling::wanted(cx, db, channel, &have, cx.now())?.due, have))
+    })?;
     let mut found = Vec::new();
     let device = cx.store.read(|db| db.find_device(channel.device))?;
     let device = device.ok_or_else(|| Error::internal("a channel without its device"))?;
@@ -205,7 +207,7 @@ pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<P
         let profile = &due.profile;
         let known = have.iter().find(|h| h.profile == profile.id);
         let installed = known.and_then(|h| h.installed);
-        let held = match &due.held {
+        let held = match due.shut.as_ref().or(due.held.as_ref()) {
             Some(why) => Some(why.clone()),
             None if known.is_none() => cx.store.read(|db| library::unfit(db, &device, channel, profile))?,
             None => None,

@@ -4,7 +4,8 @@ use super::events::{self, Kind};
 use super::identity::{self, Distrust, Identity, Peer, Worth};
 use super::login_policy::{self, SharedIpadUsers};
 use super::{
-    Context, Error, arriving, attention, custody, leaving, network_users, reconciling, renewing, revoking, setting_up,
+    Context, Error, arriving, attention, custody, gates, leaving, network_users, reconciling, renewing, revoking,
+    setting_up,
 };
 use crate::base::ids::DeviceId;
 use crate::base::secret::Secret;
@@ -353,6 +354,9 @@ impl Visit<'_, '_> {
             Effect::StoreUnlockToken => {
                 if let Message::TokenUpdate(TokenUpdate { unlock_token: Some(token), .. }) = &self.checkin.message {
                     self.keep_secret(rows, "unlock-token", token)?;
+                    if let Some(device) = rows.device {
+                        gates::passcode_changed(tx, device, now)?;
+                    }
                 }
             }
             Effect::CreateUserChannel => {

@@ -48,7 +48,7 @@ pub fn set(cx: &Context, actor: &Actor, hours: i64) -> Result<i64, Error> {
     show(cx, actor)
 }
 
-fn every_hours(db: &Db<'_>) -> Result<i64, Error> {
+pub(super) fn every_hours(db: &Db<'_>) -> Result<i64, Error> {
     Ok(db.find_setting(EVERY_HOURS)?.and_then(|value| value.as_i64()).unwrap_or(DEFAULT_HOURS))
 }
 

@@ -4,17 +4,21 @@
 //! Called by the API. Every change of what somebody should have ends in `reconciling`, which queues what follows.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, assigning, auditing, channels, reconciling};
+use super::{Context, Error, assigning, auditing, channels, pairs, reconciling};
 use crate::base::limits::MAX_COMMAND;
 use crate::base::secret::Secret;
-use crate::base::texts::Text;
+use crate::base::texts::{Pairs, Text};
 use crate::base::time::Timestamp;
 use crate::pki::cms;
 use crate::pki::digest::sha256;
 use crate::plist::{Value, parse_dict, to_xml};
 use crate::protocol::profile::variables::{cut, fill, variables};
-use crate::protocol::profile::{Place, SettingsFacts, fits, lint, read_settings, unfit as unfit_by_catalogue};
-use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, ProfileRow, ProfileVersionRow, RefusedRow, Tx};
+use crate::protocol::profile::{
+    Place, SettingsFacts, fits, is_locked, lint, lock, read_settings, unfit as unfit_by_catalogue,
+};
+use crate::store::{
+    AssignmentRow, Db, DeviceRow, EnrollmentRow, PairRow, ProfileRow, ProfileVersionRow, RefusedRow, Tx,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -27,6 +31,8 @@ pub struct ProfileView {
     pub row: ProfileRow,
     pub current: ProfileVersionRow,
     pub assignments: Vec<AssignmentView>,
+    /// Pairs that it is a part of: id, name, and which part.
+    pub pairs: Vec<(String, String, &'static str)>,
     /// Channels that acknowledged the current version, those with a command about it waiting, and those that refused it for good.
     pub installed: i64,
     pub waiting: i64,
@@ -62,8 +68,12 @@ fn place(profile: i64, version: i64) -> String {
 /// `Invalid` for what a device would not install; `Conflict` for one that is too large to be sent.
 pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Result<ProfileView, Error> {
     actor.require(Permission::Enroll)?;
-    let facts = read_settings(bytes).map_err(|e| Error::invalid(Text::BadProfile { why: e.to_string() }))?;
+    let mut facts = read_settings(bytes).map_err(|e| Error::invalid(Text::BadProfile { why: e.to_string() }))?;
     cx.require_space()?;
+    let locked = !is_locked(&facts.plain) && cx.store.read(|db| pairs::is_held(db, &facts.identifier))?;
+    if locked {
+        lock(&mut facts.plain);
+    }
     let now = cx.now();
     let variables: Vec<String> =
         if facts.encrypted { Vec::new() } else { variables(&facts.plain).into_iter().collect() };
@@ -124,8 +134,12 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
     })?;
     let channels = cx.store.read(|db| assigning::channels_of(db, id))?;
     reconciling::reconcile_all(cx, &channels)?;
+    pairs::half_changed(cx, actor, id)?;
     let mut view = cx.store.read(|db| view(db, id))?;
     view.notes = notes(&facts, &variables);
+    if locked {
+        view.notes.push(Text::from(Pairs::Locked { profile: view.row.name.clone() }).to_string());
+    }
     Ok(view)
 }
 
@@ -241,11 +255,18 @@ pub(super) fn view(db: &Db<'_>, id: i64) -> Result<ProfileView, Error> {
     let row = db.find_profile_by_row(id)?.ok_or_else(missing)?;
     let current = db.find_profile_version(id, row.version)?.ok_or_else(missing)?;
     let mut assignments = Vec::new();
-    for assignment in db.list_assignments(id)? {
+    for assignment in db.list_assignments(id)?.into_iter().filter(|assignment| assignment.pair.is_none()) {
         assignments.push(assigning::view(db, assignment)?);
     }
     let (installed, waiting, refused) = db.count_profile_channels(id, row.version)?;
-    Ok(ProfileView { row, current, assignments, installed, waiting, refused, notes: Vec::new() })
+    let part = |pair: &PairRow| match id {
+        _ if pair.combined == Some(id) => Some("both"),
+        _ if pair.restriction == id => Some("restriction"),
+        _ if pair.capability == id => Some("capability"),
+        _ => None,
+    };
+    let pairs = db.list_pairs()?.into_iter().filter_map(|p| part(&p).map(|part| (p.public_id, p.name, part))).collect();
+    Ok(ProfileView { row, current, assignments, pairs, installed, waiting, refused, notes: Vec::new() })
 }
 
 /// Changes what people decide about a profile beside its content.

@@ -55,7 +55,7 @@ pub fn doubts(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<Doubt>, 
     Ok(lint(&content(cx, &row, row.version)?))
 }
 
-fn content(cx: &Context, row: &ProfileRow, version: i64) -> Result<Dictionary, Error> {
+pub(super) fn content(cx: &Context, row: &ProfileRow, version: i64) -> Result<Dictionary, Error> {
     let missing = || Error::not_found(Text::NoSuchVersion { profile: row.name.clone(), version });
     let found = cx.store.read(|db| db.find_profile_version(row.id, version))?.ok_or_else(missing)?;
     let plain = library::plain(cx, row.id, &found)?;

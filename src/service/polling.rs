@@ -9,7 +9,7 @@ use super::custody;
 use super::events::{self, Kind};
 use super::identity::{self, Identity, Peer};
 use super::{
-    Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up,
+    Context, Error, checkin, devices, gates, leaving, lost, network_users, reconciling, renewing, series, setting_up,
     unlocking,
 };
 use crate::base::ids::CommandUuid;
@@ -400,6 +400,7 @@ fn follow(
     renewing::settled(cx, tx, report, delivery, identity, channel, now)?;
     leaving::settled(tx, report, delivery, channel, now)?;
     reconciling::settled(cx, tx, report, delivery, channel, now)?;
+    gates::settled(cx, tx, report, delivery, channel, now)?;
     setting_up::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged

@@ -3,7 +3,10 @@
 
 use super::actor::{Actor, Permission};
 use super::{Context, Error, channels, devices, library, reconciling};
-use crate::store::{ChannelNames, Db, EnrollmentRow, GroupPart, ProfileRow, Target};
+use crate::store::{ChannelNames, Db, EnrollmentRow, GroupPart, PairLine, ProfileRow, Target};
+
+/// Lines of a pair's story that an answer holds.
+const LINES: usize = 20;
 
 /// One channel of a device, and why it has a profile or not.
 #[derive(Debug, Clone)]
@@ -17,6 +20,18 @@ pub struct ChannelReasons {
     pub state: String,
     /// Other profiles there that speak about the same things, and which of them counts.
     pub beside: Vec<String>,
+    /// Gated pairs that it is a part of there.
+    pub pairs: Vec<PairHere>,
+}
+
+/// What a pair has to say about a profile.
+#[derive(Debug, Clone)]
+pub struct PairHere {
+    pub id: String,
+    pub name: String,
+    pub words: String,
+    /// What happened with it on this device, newest first.
+    pub story: Vec<PairLine>,
 }
 
 /// What was asked, with an answer for each channel.
@@ -47,7 +62,32 @@ fn of_channel(cx: &Context, channel: &EnrollmentRow, profile: &ProfileRow) -> Re
         let names = reconciling::names_of(db, channel)?;
         let mut found = Vec::new();
         for assignment in db.list_reasons(&names, profile.id)? {
-            found.push((rank(&assignment.target), in_words(db, &names, &assignment.target)?));
+            let why = in_words(db, &names, &assignment.target)?;
+            let pair = assignment.pair.map(|pair| db.find_pair_by_row(pair)).transpose()?.flatten();
+            let why = match pair {
+                Some(pair) => format!("It comes with the pair “{}”. {why}", pair.name),
+                None => why,
+            };
+            found.push((rank(&assignment.target), why));
+        }
+        let have = db.list_channel_profiles(channel.id)?;
+        let mut pairs = Vec::new();
+        for here in reconciling::wanted(cx, db, channel, &have, cx.now())?.gates {
+            if profile.id != here.pair.restriction && profile.id != here.pair.capability {
+                continue;
+            }
+            if here.concerned && profile.id == here.pair.capability {
+                for assignment in db.list_reasons(&names, here.pair.restriction)? {
+                    if assignment.pair == Some(here.pair.id) {
+                        let why = in_words(db, &names, &assignment.target)?;
+                        let rank = rank(&assignment.target);
+                        found.push((rank, format!("It comes with the pair “{}”. {why}", here.pair.name)));
+                    }
+                }
+            }
+            let story = db.list_pair_lines(&here.pair.public_id, Some(channel.device), LINES)?;
+            let words = here.words(cx.now());
+            pairs.push(PairHere { id: here.pair.public_id, name: here.pair.name, words, story });
         }
         found.sort();
         let wanted = !found.is_empty();
@@ -57,7 +97,7 @@ fn of_channel(cx: &Context, channel: &EnrollmentRow, profile: &ProfileRow) -> Re
         }
         let user = channel.user_short_name.clone().or_else(|| channel.user_id.clone()).filter(|_| names.is_user);
         let reasons = found.into_iter().map(|(_, words)| words).collect();
-        Ok(ChannelReasons { user, wanted, reasons, state, beside })
+        Ok(ChannelReasons { user, wanted, reasons, state, beside, pairs })
     })
 }
 

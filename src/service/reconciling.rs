@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::variables::{self, Values};
-use super::{Context, Error, error, groups, library, network_users};
+use super::{Context, Error, error, gates, groups, library, network_users, resigning};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -16,8 +16,8 @@ use crate::protocol::lifecycle::State;
 use crate::protocol::queue::DeliveryState;
 use crate::protocol::report::{Report, Status};
 use crate::store::{
-    ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, Doing, EnrollmentRow, GroupPart, ProfileRow, Target,
-    Tx, WantedRow,
+    ChannelKind, ChannelNames, ChannelProfileRow, Db, DeliveryRow, Doing, EnrollmentRow, GroupPart, PairRow,
+    ProfileRow, Target, Tx, WantedRow,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -68,28 +68,69 @@ pub(super) struct Due {
     /// What its variables stand for there; empty without any.
     pub values: BTreeMap<String, String>,
     fill: i64,
-    /// Why it cannot be sent as long as nothing changes: a value is missing.
+    /// Why it cannot be sent as long as nothing changes: a value is missing. What stands stays.
     pub held: Option<String>,
+    /// Why it must not stand there now, although somebody wants it: the gate of its pair is shut.
+    pub shut: Option<String>,
 }
 
-/// Every profile that a channel should have by what is assigned now.
-pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<Due>, Error> {
+/// What a channel should have by what is assigned now, and the gates that decide about a part of it.
+pub(super) struct Picture {
+    pub due: Vec<Due>,
+    pub gates: Vec<gates::Here>,
+}
+
+/// Every profile that a channel should have; `have` is what management did there.
+pub(super) fn wanted(
+    cx: &Context,
+    db: &Db<'_>,
+    channel: &EnrollmentRow,
+    have: &[ChannelProfileRow],
+    now: Timestamp,
+) -> Result<Picture, Error> {
     let names = names_of(db, channel)?;
-    let mut found = Vec::new();
-    for WantedRow { profile, variables: used } in db.list_wanted_profiles(&names)? {
-        found.push(if used.is_empty() {
-            Due { profile, values: BTreeMap::new(), fill: 0, held: None }
-        } else {
-            match variables::find(db, channel, &names, &used)? {
-                Values::Known { values, fill } => Due { profile, values, fill, held: None },
-                Values::Missing(name) => {
-                    let held = Some(variables::missing_in_words(&name));
-                    Due { profile, values: BTreeMap::new(), fill: 0, held }
-                }
-            }
-        });
+    let pairs: Vec<_> = db.list_pairs()?.into_iter().filter(PairRow::is_gated).collect();
+    let (mut due, mut concerned, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    for row in db.list_wanted_profiles(&names)? {
+        concerned.extend_from_slice(&row.pairs);
+        match pairs.iter().find(|pair| pair.capability == row.profile.id) {
+            None => due.push(fill_in(db, channel, &names, row)?),
+            Some(pair) => alone.push((row.profile.id, pair)),
+        }
     }
-    Ok(found)
+    let gates = gates::find(cx, db, channel, &concerned, have, now)?;
+    let mut capabilities: Vec<(i64, Option<String>)> = Vec::new();
+    for here in gates.iter().filter(|here| here.concerned) {
+        let shut = here.shut(now);
+        match capabilities.iter_mut().find(|(capability, _)| *capability == here.pair.capability) {
+            // Of several pairs with one capability every one must let it through.
+            Some((_, known)) => *known = known.take().or(shut),
+            None => capabilities.push((here.pair.capability, shut)),
+        }
+    }
+    for (profile, pair) in alone {
+        if !capabilities.iter().any(|(capability, _)| *capability == profile) {
+            capabilities.push((profile, Some(gates::only_with(pair))));
+        }
+    }
+    for (capability, shut) in capabilities {
+        if let Some(row) = db.find_wanted_profile(capability)? {
+            due.push(Due { shut, ..fill_in(db, channel, &names, row)? });
+        }
+    }
+    Ok(Picture { due, gates })
+}
+
+fn fill_in(db: &Db<'_>, channel: &EnrollmentRow, names: &ChannelNames, row: WantedRow) -> Result<Due, Error> {
+    let WantedRow { profile, variables: used, .. } = row;
+    let plain = Due { profile, values: BTreeMap::new(), fill: 0, held: None, shut: None };
+    if used.is_empty() {
+        return Ok(plain);
+    }
+    Ok(match variables::find(db, channel, names, &used)? {
+        Values::Known { values, fill } => Due { values, fill, ..plain },
+        Values::Missing(name) => Due { held: Some(variables::missing_in_words(&name)), ..plain },
+    })
 }
 
 /// Row ids of the Active channels that an assignment to this target may concern.
@@ -127,11 +168,13 @@ pub(super) fn reconcile(
     if !is_served(tx, channel)? {
         return Ok(0);
     }
-    let wanted = wanted(tx, channel)?;
     let have = tx.list_channel_profiles(channel.id)?;
-    let mut queued = 0;
+    let picture = wanted(cx, tx, channel, &have, now)?;
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
-    for step in steps(&wanted, &have, now) {
+    let mut queued = gates::keep(cx, tx, &device, channel, &picture.gates, &have, call, now)?;
+    let steps = steps(cx, tx, channel, &picture, &have, now)?;
+    let wanted = picture.due;
+    for step in steps {
         let known = |profile: i64| have.iter().find(|h| h.profile == profile);
         match step {
             Step::TakeBack(profile) => {
@@ -157,24 +200,44 @@ pub(super) fn reconcile(
     Ok(queued)
 }
 
-/// What tells apart what would be sent now from what was sent before: version, and values of its variables.
-type Edition = (i64, i64);
+/// What tells apart what would be sent now from what was sent before: version, values of its variables, and who signed it.
+type Edition = (i64, i64, Option<[u8; 32]>);
 
-fn steps(wanted: &[Due], have: &[ChannelProfileRow], now: Timestamp) -> Vec<Step> {
-    let known = |due: &Due| have.iter().find(|h| h.profile == due.profile.id);
-    let wanted: Vec<Wanted<Edition>> = wanted
-        .iter()
-        .filter_map(|due| {
-            let edition = match &due.held {
-                None => (due.profile.version, due.fill),
-                // What stands there stays as it is until the value is known.
-                Some(_) => known(due).and_then(|h| Some((h.installed?, h.installed_fill)))?,
-            };
-            Some(Wanted { profile: due.profile.id, edition })
-        })
-        .collect();
+fn steps(
+    cx: &Context,
+    db: &Db<'_>,
+    channel: &EnrollmentRow,
+    picture: &Picture,
+    have: &[ChannelProfileRow],
+    now: Timestamp,
+) -> Result<Vec<Step>, Error> {
+    let known = |profile: i64| have.iter().find(|h| h.profile == profile);
+    let mut wanted: Vec<Wanted<Edition>> = Vec::new();
+    for due in picture.due.iter().filter(|due| due.shut.is_none()) {
+        let (profile, there) = (due.profile.id, known(due.profile.id));
+        match &due.held {
+            None => {
+                let (version, fill) = (due.profile.version, due.fill);
+                let signer = resigning::signer(cx, db, channel, there, (version, fill), now)?;
+                wanted.push(Wanted { profile, edition: (version, fill, signer) });
+            }
+            // What stands there stays as it is until the value is known.
+            Some(_) => wanted.extend(there.and_then(standing_edition).map(|edition| Wanted { profile, edition })),
+        }
+    }
+    // A restriction that nobody wants any more goes when the capability that was given for it has gone.
+    for here in &picture.gates {
+        let profile = here.pair.restriction;
+        if known(here.pair.capability).is_some() && !wanted.iter().any(|w| w.profile == profile) {
+            wanted.extend(known(profile).and_then(standing_edition).map(|edition| Wanted { profile, edition }));
+        }
+    }
     let standing: Vec<Standing<Edition>> = have.iter().map(standing).collect();
-    desired::difference(&wanted, &standing, now)
+    Ok(desired::difference(&wanted, &standing, now))
+}
+
+fn standing_edition(known: &ChannelProfileRow) -> Option<Edition> {
+    Some((known.installed?, known.installed_fill, known.installed_signer))
 }
 
 fn standing(known: &ChannelProfileRow) -> Standing<Edition> {
@@ -186,9 +249,9 @@ fn standing(known: &ChannelProfileRow) -> Standing<Edition> {
     };
     Standing {
         profile: known.profile,
-        installed: known.installed.map(|version| (version, known.installed_fill)),
+        installed: standing_edition(known),
         installs: known.installs,
-        edition: (known.version, known.fill),
+        edition: (known.version, known.fill, known.signer),
         progress,
         uncertain: known.uncertain,
         let_go: known.gone_at.is_some() && !known.comes_back,
@@ -228,7 +291,8 @@ fn install(
     let Some(uuid) = queue(cx, tx, channel, INSTALL, keys, &profile.name, call, now)? else { return Ok(false) };
     let uncertain = known.is_some_and(|known| known.uncertain);
     let (version, fill) = (profile.version, due.fill);
-    let doing = Doing { profile: profile.id, command: &uuid, installs: true, version, fill, uncertain };
+    let signer = Some(cx.authorities().signer.certificate.fingerprint());
+    let doing = Doing { profile: profile.id, command: &uuid, installs: true, version, fill, signer, uncertain };
     tx.put_channel_profile(channel.id, &doing)?;
     Ok(true)
 }
@@ -244,8 +308,9 @@ fn remove(
     let mut keys = Dictionary::new();
     keys.insert(String::from("Identifier"), Value::String(known.identifier.clone()));
     let Some(uuid) = queue(cx, tx, channel, REMOVE, keys, &known.name, call, now)? else { return Ok(false) };
-    let ChannelProfileRow { profile, version, fill, uncertain, .. } = *known;
-    tx.put_channel_profile(channel.id, &Doing { profile, command: &uuid, installs: false, version, fill, uncertain })?;
+    let ChannelProfileRow { profile, version, fill, signer, uncertain, .. } = *known;
+    let doing = Doing { profile, command: &uuid, installs: false, version, fill, signer, uncertain };
+    tx.put_channel_profile(channel.id, &doing)?;
     Ok(true)
 }
 
@@ -418,7 +483,10 @@ pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
         let now = cx.now();
         let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
             Some(channel) if is_served(db, &channel)? => {
-                Ok::<_, Error>(!steps(&wanted(db, &channel)?, &db.list_channel_profiles(*id)?, now).is_empty())
+                let have = db.list_channel_profiles(*id)?;
+                let picture = wanted(cx, db, &channel, &have, now)?;
+                let has_work = picture.gates.iter().any(|here| here.has_work(&have, now));
+                Ok::<_, Error>(has_work || !steps(cx, db, &channel, &picture, &have, now)?.is_empty())
             }
             _ => Ok(false),
         })?;

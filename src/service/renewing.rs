@@ -77,7 +77,7 @@ fn due_at(row: &DueRow, policy: &Policy) -> Timestamp {
 }
 
 /// A share of `window` that follows from the device alone.
-fn spread(device_id: &str, window: i64) -> i64 {
+pub(super) fn spread(device_id: &str, window: i64) -> i64 {
     let digest = sha256(device_id.as_bytes());
     let share = i64::from(u16::from_be_bytes([digest[0], digest[1]]));
     window / 65_536 * share

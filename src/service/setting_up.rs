@@ -203,7 +203,7 @@ fn queue_plan(
         _ => Target::Device(channel.device),
     };
     for id in &plan.profiles {
-        tx.insert_assignment(*id, &target, "job:setup", now)?;
+        tx.insert_assignment(*id, &target, None, "job:setup", now)?;
     }
     reconciling::reconcile(cx, tx, channel, Call::Push, now)?;
     let sealed = cx.open(&place(plan.id), &plan.sealed_commands)?;

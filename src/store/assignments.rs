@@ -4,7 +4,7 @@
 use super::library::{PROFILE, row_to_profile};
 use super::{Db, ProfileRow, StoreError, Tx};
 use crate::base::time::Timestamp;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 /// What of a group is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,8 @@ pub struct AssignmentRow {
     pub id: i64,
     pub profile: i64,
     pub target: Target,
+    /// The pair that it is a part of.
+    pub pair: Option<i64>,
     pub created_by: String,
     pub created_at: Timestamp,
 }
@@ -98,10 +100,12 @@ pub struct WantedRow {
     pub profile: ProfileRow,
     /// Names of the variables of its current version.
     pub variables: Vec<String>,
+    /// Row ids of the pairs that it is wanted for, as their restriction or both in one.
+    pub pairs: Vec<i64>,
 }
 
 const ASSIGNMENT: &str =
-    "a.id, a.profile, a.target, a.device, a.subject, a.person, a.\"group\", a.created_by, a.created_at";
+    "a.id, a.profile, a.target, a.device, a.subject, a.person, a.\"group\", a.pair, a.created_by, a.created_at";
 /// The assignments that concern one channel: device, whether a user speaks, names, persons, their groups, the device's groups.
 const CONCERNS: &str = "SELECT id FROM assignment WHERE device = ?1 AND target = iif(?2, 'everyone-on', 'device')
     UNION ALL SELECT id FROM assignment WHERE ?2 AND target = 'user' AND subject IN (SELECT value FROM json_each(?3))
@@ -128,9 +132,18 @@ fn row_to_assignment(row: &Row<'_>) -> Result<AssignmentRow, StoreError> {
         id: row.get("id")?,
         profile: row.get("profile")?,
         target,
+        pair: row.get("pair")?,
         created_by: row.get("created_by")?,
         created_at: Timestamp(row.get("created_at")?),
     })
+}
+
+fn row_to_wanted(row: &Row<'_>) -> rusqlite::Result<WantedRow> {
+    let names: String = row.get("variables")?;
+    let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(&names).unwrap_or_default() };
+    let pairs: Option<String> = row.get("pairs")?;
+    let pairs = pairs.iter().flat_map(|list| list.split(',')).filter_map(|id| id.parse().ok()).collect();
+    Ok(WantedRow { profile: row_to_profile(row)?, variables, pairs })
 }
 
 impl Db<'_> {
@@ -148,21 +161,38 @@ impl Db<'_> {
     /// Every profile that this channel should have, by what is assigned now.
     pub fn list_wanted_profiles(&self, channel: &ChannelNames) -> Result<Vec<WantedRow>, StoreError> {
         let sql = format!(
-            "SELECT DISTINCT {PROFILE}, v.variables FROM assignment a JOIN profile p ON p.id = a.profile
+            "SELECT {PROFILE}, v.variables, group_concat(DISTINCT a.pair) AS pairs FROM assignment a JOIN profile p ON p.id = a.profile
              JOIN profile_version v ON v.profile = p.id AND v.version = p.version
-             WHERE p.removed_at IS NULL AND a.id IN ({CONCERNS}) ORDER BY p.id"
+             WHERE p.removed_at IS NULL AND a.id IN ({CONCERNS}) GROUP BY p.id ORDER BY p.id"
         );
         let json = |ids: &[i64]| serde_json::Value::from(ids).to_string();
         let names = serde_json::Value::from(channel.names.as_slice()).to_string();
         let mut statement = self.conn.prepare_cached(&sql)?;
         let (persons, groups) = (json(&channel.persons), json(&channel.person_groups));
         let values = params![channel.device, channel.is_user, names, persons, groups, json(&channel.device_groups)];
-        let rows = statement.query_map(values, |row| {
-            let names: String = row.get("variables")?;
-            let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(&names).unwrap_or_default() };
-            Ok(WantedRow { profile: row_to_profile(row)?, variables })
-        })?;
+        let rows = statement.query_map(values, row_to_wanted)?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A profile in use as it would be wanted, whoever wants it.
+    pub fn find_wanted_profile(&self, profile: i64) -> Result<Option<WantedRow>, StoreError> {
+        let sql = format!(
+            "SELECT {PROFILE}, v.variables, NULL AS pairs FROM profile p
+             JOIN profile_version v ON v.profile = p.id AND v.version = p.version WHERE p.id = ?1 AND p.removed_at IS NULL"
+        );
+        Ok(self.conn.prepare_cached(&sql)?.query_row([profile], row_to_wanted).optional()?)
+    }
+
+    /// To whom a pair is assigned.
+    pub fn list_assignments_of_pair(&self, pair: i64) -> Result<Vec<AssignmentRow>, StoreError> {
+        let sql = format!("SELECT {ASSIGNMENT} FROM assignment a WHERE a.pair = ?1 ORDER BY a.id");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut rows = statement.query([pair])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(row_to_assignment(row)?);
+        }
+        Ok(found)
     }
 
     /// The assignments of one profile that concern this channel, oldest first.
@@ -268,13 +298,15 @@ impl Tx<'_> {
         &self,
         profile: i64,
         target: &Target,
+        pair: Option<i64>,
         created_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let (device, subject, person, group) = target.columns();
-        let sql = "INSERT INTO assignment (profile, target, device, subject, person, \"group\", created_by, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
-        let values = params![profile, target.kind(), device, subject, person, group, created_by, now.0];
+        let sql =
+            "INSERT INTO assignment (profile, target, device, subject, person, \"group\", pair, created_by, created_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+        let values = params![profile, target.kind(), device, subject, person, group, pair, created_by, now.0];
         Ok(self.conn.prepare_cached(sql)?.execute(values)? == 1)
     }
 
@@ -286,11 +318,11 @@ impl Tx<'_> {
     }
 
     /// `false` when it was not assigned so.
-    pub fn delete_assignment(&self, profile: i64, target: &Target) -> Result<bool, StoreError> {
+    pub fn delete_assignment(&self, profile: i64, target: &Target, pair: Option<i64>) -> Result<bool, StoreError> {
         let (device, subject, person, group) = target.columns();
         let sql = "DELETE FROM assignment WHERE profile = ?1 AND target = ?2 AND device IS ?3 AND subject IS ?4
-                       AND person IS ?5 AND \"group\" IS ?6";
-        let values = params![profile, target.kind(), device, subject, person, group];
+                       AND person IS ?5 AND \"group\" IS ?6 AND pair IS ?7";
+        let values = params![profile, target.kind(), device, subject, person, group, pair];
         Ok(self.conn.prepare_cached(sql)?.execute(values)? > 0)
     }
 }

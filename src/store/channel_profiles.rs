@@ -18,11 +18,14 @@ pub struct ChannelProfileRow {
     /// The version that the device acknowledged and has not lost since, and what its variables were filled with.
     pub installed: Option<i64>,
     pub installed_fill: i64,
+    /// Fingerprint of the certificate of ours under it.
+    pub installed_signer: Option<[u8; 32]>,
     /// The last command about it, whether it installs, which version, and how it stands; `None` when that is forgotten.
     pub command: String,
     pub installs: bool,
     pub version: i64,
     pub fill: i64,
+    pub signer: Option<[u8; 32]>,
     pub state: Option<DeliveryState>,
     /// When that command was finished.
     pub finished_at: Option<Timestamp>,
@@ -44,6 +47,8 @@ pub struct Doing<'a> {
     pub installs: bool,
     pub version: i64,
     pub fill: i64,
+    /// Fingerprint of the certificate of ours that signed it, or whose signature goes.
+    pub signer: Option<[u8; 32]>,
     /// One before it was never answered.
     pub uncertain: bool,
 }
@@ -66,7 +71,8 @@ const UNCERTAIN: &str = "c.uncertain OR coalesce(y.state <> 'Acknowledged'
 impl Db<'_> {
     pub fn list_channel_profiles(&self, enrollment: i64) -> Result<Vec<ChannelProfileRow>, StoreError> {
         let sql = format!(
-            "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.installed_fill, c.command, c.doing, c.version, c.fill,
+            "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.installed_fill, c.installed_signer,
+                 c.command, c.doing, c.version, c.fill, c.signer,
                  c.failed_at, c.failures, c.next_try_at, c.gone_at, y.state, y.finished_at, {UNCERTAIN} AS uncertain
              FROM channel_profile c JOIN profile p ON p.id = c.profile
              LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment
@@ -84,10 +90,12 @@ impl Db<'_> {
                 comes_back: row.get("comes_back")?,
                 installed: row.get("installed")?,
                 installed_fill: row.get("installed_fill")?,
+                installed_signer: row.get("installed_signer")?,
                 command: row.get("command")?,
                 installs: doing == "install",
                 version: row.get("version")?,
                 fill: row.get("fill")?,
+                signer: row.get("signer")?,
                 state: state.and_then(|s| s.parse().ok()),
                 finished_at: at("finished_at")?,
                 uncertain: row.get("uncertain")?,
@@ -115,6 +123,24 @@ impl Db<'_> {
                    WHERE c.next_try_at <= ?1 AND e.state = 'Active' ORDER BY c.next_try_at LIMIT ?2";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map(params![now.0, limit as i64], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Active channels where a profile stands that somebody else than `signer` signed, whose certificate ends by `until`, and which is not on
+    /// its way again: row id, public id of the device, and when the first such certificate ends.
+    pub fn list_signed_by_others(
+        &self,
+        signer: &[u8; 32],
+        until: Timestamp,
+    ) -> Result<Vec<(i64, String, Timestamp)>, StoreError> {
+        let sql = "SELECT c.enrollment, d.public_id, min(k.not_after) FROM certificate k
+                   JOIN channel_profile c ON c.installed_signer = k.fingerprint
+                   JOIN enrollment e ON e.id = c.enrollment JOIN device d ON d.id = e.device
+                   WHERE k.purpose = 'signer' AND k.not_after <= ?2 AND k.fingerprint <> ?1 AND c.signer IS NOT ?1 AND e.state = 'Active'
+                   GROUP BY c.enrollment ORDER BY 3, 1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement
+            .query_map(params![signer, until.0], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -151,21 +177,29 @@ impl Db<'_> {
 impl Tx<'_> {
     /// The command that is now on its way for this profile on this channel. Refusals of the same edition stay counted.
     pub fn put_channel_profile(&self, enrollment: i64, doing: &Doing<'_>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version, fill, uncertain) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        let sql = "INSERT INTO channel_profile (enrollment, profile, command, doing, version, fill, uncertain, signer) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                    ON CONFLICT (enrollment, profile) DO UPDATE SET command = excluded.command, doing = excluded.doing,
-                       failures = CASE WHEN version = excluded.version AND fill = excluded.fill THEN failures ELSE 0 END,
-                       version = excluded.version, fill = excluded.fill, uncertain = excluded.uncertain,
+                       failures = CASE WHEN version = excluded.version AND fill = excluded.fill AND signer IS excluded.signer THEN failures ELSE 0 END,
+                       version = excluded.version, fill = excluded.fill, uncertain = excluded.uncertain, signer = excluded.signer,
                        failed_at = NULL, next_try_at = NULL, gone_at = NULL";
         let kind = if doing.installs { "install" } else { "remove" };
-        let values =
-            params![enrollment, doing.profile, doing.command, kind, doing.version, doing.fill, doing.uncertain];
+        let values = params![
+            enrollment,
+            doing.profile,
+            doing.command,
+            kind,
+            doing.version,
+            doing.fill,
+            doing.uncertain,
+            doing.signer
+        ];
         self.conn.prepare_cached(sql)?.execute(values)?;
         Ok(())
     }
 
     /// The device acknowledged the install.
     pub fn put_profile_installed(&self, enrollment: i64, profile: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE channel_profile SET installed = version, installed_fill = fill, uncertain = 0, failed_at = NULL, failures = 0, next_try_at = NULL,
+        let sql = "UPDATE channel_profile SET installed = version, installed_fill = fill, installed_signer = signer, uncertain = 0, failed_at = NULL, failures = 0, next_try_at = NULL,
                        gone_at = NULL WHERE enrollment = ?1 AND profile = ?2";
         self.conn.prepare_cached(sql)?.execute([enrollment, profile])?;
         Ok(())
@@ -215,9 +249,12 @@ impl Tx<'_> {
 
     /// The device enrolled anew: nothing of ours stands on it, nor with its users.
     pub fn forget_channel_profiles(&self, device_channel: i64) -> Result<(), StoreError> {
-        let sql =
-            "DELETE FROM channel_profile WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)";
-        self.conn.prepare_cached(sql)?.execute([device_channel])?;
+        for table in ["channel_profile", "gate"] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE enrollment IN (SELECT id FROM enrollment WHERE id = ?1 OR parent = ?1)"
+            );
+            self.conn.prepare_cached(&sql)?.execute([device_channel])?;
+        }
         Ok(())
     }
 

@@ -32,6 +32,7 @@ impl Tx<'_> {
             "delivery",
             "push",
             "channel_profile",
+            "gate",
             "setup_run",
             "setup_step",
             "series",

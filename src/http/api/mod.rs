@@ -32,6 +32,7 @@ mod groups;
 mod users;
 
 mod channels;
+mod pairs;
 mod payloads;
 mod profiles;
 mod setup_plans;
@@ -324,6 +325,15 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
         (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
         (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
+        (&Method::GET, ["pairs"]) => pairs::list(call),
+        (&Method::POST, ["pairs"]) => pairs::create(call),
+        (&Method::GET, ["pairs", id]) => pairs::show(call, id),
+        (&Method::PATCH, ["pairs", id]) => pairs::change(call, id),
+        (&Method::DELETE, ["pairs", id]) => pairs::remove(call, id),
+        (&Method::POST, ["pairs", id, "assign"]) => pairs::assign(call, id),
+        (&Method::POST, ["pairs", id, "unassign"]) => pairs::unassign(call, id),
+        (&Method::GET, ["pairs", id, "devices"]) => pairs::devices(call, id),
+        (&Method::GET, ["pairs", id, "timeline"]) => pairs::timeline(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
         (&Method::POST, ["secret-requests", id, "approve"]) => custody::approve(call, id),
         (&Method::POST, ["secret-rule"]) => custody::set_rule(call),

@@ -362,6 +362,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .takes("AssignmentWish")
         .gives("Profile"),
     op("post", "/profiles/{id}/unassign", "Take an assignment back", "200").takes("AssignmentWish").gives("Profile"),
+    op("get", "/pairs", "Pairs of a restriction and the capability that it is accepted for", "200").gives("Page_Pair"),
+    op("post", "/pairs", "Make a pair", "201").takes("NewPair").gives("Pair"),
+    op("get", "/pairs/{id}", "One pair", "200").gives("Pair"),
+    op("patch", "/pairs/{id}", "Change its name, its condition, or what a lapse does", "200").takes("PairChange").gives("Pair"),
+    op("delete", "/pairs/{id}", "Remove a pair: the capability goes, then the restriction", "204"),
+    op("post", "/pairs/{id}/assign", "Assign it as one would a profile", "200").takes("AssignmentWish").gives("Pair"),
+    op("post", "/pairs/{id}/unassign", "Take an assignment back", "200").takes("AssignmentWish").gives("Pair"),
+    op("get", "/pairs/{id}/devices", "How far each device is", "200").gives("Page_PairState"),
+    op("get", "/pairs/{id}/timeline", "What happened with it, newest first", "200").gives("Page_PairEvent"),
     op("get", "/users", "The school's people; `search` matches the beginning of a name or mail address", "200")
         .gives("Page_Person")
         .paged(),

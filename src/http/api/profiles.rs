@@ -6,7 +6,7 @@ use super::{Call, Response};
 use crate::base::texts::Text;
 use crate::service::Error;
 use crate::service::assigning::{self, Whom};
-use crate::service::library::{self, Change, ProfileView};
+use crate::service::library::{self, AssignmentView, Change, ProfileView};
 use crate::service::{library_versions, reasons};
 use crate::store::GroupPart;
 use serde::{Deserialize, Serialize};
@@ -138,6 +138,19 @@ pub struct ProfileReasons {
     pub state: String,
     /// Other profiles there with payloads of the same type.
     pub beside: Vec<String>,
+    /// Pairs that decide about it there.
+    pub pairs: Vec<ProfilePair>,
+}
+
+/// What a pair has to say about a profile on one channel.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProfilePair {
+    pub id: String,
+    pub name: String,
+    /// How its gate stands.
+    pub words: String,
+    /// What happened with it on this device, newest first.
+    pub timeline: Vec<super::pairs::PairEvent>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -151,6 +164,15 @@ pub struct Assignment {
     pub name: Option<String>,
     pub created_by: String,
     pub created_at: String,
+}
+
+/// A pair that a profile is a part of.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InPair {
+    pub id: String,
+    pub name: String,
+    /// `restriction`, `capability` or `both`.
+    pub part: &'static str,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -173,6 +195,8 @@ pub struct Profile {
     pub version_by: String,
     pub version_at: String,
     pub assignments: Vec<Assignment>,
+    /// Pairs that it is a part of; who has those is said there.
+    pub pairs: Vec<InPair>,
     /// Channels whose device acknowledged the current version.
     pub installed: i64,
     /// Channels with a command about it waiting.
@@ -288,6 +312,7 @@ pub fn why(call: &Call<'_>, device: &str, id: &str) -> Result<Response, Error> {
         reasons: c.reasons,
         state: c.state,
         beside: c.beside,
+        pairs: c.pairs.into_iter().map(pair_here).collect(),
     });
     let row = found.profile;
     Ok(json(
@@ -302,11 +327,16 @@ pub fn why(call: &Call<'_>, device: &str, id: &str) -> Result<Response, Error> {
     ))
 }
 
-fn bad(key: &str, why: &str) -> Error {
+fn pair_here(found: reasons::PairHere) -> ProfilePair {
+    let timeline = found.story.into_iter().map(super::pairs::event).collect();
+    ProfilePair { id: found.id, name: found.name, words: found.words, timeline }
+}
+
+pub(super) fn bad(key: &str, why: &str) -> Error {
     Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.to_owned() })
 }
 
-fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
+pub(super) fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
     let AssignmentWish { device, everyone_on, user, group, to } = wish;
     let part = match to.as_deref() {
         None => None,
@@ -329,15 +359,19 @@ fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
     }
 }
 
-fn profile(view: ProfileView) -> Profile {
-    let ProfileView { row, current, assignments, installed, waiting, refused, notes } = view;
-    let assignments = assignments.into_iter().map(|a| Assignment {
+pub(super) fn assignment(a: AssignmentView) -> Assignment {
+    Assignment {
         target: a.row.target.kind(),
         device: a.device,
         name: a.name,
         created_by: a.row.created_by,
         created_at: a.row.created_at.to_string(),
-    });
+    }
+}
+
+fn profile(view: ProfileView) -> Profile {
+    let ProfileView { row, current, assignments, pairs, installed, waiting, refused, notes } = view;
+    let pairs = pairs.into_iter().map(|(id, name, part)| InPair { id, name, part });
     Profile {
         id: row.public_id,
         identifier: row.identifier,
@@ -351,7 +385,8 @@ fn profile(view: ProfileView) -> Profile {
         created_at: row.created_at.to_string(),
         version_by: current.created_by,
         version_at: current.created_at.to_string(),
-        assignments: assignments.collect(),
+        assignments: assignments.into_iter().map(assignment).collect(),
+        pairs: pairs.collect(),
         installed,
         waiting,
         refused,

@@ -8,6 +8,7 @@ mod enrollment;
 mod escrow;
 mod lint;
 mod over_the_air;
+mod pairing;
 mod read;
 mod rights;
 mod settings;
@@ -20,6 +21,7 @@ pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayloa
 pub use escrow::{ESCROW_TYPE, escrow_profile, is_recovery_key};
 pub use lint::{Doubt, Place, fits, lint, unfit};
 pub use over_the_air::{IdentityProfile, ProfileService, identity_profile, profile_service};
+pub use pairing::{combine, is_locked, lock, only};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};

@@ -30,6 +30,11 @@ pub(super) fn describe(operation: &Operation, components: &Value) -> Value {
             query("revoked", json!({ "type": "boolean" }));
             query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
         }
+        "/pairs/{id}/devices" => query("device", json!({ "type": "string" })),
+        "/pairs/{id}/timeline" => {
+            query("device", json!({ "type": "string" }));
+            query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
+        }
         "/profiles" if operation.method == "post" => query("name", json!({ "type": "string" })),
         "/devices/{id}/push" | "/devices/{id}/explain" | "/devices/{id}/profiles" => {
             query("user", json!({ "type": "string" }))

@@ -20,6 +20,7 @@ use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::pairs::{NewPair, Pair, PairChange, PairEvent, PairState};
 use super::super::payloads::PayloadType;
 use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -186,6 +187,15 @@ pub(super) fn components() -> Value {
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+
+    add::<Page<Pair>>(&mut all, "Page_Pair");
+    add::<Pair>(&mut all, "Pair");
+    add::<NewPair>(&mut all, "NewPair");
+    add::<PairChange>(&mut all, "PairChange");
+    add::<Page<PairState>>(&mut all, "Page_PairState");
+    add::<PairState>(&mut all, "PairState");
+    add::<Page<PairEvent>>(&mut all, "Page_PairEvent");
+    add::<PairEvent>(&mut all, "PairEvent");
 
     add::<Page<Person>>(&mut all, "Page_Person");
     add::<Person>(&mut all, "Person");
