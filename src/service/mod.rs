@@ -51,6 +51,7 @@ pub mod renewing;
 pub mod replacing;
 pub mod revoking;
 pub mod roster;
+pub mod schedules;
 pub mod series;
 pub mod setting_up;
 pub mod users;
