@@ -345,7 +345,7 @@ mod tests {
             of(&["Sun 02:10-02:20"], &[], "Australia/Lord_Howe", "2026-10-03T20:00:00Z", 0),
             ["2026-10-03T15:30:00Z 2026-10-03T15:50:00Z"]
         );
-        assert_eq!(of(&["Fri 08:00-09:00"], &[], "Pacific/Apia", "2011-12-30T09:00:00Z", 0).len(), 1);
+        assert_eq!(of(&["Fri 08:00-09:00"], &[], "Pacific/Apia", "2011-12-30T09:00:00Z", 2).len(), 1);
     }
 
     const PLACES: [&str; 6] =
