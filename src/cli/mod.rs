@@ -50,6 +50,7 @@ mod filevault;
 mod key;
 mod missing;
 mod retention;
+mod schedule;
 mod secret;
 
 mod channels;
@@ -139,6 +140,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Key(args) => key::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Inventory(args) => inventory::run(api, &args, voice),
+        Verb::Schedule(args) => schedule::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

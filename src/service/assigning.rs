@@ -3,8 +3,9 @@
 
 use super::actor::{Actor, Permission};
 use super::library::{self, AssignmentView, ProfileView};
-use super::{Context, Error, auditing, devices, groups, reconciling, users};
+use super::{Context, Error, auditing, devices, groups, reconciling, schedules, users, wanting};
 use crate::base::texts::{Pairs, Text};
+use crate::base::time::Timestamp;
 use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, GroupPart, Target};
 use serde_json::json;
 
@@ -23,6 +24,30 @@ pub enum Whom {
 /// # Errors
 /// `NotFound` for the profile or the device; `Conflict` for the capability of a gated pair, which comes only with that.
 pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
+    assign_at(cx, actor, profile, whom, None)
+}
+
+/// As [`assign`], but the profile is there only while a schedule (by name or id) is open. Assigned so already, it follows this one now.
+///
+/// # Errors
+/// As [`assign`]; `NotFound` for the schedule.
+pub fn assign_during(
+    cx: &Context,
+    actor: &Actor,
+    profile: &str,
+    whom: &Whom,
+    schedule: &str,
+) -> Result<ProfileView, Error> {
+    assign_at(cx, actor, profile, whom, Some(schedule))
+}
+
+fn assign_at(
+    cx: &Context,
+    actor: &Actor,
+    profile: &str,
+    whom: &Whom,
+    schedule: Option<&str>,
+) -> Result<ProfileView, Error> {
     let what = |db: &Db<'_>| {
         let what = What::profile(db, profile)?;
         match db.list_pairs()?.into_iter().find(|pair| pair.is_gated() && pair.capability == what.profile) {
@@ -30,7 +55,7 @@ pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result
             None => Ok(what),
         }
     };
-    let done = change(cx, actor, &what, whom, true)?;
+    let done = change(cx, actor, &what, whom, Some(schedule))?;
     let mut view = cx.store.read(|db| library::view(db, done.what.profile))?;
     view.notes.extend(done.notes(cx)?);
     Ok(view)
@@ -41,7 +66,7 @@ pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result
 /// # Errors
 /// `NotFound` for the profile, the device, or an assignment that is not there.
 pub fn unassign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    let done = change(cx, actor, &|db| What::profile(db, profile), whom, false)?;
+    let done = change(cx, actor, &|db| What::profile(db, profile), whom, None)?;
     cx.store.read(|db| library::view(db, done.what.profile))
 }
 
@@ -73,7 +98,7 @@ impl Done {
     pub(super) fn notes(self, cx: &Context) -> Result<Vec<String>, Error> {
         let Done { what, meant, channels } = self;
         let mut notes = meant.notes;
-        notes.extend(cx.store.read(|db| held_back(cx, db, what.profile, &channels))?);
+        notes.extend(cx.store.read(|db| held_back(cx, db, what.profile, &channels, cx.now()))?);
         let by_user = cx.store.read(|db| -> Result<bool, Error> {
             for channel in &channels {
                 if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
@@ -93,36 +118,41 @@ impl Done {
     }
 }
 
-/// Assigns, or takes back; whoever it concerns is reconciled.
+/// `on`: assigned, and when (a schedule); `None` takes it back. Whoever it concerns is reconciled.
 pub(super) fn change(
     cx: &Context,
     actor: &Actor,
     find: &dyn Fn(&Db<'_>) -> Result<What, Error>,
     whom: &Whom,
-    on: bool,
+    on: Option<Option<&str>>,
 ) -> Result<Done, Error> {
     actor.require(Permission::Enroll)?;
-    let meant = meant(cx, actor, whom)?;
+    let mut meant = meant(cx, actor, whom)?;
     let now = cx.now();
     // Before and after: what a group or a person has today may be what is to go.
-    let channels = cx.store.read(|db| reconciling::concerned(db, &meant.target))?;
+    let channels = cx.store.read(|db| wanting::concerned(db, &meant.target))?;
     let what = cx.store.write(|tx| {
         let what = find(tx)?;
-        let changed = if on {
-            tx.insert_assignment(what.profile, &meant.target, what.pair, &actor.name(), now)?
-        } else {
-            tx.delete_assignment(what.profile, &meant.target, what.pair)?
+        let schedule = on.flatten().map(|name| schedules::find(tx, name)).transpose()?;
+        let during = schedule.as_ref().map(|schedule| schedule.id);
+        let changed = match on {
+            Some(_) => tx.put_assignment(what.profile, &meant.target, what.pair, during, &actor.name(), now)?,
+            None => tx.delete_assignment(what.profile, &meant.target, what.pair)?,
         };
         if changed {
             let verb = match (what.pair, on) {
-                (None, true) => "profile.assign",
-                (None, false) => "profile.unassign",
-                (Some(_), true) => "pair.assign",
-                (Some(_), false) => "pair.unassign",
+                (None, Some(_)) => "profile.assign",
+                (None, None) => "profile.unassign",
+                (Some(_), Some(_)) => "pair.assign",
+                (Some(_), None) => "pair.unassign",
             };
-            let detail = json!({ "target": meant.target.kind(), "to": meant.id });
+            let mut detail = json!({ "target": meant.target.kind(), "to": meant.id });
+            if let Some(schedule) = &schedule {
+                detail["schedule"] = json!(schedule.public_id);
+                meant.notes.extend(schedules::notes(tx, schedule, now)?);
+            }
             auditing::record(tx, actor, verb, Some(&what.id), Some(detail), now)?;
-        } else if !on {
+        } else if on.is_none() {
             return Err(Error::not_found(Text::NotAssigned { profile: what.name, to: meant.shown.clone() }));
         }
         Ok::<_, Error>(what)
@@ -192,14 +222,15 @@ pub(super) fn view(db: &Db<'_>, row: AssignmentRow) -> Result<AssignmentView, Er
         Target::Person(person) => (None, db.find_person_by_row(*person)?.map(|person| person.short_name)),
         Target::Group(group, _) => (None, db.find_group_by_row(*group)?.map(|group| group.name)),
     };
-    Ok(AssignmentView { row, device, name })
+    let schedule = row.schedule.map(|id| db.find_schedule_by_row(id)).transpose()?.flatten().map(|t| t.name);
+    Ok(AssignmentView { row, device, name, schedule })
 }
 
 /// Every channel that a profile concerns: it stands there, or should.
 pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> {
     let mut channels = db.list_channels_with_profile(profile)?;
     for assignment in db.list_assignments(profile)? {
-        channels.extend(reconciling::concerned(db, &assignment.target)?);
+        channels.extend(wanting::concerned(db, &assignment.target)?);
     }
     channels.sort_unstable();
     channels.dedup();
@@ -207,12 +238,12 @@ pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> 
 }
 
 /// Why a profile is not sent to some of these channels; each reason once.
-fn held_back(cx: &Context, db: &Db<'_>, profile: i64, channels: &[i64]) -> Result<Vec<String>, Error> {
+fn held_back(cx: &Context, db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
         let Some(channel) = db.find_enrollment_by_row(*id)? else { continue };
         let Some(device) = db.find_device(channel.device)? else { continue };
-        if let Some(why) = why_held(cx, db, &device, &channel, profile)? {
+        if let Some(why) = why_held(cx, db, &device, &channel, profile, now)? {
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, times)) => *times += 1,
                 None => reasons.push((why, 1)),
@@ -229,9 +260,10 @@ pub(super) fn why_held(
     device: &DeviceRow,
     channel: &EnrollmentRow,
     profile: i64,
+    now: Timestamp,
 ) -> Result<Option<String>, Error> {
     let have = db.list_channel_profiles(channel.id)?;
-    let picture = reconciling::wanted(cx, db, channel, &have, cx.now())?;
+    let picture = wanting::wanted(cx, db, channel, &have, now)?;
     match picture.due.into_iter().find(|due| due.profile.id == profile) {
         None => Ok(None),
         Some(due) if due.shut.is_some() => Ok(due.shut),

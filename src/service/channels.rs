@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::devices::{self, ChannelView};
-use super::{Context, Error, answers, commands, gates, library, reconciling, series, setting_up};
+use super::{Context, Error, answers, commands, gates, library, series, setting_up, wanting};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::plist::Dictionary;
@@ -198,7 +198,7 @@ pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<P
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
     let (wanted, have) = cx.store.read(|db| {
         let have = db.list_channel_profiles(channel.id)?;
-        Ok::<_, Error>((reconciling::wanted(cx, db, channel, &have, cx.now())?.due, have))
+        Ok::<_, Error>((wanting::wanted(cx, db, channel, &have, cx.now())?.due, have))
     })?;
     let mut found = Vec::new();
     let device = cx.store.read(|db| db.find_device(channel.device))?;

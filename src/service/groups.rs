@@ -2,7 +2,7 @@
 //! classes they teach, and nothing else.
 
 use super::actor::{Actor, Permission, Scope};
-use super::{Context, Error, auditing, devices, network_users, reconciling, users};
+use super::{Context, Error, auditing, devices, network_users, reconciling, users, wanting};
 use crate::base::ids::short_code;
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
@@ -327,7 +327,7 @@ fn channels_of(db: &Db<'_>, group: i64) -> Result<Vec<i64>, Error> {
     }
     let mut channels = Vec::new();
     for part in GroupPart::ALL.into_iter().filter(|part| *part != GroupPart::EveryoneOn) {
-        channels.extend(reconciling::concerned(db, &Target::Group(group, part))?);
+        channels.extend(wanting::concerned(db, &Target::Group(group, part))?);
     }
     Ok(channels)
 }

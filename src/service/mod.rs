@@ -55,10 +55,12 @@ pub mod replacing;
 pub mod resigning;
 pub mod revoking;
 pub mod roster;
+pub mod schedules;
 pub mod series;
 pub mod setting_up;
 pub mod users;
 pub mod variables;
+mod wanting;
 
 pub mod backing_up;
 pub mod bulk;

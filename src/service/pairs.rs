@@ -7,7 +7,7 @@ use super::actor::{Actor, Permission};
 use super::assigning::{self, What, Whom};
 use super::library::{self, AssignmentView};
 use super::library_versions::{self, content};
-use super::{Context, Error, auditing, reconciling};
+use super::{Context, Error, auditing, reconciling, wanting};
 use crate::base::texts::{Pairs, Text};
 use crate::plist::{Value, to_xml};
 use crate::protocol::gate::{Condition, OnLapse, Phase};
@@ -314,7 +314,7 @@ pub fn change(cx: &Context, actor: &Actor, pair: &str, change: &Change) -> Resul
 fn channels_of(db: &Db<'_>, pair: i64) -> Result<Vec<i64>, Error> {
     let mut channels = db.list_channels_of_pair(pair)?;
     for assignment in db.list_assignments_of_pair(pair)? {
-        channels.extend(reconciling::concerned(db, &assignment.target)?);
+        channels.extend(wanting::concerned(db, &assignment.target)?);
     }
     channels.sort_unstable();
     channels.dedup();
@@ -345,12 +345,12 @@ pub fn remove(cx: &Context, actor: &Actor, pair: &str) -> Result<(), Error> {
     reconciling::reconcile_all(cx, &channels).map(drop)
 }
 
-/// Assigns a pair as one would a profile.
+/// Assigns a pair as one would a profile; with a schedule it is there only while that is open.
 ///
 /// # Errors
-/// `NotFound` for the pair or whom it is for.
-pub fn assign(cx: &Context, actor: &Actor, pair: &str, whom: &Whom) -> Result<PairView, Error> {
-    let done = assigning::change(cx, actor, &|db| what(db, pair), whom, true)?;
+/// `NotFound` for the pair, whom it is for, or the schedule.
+pub fn assign(cx: &Context, actor: &Actor, pair: &str, whom: &Whom, schedule: Option<&str>) -> Result<PairView, Error> {
+    let done = assigning::change(cx, actor, &|db| what(db, pair), whom, Some(schedule))?;
     let notes = done.notes(cx)?;
     Ok(PairView { notes, ..show(cx, actor, pair)? })
 }
@@ -360,7 +360,7 @@ pub fn assign(cx: &Context, actor: &Actor, pair: &str, whom: &Whom) -> Result<Pa
 /// # Errors
 /// `NotFound` for the pair, whom it is for, or an assignment that is not there.
 pub fn unassign(cx: &Context, actor: &Actor, pair: &str, whom: &Whom) -> Result<PairView, Error> {
-    assigning::change(cx, actor, &|db| what(db, pair), whom, false)?;
+    assigning::change(cx, actor, &|db| what(db, pair), whom, None)?;
     show(cx, actor, pair)
 }
 

@@ -2,8 +2,9 @@
 //! profiles there speak about the same things. Called by the API.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, channels, devices, library, reconciling};
-use crate::store::{ChannelNames, Db, EnrollmentRow, GroupPart, PairLine, ProfileRow, Target};
+use super::{Context, Error, channels, devices, library, schedules, wanting};
+use crate::base::time::Timestamp;
+use crate::store::{AssignmentRow, ChannelNames, Db, EnrollmentRow, GroupPart, PairLine, PairRow, ProfileRow, Target};
 
 /// Lines of a pair's story that an answer holds.
 const LINES: usize = 20;
@@ -58,47 +59,61 @@ pub fn why(cx: &Context, actor: &Actor, device: &str, user: Option<&str>, profil
 fn of_channel(cx: &Context, channel: &EnrollmentRow, profile: &ProfileRow) -> Result<ChannelReasons, Error> {
     let state = channels::profiles_of(cx, channel)?.into_iter().find(|p| p.identifier == profile.identifier);
     let state = state.map_or_else(|| String::from("not there, and not wanted there"), |p| p.words);
+    let now = cx.now();
     cx.store.read(|db| {
-        let names = reconciling::names_of(db, channel)?;
+        let names = wanting::names_of(db, channel)?;
         let mut found = Vec::new();
         for assignment in db.list_reasons(&names, profile.id)? {
-            let why = in_words(db, &names, &assignment.target)?;
             let pair = assignment.pair.map(|pair| db.find_pair_by_row(pair)).transpose()?.flatten();
-            let why = match pair {
-                Some(pair) => format!("It comes with the pair “{}”. {why}", pair.name),
-                None => why,
-            };
-            found.push((rank(&assignment.target), why));
+            found.push(reason(db, &names, &assignment, pair.as_ref(), now)?);
         }
         let have = db.list_channel_profiles(channel.id)?;
+        let picture = wanting::wanted(cx, db, channel, &have, now)?;
         let mut pairs = Vec::new();
-        for here in reconciling::wanted(cx, db, channel, &have, cx.now())?.gates {
+        for here in picture.gates {
             if profile.id != here.pair.restriction && profile.id != here.pair.capability {
                 continue;
             }
             if here.concerned && profile.id == here.pair.capability {
                 for assignment in db.list_reasons(&names, here.pair.restriction)? {
                     if assignment.pair == Some(here.pair.id) {
-                        let why = in_words(db, &names, &assignment.target)?;
-                        let rank = rank(&assignment.target);
-                        found.push((rank, format!("It comes with the pair “{}”. {why}", here.pair.name)));
+                        found.push(reason(db, &names, &assignment, Some(&here.pair), now)?);
                     }
                 }
             }
             let story = db.list_pair_lines(&here.pair.public_id, Some(channel.device), LINES)?;
-            let words = here.words(cx.now());
+            let words = here.words(now);
             pairs.push(PairHere { id: here.pair.public_id, name: here.pair.name, words, story });
         }
         found.sort();
-        let wanted = !found.is_empty();
+        let others: Vec<ProfileRow> = picture.due.into_iter().map(|due| due.profile).collect();
+        let wanted = others.iter().any(|other| other.id == profile.id);
         let mut beside = Vec::new();
         if wanted {
-            beside = neighbours(db, &names, profile)?;
+            beside = neighbours(db, others, profile)?;
         }
         let user = channel.user_short_name.clone().or_else(|| channel.user_id.clone()).filter(|_| names.is_user);
         let reasons = found.into_iter().map(|(_, words)| words).collect();
         Ok(ChannelReasons { user, wanted, reasons, state, beside, pairs })
     })
+}
+
+/// An assignment with its strength: to whom, by which pair, and when.
+fn reason(
+    db: &Db<'_>,
+    names: &ChannelNames,
+    assignment: &AssignmentRow,
+    pair: Option<&PairRow>,
+    now: Timestamp,
+) -> Result<(u8, String), Error> {
+    let mut words = in_words(db, names, &assignment.target)?;
+    if let Some(when) = schedules::in_words(db, assignment.schedule, now)? {
+        words.push_str(&format!(" It holds {when}."));
+    }
+    if let Some(pair) = pair {
+        words = format!("It comes with the pair “{}”. {words}", pair.name);
+    }
+    Ok((rank(&assignment.target), words))
 }
 
 /// What names a thing itself is stronger than what names a group that it is in.
@@ -148,14 +163,14 @@ fn kind_in_words(kind: &str) -> &'static str {
 }
 
 /// Other profiles of the channel with payloads of the same type.
-fn neighbours(db: &Db<'_>, names: &ChannelNames, profile: &ProfileRow) -> Result<Vec<String>, Error> {
+fn neighbours(db: &Db<'_>, others: Vec<ProfileRow>, profile: &ProfileRow) -> Result<Vec<String>, Error> {
     let types = |row: &ProfileRow| -> Result<Vec<String>, Error> {
         let current = db.find_profile_version(row.id, row.version)?;
         Ok(current.and_then(|current| serde_json::from_str(&current.payload_types).ok()).unwrap_or_default())
     };
     let own = types(profile)?;
     let mut found = Vec::new();
-    for other in db.list_wanted_profiles(names)?.into_iter().map(|wanted| wanted.profile) {
+    for other in others {
         if other.id == profile.id {
             continue;
         }

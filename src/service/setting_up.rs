@@ -6,7 +6,7 @@
 use super::actor::{Actor, Permission};
 use super::commands::{self, Told};
 use super::reconciling::Call;
-use super::{Context, Error, auditing, channels, devices, groups, library, reconciling};
+use super::{Context, Error, auditing, channels, devices, groups, library, reconciling, wanting};
 use crate::base::texts::Text;
 use crate::base::time::{SECOND, Timestamp};
 use crate::plist::Dictionary;
@@ -159,7 +159,7 @@ fn view(db: &Db<'_>, row: SetupPlanRow) -> Result<PlanView, Error> {
 
 /// The plan of a channel: of its device, else of a group that the device or its user is in, else of everybody.
 fn plan_of(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Option<SetupPlanRow>, Error> {
-    let groups = reconciling::groups_of(db, channel)?;
+    let groups = wanting::groups_of(db, channel)?;
     let is_mine = |plan: &SetupPlanRow| match (plan.group, plan.device) {
         (_, Some(device)) => Some(0).filter(|_| device == channel.device),
         (Some(group), _) => Some(1).filter(|_| groups.contains(&group)),
@@ -203,7 +203,7 @@ fn queue_plan(
         _ => Target::Device(channel.device),
     };
     for id in &plan.profiles {
-        tx.insert_assignment(*id, &target, None, "job:setup", now)?;
+        tx.insert_assignment(*id, &target, "job:setup", now)?;
     }
     reconciling::reconcile(cx, tx, channel, Call::Push, now)?;
     let sealed = cx.open(&place(plan.id), &plan.sealed_commands)?;

@@ -180,7 +180,8 @@ pub fn remove(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 
 pub fn assign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let wish: AssignmentWish = call.body()?;
-    Ok(json(200, &pair(pairs::assign(call.cx, &call.actor, id, &whom(wish)?)?)))
+    let during = wish.during.clone();
+    Ok(json(200, &pair(pairs::assign(call.cx, &call.actor, id, &whom(wish)?, during.as_deref())?)))
 }
 
 pub fn unassign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
