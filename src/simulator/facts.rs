@@ -2,6 +2,7 @@
 //!
 //! Called by `answers`. Not here: whether the device may say it (access rights are checked there, per key of the table here).
 
+use super::passcode;
 use super::spec::{Kind, Spec, derive};
 use super::state::{Channel, State};
 use crate::plist::{Dictionary, Value};
@@ -81,8 +82,9 @@ pub fn security_info(state: &State) -> Dictionary {
     } else {
         put("HardwareEncryptionCaps", Value::Integer(3.into()));
         put("PasscodePresent", Value::Boolean(state.passcode));
-        put("PasscodeCompliant", Value::Boolean(state.passcode));
-        put("PasscodeCompliantWithProfiles", Value::Boolean(state.passcode));
+        let complies = passcode::complies(state);
+        put("PasscodeCompliant", Value::Boolean(complies));
+        put("PasscodeCompliantWithProfiles", Value::Boolean(complies));
         put("PasscodeLockGracePeriod", Value::Integer(0.into()));
         put("PasscodeLockGracePeriodEnforced", Value::Integer(0.into()));
     }

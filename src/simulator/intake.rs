@@ -6,6 +6,7 @@ use super::answers::{Act, Reply, perform};
 use super::device::{Device, DeviceError};
 use super::link::Link;
 use super::messages;
+use super::passcode;
 use super::profile::Refusal;
 use super::session::Next;
 use super::state::{Blob, Channel, Event, Executed, Wait};
@@ -118,7 +119,9 @@ impl Device {
         if let Some(known) = self.state.find_executed_mut(uuid) {
             known.executions += 1;
         }
-        match perform(&mut self.state, &managed.enrolling, channel, request_type, body) {
+        let act = perform(&mut self.state, &managed.enrolling, channel, request_type, body);
+        passcode::look(&mut self.state, self.world.clock.now());
+        match act {
             Act::Answer(reply) => Ok(self.finish(channel, uuid, reply)),
             Act::Erase(keys) => match self.finish(channel, uuid, Reply::Acknowledged(keys)) {
                 Next::Send(report) => Ok(Next::SendAndVanish(report)),

@@ -24,6 +24,7 @@ pub mod locks;
 mod messages;
 pub mod network;
 pub mod network_user;
+pub mod passcode;
 pub mod profile;
 mod scep;
 mod session;

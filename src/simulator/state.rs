@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::filevault::FileVault;
 use super::locks::Locks;
+use super::passcode::Passcode;
 use super::spec::{Person, Spec, derive, derived_uuid};
 use crate::base::time::Timestamp;
 
@@ -278,6 +279,8 @@ pub struct State {
     pub policies_read: Vec<String>,
     pub unlock_token: Option<Blob>,
     pub passcode: bool,
+    #[serde(default)]
+    pub passcode_held: Passcode,
     pub locked: bool,
     #[serde(default)]
     pub lost_mode: bool,
@@ -312,6 +315,7 @@ impl State {
             policies_read: Vec::new(),
             unlock_token: None,
             passcode: true,
+            passcode_held: Passcode::default(),
             locked: false,
             lost_mode: false,
             filevault: FileVault::default(),

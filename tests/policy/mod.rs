@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 mod commands;
 mod converging;
+mod gates;
 mod groups;
 mod library;
 mod returning;

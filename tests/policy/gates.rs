@@ -1,0 +1,399 @@
+//! Pairs on simulated devices: the locked restriction first, an hour of grace, the capability when the passcode complies, its withdrawal,
+//! and back; a server that restarts in the middle; both halves in one profile; and a restriction that vanishes.
+
+use super::{assign, device_group, member, no_member, standing, until, why};
+use crate::support::device::Handle;
+use crate::support::{Plan, School};
+use crate::users::profiles::add;
+use cordon::base::time::{Clock, DAY, HOUR, MINUTE, ManualClock, SystemClock};
+use cordon::service::gates;
+use cordon::simulator::profile;
+use cordon::simulator::spec::Kind;
+use cordon::simulator::state::Channel;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const DEVICE: Channel = Channel::Device;
+
+struct Timed {
+    school: School,
+    clock: Arc<ManualClock>,
+}
+
+fn timed() -> Timed {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::planned(Plan { clock: clock.clone(), ..Plan::with_lasting_ports() });
+    Timed { school, clock }
+}
+
+/// A passcode of eight for the VPN.
+fn passcode_for_vpn(school: &School, mode: &str, on_lapse: &str) -> String {
+    add(school, "p.vpn", "com.apple.vpn.managed");
+    let policy =
+        json!([{ "type": "com.apple.mobiledevice.passwordpolicy", "keys": { "forcePIN": true, "minLength": 8 } }]);
+    let made = school
+        .api(
+            "POST",
+            "/pairs",
+            &json!({ "name": "VPN for a passcode", "mode": mode, "restriction": { "payloads": policy },
+                     "capability": { "profile": "p.vpn" }, "on_lapse": on_lapse }),
+        )
+        .is(201);
+    made["id"].as_str().unwrap().to_owned()
+}
+
+fn give(school: &School, pair: &str, whom: &Value) -> Value {
+    school.api("POST", &format!("/pairs/{pair}/assign"), whom).is(200)
+}
+
+fn state(school: &School, pair: &str) -> Value {
+    school.get(&format!("/pairs/{pair}/devices"))["items"][0].clone()
+}
+
+fn until_phase(school: &School, pair: &str, phase: &str) -> Value {
+    school.wait_until(&format!("{phase}"), || {
+        let state = state(school, pair);
+        (state["phase"] == phase).then_some(state)
+    })
+}
+
+/// How often the device was asked.
+fn asked(device: &Handle) -> usize {
+    device.executed().iter().filter(|e| e.request_type == "SecurityInfo").count()
+}
+
+impl Timed {
+    /// The job's turn after so many minutes; the server's own may have been quicker.
+    fn later(&self, minutes: i64) {
+        self.clock.advance(minutes * MINUTE);
+        gates::run(self.school.server().context()).unwrap();
+    }
+
+    fn kinds(&self, pair: &str) -> Vec<String> {
+        let story = self.school.get(&format!("/pairs/{pair}/timeline"));
+        let lines = story["items"].as_array().unwrap();
+        lines.iter().rev().map(|line| line["kind"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+#[test]
+fn a_capability_waits_for_the_passcode_goes_with_it_and_comes_back() {
+    let mut timed = timed();
+    let ipad = timed.school.enroll(Kind::Ipad, 1);
+    let pair = passcode_for_vpn(&timed.school, "gated", "withdraw");
+    let restriction = format!("cordon.{pair}.restriction");
+    give(&timed.school, &pair, &json!({ "device": ipad.udid() }));
+    // Grace: the restriction stands, locked; the device was asked on the same visit, and the capability waits.
+    let state = until_phase(&timed.school, &pair, "grace");
+    timed.school.wait_until("the first question", || (asked(&ipad) == 1).then_some(()));
+    until(&timed.school, &ipad, DEVICE, &[&restriction]);
+    let stands = ipad.with(|d| profile::read(&d.state().profiles[0].profile.0).unwrap());
+    assert!(stands.removal_disallowed, "a restriction that its user could take off would hold nothing");
+    let (since, ends) = (state["since"].as_str().unwrap(), state["until"].as_str().unwrap());
+    let hour = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_second();
+    assert_eq!(hour(ends) - hour(since), 3600);
+    assert!(
+        why(&timed.school, &ipad, "p.vpn").contains("held back by the pair"),
+        "{}",
+        why(&timed.school, &ipad, "p.vpn")
+    );
+    let explained = timed.school.get(&format!("/devices/{}/explain", ipad.udid())).to_string();
+    assert!(explained.contains("may put the new passcode off until"), "{explained}");
+
+    // The user puts it off. The server is restarted in the middle, and forgets nothing.
+    timed.later(5);
+    timed.school.wait_until("the second question", || (asked(&ipad) == 2).then_some(()));
+    timed.school.crash();
+    timed.clock.advance(10 * MINUTE);
+    timed.school.start();
+    gates::run(timed.school.server().context()).unwrap();
+    timed.school.wait_until("the third question", || (asked(&ipad) == 3).then_some(()));
+    assert_eq!(until_phase(&timed.school, &pair, "grace")["until"], ends, "the hour goes on");
+    assert!(ipad.with(|d| d.opens_apps()));
+    for minutes in [15, 15, 16] {
+        timed.later(minutes);
+    }
+    // The hour is over: nothing can be opened, and the capability still waits.
+    until_phase(&timed.school, &pair, "unmet");
+    assert!(!ipad.with(|d| d.opens_apps()));
+    assert_eq!(standing(&ipad, DEVICE), [restriction.as_str()]);
+
+    // The user gives in. The new unlock token tells the server to ask, and everything that waits is released.
+    ipad.with(|d| d.change_passcode(8)).unwrap();
+    timed.later(1);
+    until(&timed.school, &ipad, DEVICE, &[&restriction, "p.vpn"]);
+    let open = until_phase(&timed.school, &pair, "open");
+    assert_eq!((&open["answer"], &open["next_at"]), (&json!("complies"), &Value::Null), "nobody is asked for nothing");
+    assert!(ipad.with(|d| d.opens_apps()));
+
+    // Later it complies no more, and somebody's ordinary question shows it: the capability goes, the restriction stays.
+    ipad.with(|d| d.change_passcode(4)).unwrap();
+    let list = timed.school.send(&ipad, "SecurityInfo", Value::Null);
+    timed.school.wait_for(&list, "Acknowledged");
+    until(&timed.school, &ipad, DEVICE, &[&restriction]);
+    until_phase(&timed.school, &pair, "lapsed");
+    // And back.
+    ipad.with(|d| d.change_passcode(9)).unwrap();
+    timed.later(1);
+    until(&timed.school, &ipad, DEVICE, &[&restriction, "p.vpn"]);
+    until_phase(&timed.school, &pair, "open");
+    let kinds = timed.kinds(&pair);
+    let told = ["gate-waiting", "gate-grace", "gate-unmet", "gate-open", "gate-lapsed", "gate-open"];
+    assert_eq!(kinds, told);
+    let story = timed.school.device(&ipad)["timeline"].to_string();
+    assert!(told.iter().all(|kind| story.contains(kind)), "the device tells the same");
+}
+
+#[test]
+fn without_its_restriction_a_capability_never_stays() {
+    let timed = timed();
+    let school = &timed.school;
+    let ipad = school.enroll(Kind::Ipad, 1);
+    let pair = passcode_for_vpn(school, "gated", "keep");
+    let restriction = format!("cordon.{pair}.restriction");
+    device_group(school, "Cart");
+    member(school, "Cart", &json!({ "devices": [ipad.udid()] }));
+    ipad.with(|d| d.change_passcode(10)).unwrap();
+    give(school, &pair, &json!({ "group": "Cart" }));
+    let both = [restriction.as_str(), "p.vpn"];
+    until(school, &ipad, DEVICE, &both);
+    // It vanishes from the device: the capability is withdrawn, the restriction comes back, and then the capability.
+    ipad.with(|d| d.take_off(DEVICE, &restriction));
+    let before = ipad.executed().len();
+    let list = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_for(&list, "Acknowledged");
+    until_phase(school, &pair, "open");
+    until(school, &ipad, DEVICE, &both);
+    let done: Vec<String> = ipad.executed()[before..].iter().map(|e| e.request_type.clone()).collect();
+    assert!(done.contains(&String::from("RemoveProfile")), "{done:?}");
+    assert!(timed.kinds(&pair).contains(&String::from("gate-restriction-gone")));
+    // The capability cannot be had by itself.
+    let refused = school.api("POST", "/profiles/p.vpn/assign", &json!({ "device": ipad.udid() }));
+    assert!(refused.is_problem(409, "only-with-its-pair").contains("VPN for a passcode"));
+    // The device leaves the group: first the capability goes, and only then the restriction.
+    let before = ipad.executed().len();
+    no_member(school, "Cart", &json!({ "devices": [ipad.udid()] }));
+    until(school, &ipad, DEVICE, &[]);
+    let done: Vec<String> = ipad.executed()[before..].iter().map(|e| e.request_type.clone()).collect();
+    assert_eq!(done, ["RemoveProfile", "RemoveProfile"]);
+    let removed = |n: usize| ipad.executed()[before + n].command_uuid.clone();
+    let about = |uuid: &str| school.command(uuid)["history"].to_string();
+    assert!(about(&removed(0)).contains("p.vpn") && !about(&removed(1)).contains("p.vpn"), "{}", about(&removed(0)));
+    assert_eq!(school.get(&format!("/pairs/{pair}/devices"))["items"], json!([]));
+    // Into the group again, and the restriction is removed from the library: the same.
+    member(school, "Cart", &json!({ "devices": [ipad.udid()] }));
+    until(school, &ipad, DEVICE, &both);
+    assert_eq!(school.api("DELETE", &format!("/profiles/{restriction}"), &Value::Null).status, 204);
+    until(school, &ipad, DEVICE, &[]);
+}
+
+#[test]
+fn a_device_that_sleeps_is_asked_once_and_one_that_refuses_seldom() {
+    let timed = timed();
+    let school = &timed.school;
+    let (asleep, odd) = (school.enroll(Kind::Ipad, 1), school.enroll(Kind::Ipad, 2));
+    let pair = passcode_for_vpn(school, "gated", "withdraw");
+    device_group(school, "Cart");
+    member(school, "Cart", &json!({ "devices": [asleep.udid(), odd.udid()] }));
+    odd.with(|d| assert!(d.behaviour_mut().errors.insert("SecurityInfo".to_owned())));
+    give(school, &pair, &json!({ "group": "Cart" }));
+    school.wait_until("the first questions", || (asked(&asleep) == 1 && asked(&odd) == 1).then_some(()));
+    school.wait_until("both in grace", || {
+        let states = school.get(&format!("/pairs/{pair}/devices"));
+        let grace = states["items"].as_array()?.iter().filter(|s| s["phase"] == "grace" && !s["answer"].is_null());
+        (grace.count() == 2).then_some(())
+    });
+    let waiting = |device: &Handle| {
+        let found = school.get(&format!("/devices/{}/commands?state=Queued", device.udid()));
+        found["items"].as_array().unwrap().iter().filter(|c| c["request_type"] == "SecurityInfo").count()
+    };
+    asleep.set_deaf(true);
+    for _ in 0..30 {
+        timed.later(20);
+    }
+    assert_eq!((asked(&asleep), waiting(&asleep)), (1, 1), "one question waits for it, however long it sleeps");
+    assert!(asked(&odd) <= 5, "{} questions to a device that refuses", asked(&odd));
+    let states = school.get(&format!("/pairs/{pair}/devices")).to_string();
+    assert!(states.contains("could not be asked"), "{states}");
+    assert_eq!(standing(&odd, DEVICE).len(), 1, "what is not known to comply gets nothing");
+    // It wakes with a good passcode.
+    asleep.with(|d| d.change_passcode(8)).unwrap();
+    asleep.set_deaf(false);
+    asleep.poll(DEVICE).unwrap();
+    until(school, &asleep, DEVICE, &[&format!("cordon.{pair}.restriction"), "p.vpn"]);
+}
+
+#[test]
+fn together_both_come_in_one_profile_and_go_in_one() {
+    let mut timed = timed();
+    let ipad = timed.school.enroll(Kind::Ipad, 1);
+    let pair = passcode_for_vpn(&timed.school, "together", "withdraw");
+    let one = format!("cordon.{pair}");
+    give(&timed.school, &pair, &json!({ "device": ipad.udid() }));
+    until(&timed.school, &ipad, DEVICE, &[&one]);
+    let payloads = |ipad: &Handle| {
+        let stands = ipad.with(|d| profile::read(&d.state().profiles[0].profile.0).unwrap());
+        stands.payloads.iter().map(|p| p.kind.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(payloads(&ipad), ["com.apple.mobiledevice.passwordpolicy", "com.apple.vpn.managed"]);
+    // Whether it complies or not: the profile is whole. The server restarts meanwhile.
+    assert!(!ipad.with(|d| d.opens_apps() && d.state().passcode_held.wanted_since.is_none()), "the hour runs");
+    timed.school.crash();
+    timed.clock.advance(2 * HOUR);
+    timed.school.start();
+    assert!(!ipad.with(|d| d.opens_apps()));
+    ipad.with(|d| d.change_passcode(8)).unwrap();
+    assert!(ipad.with(|d| d.opens_apps()));
+    assert_eq!(until_phase(&timed.school, &pair, "open")["capability"], true);
+    // A half changes, and the one profile follows.
+    let school = &timed.school;
+    let mail =
+        crate::users::profiles::mobileconfig("p.vpn", &["com.apple.vpn.managed", "com.apple.webClip.managed"], "2");
+    crate::users::profiles::upload(school, &mail).is(201);
+    school.wait_until("the new half", || (payloads(&ipad).len() == 3).then_some(()));
+    // Taken off, it is gone whole, and comes back whole.
+    ipad.with(|d| d.take_off(DEVICE, &one));
+    let list = school.send(&ipad, "ProfileList", Value::Null);
+    school.wait_for(&list, "Acknowledged");
+    until(school, &ipad, DEVICE, &[&one]);
+    // No more assigned, it goes whole.
+    school.api("POST", &format!("/pairs/{pair}/unassign"), &json!({ "device": ipad.udid() })).is(200);
+    until(school, &ipad, DEVICE, &[]);
+    // Nor does it stand alone when the pair is removed.
+    give(school, &pair, &json!({ "device": ipad.udid() }));
+    until(school, &ipad, DEVICE, &[&one]);
+    assert_eq!(school.api("DELETE", &format!("/pairs/{pair}"), &Value::Null).status, 204);
+    until(school, &ipad, DEVICE, &[]);
+}
+
+#[test]
+fn a_lapse_is_what_the_pair_says_and_a_fact_can_be_the_condition() {
+    let timed = timed();
+    let school = &timed.school;
+    let (ipad, mac) = (school.enroll(Kind::Ipad, 1), school.enroll(Kind::Mac, 2));
+    let pair = passcode_for_vpn(school, "gated", "after-grace");
+    let restriction = format!("cordon.{pair}.restriction");
+    ipad.with(|d| d.change_passcode(8)).unwrap();
+    give(school, &pair, &json!({ "device": ipad.udid() }));
+    let both = [restriction.as_str(), "p.vpn"];
+    until(school, &ipad, DEVICE, &both);
+    ipad.with(|d| d.change_passcode(4)).unwrap();
+    let ask = || {
+        let uuid = school.send(&ipad, "SecurityInfo", Value::Null);
+        school.wait_for(&uuid, "Acknowledged");
+    };
+    ask();
+    let lapsed = until_phase(school, &pair, "lapsed");
+    assert!(lapsed["until"].is_string() && lapsed["capability"] == true, "{lapsed}");
+    assert_eq!(standing(&ipad, DEVICE), both);
+    timed.later(61);
+    until(school, &ipad, DEVICE, &[&restriction]);
+    // The school thinks again, and lets it be.
+    school.api("PATCH", &format!("/pairs/{pair}"), &json!({ "on_lapse": "keep" })).is(200);
+    until(school, &ipad, DEVICE, &both);
+    school.api("PATCH", &format!("/pairs/{pair}"), &json!({ "on_lapse": "never" })).is_problem(400, "bad-argument");
+    school
+        .api("PATCH", &format!("/pairs/{pair}"), &json!({ "until": "EraseDevice.PIN=1" }))
+        .is_problem(400, "bad-argument");
+
+    // A Mac does not tell of passcodes, and is asked for what it does tell.
+    give(school, &pair, &json!({ "device": mac.udid() }));
+    school.wait_until("the Mac's silence", || {
+        let states = school.get(&format!("/pairs/{pair}/devices"));
+        states["items"].as_array()?.iter().any(|s| s["answer"] == "silent").then_some(())
+    });
+    assert_eq!(standing(&mac, DEVICE), [restriction.as_str()]);
+    let until_fact = |until: &str| school.api("PATCH", &format!("/pairs/{pair}"), &json!({ "until": until })).is(200);
+    until_fact("SecurityInfo.FDE_Enabled=true");
+    until(school, &mac, DEVICE, &both);
+    until_fact("DeviceInformation.IsAppleSilicon=false");
+    until(school, &mac, DEVICE, &[&restriction]);
+    until_fact("installed");
+    until(school, &mac, DEVICE, &both);
+    until(school, &ipad, DEVICE, &both);
+}
+
+#[test]
+fn a_pair_that_is_none_is_refused_in_words() {
+    let school = School::new();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    add(&school, "p.vpn", "com.apple.vpn.managed");
+    add(&school, "p.passcode", "com.apple.mobiledevice.passwordpolicy");
+    let make = |restriction: &str, capability: &str| {
+        let half = |profile: &str| json!({ "profile": profile });
+        let wish =
+            json!({ "name": "x", "mode": "gated", "restriction": half(restriction), "capability": half(capability) });
+        school.api("POST", "/pairs", &wish)
+    };
+    make("p.vpn", "p.vpn").is_problem(400, "same-profile");
+    make("p.passcode", "p.nothing").is_problem(404, "no-such-profile");
+    assign(&school, "p.vpn", &json!({ "device": ipad.udid() }));
+    make("p.passcode", "p.vpn").is_problem(409, "assigned-by-itself");
+    school.api("POST", "/profiles/p.vpn/unassign", &json!({ "device": ipad.udid() })).is(200);
+    let made = make("p.passcode", "p.vpn").is(201);
+    assert!(made["notes"].to_string().contains("is locked from now on"), "{made}");
+    assert_eq!((&made["until"], &made["on_lapse"]), (&json!("passcode"), &json!("withdraw")));
+    make("p.vpn", "p.passcode").is_problem(409, "other-way-round");
+    // Every later version of the restriction is locked too, whatever was uploaded.
+    let again = crate::users::profiles::mobileconfig("p.passcode", &["com.apple.mobiledevice.passwordpolicy"], "2");
+    let again = crate::users::profiles::upload(&school, &again).is(201);
+    assert!(again["notes"].to_string().contains("is locked from now on"), "{again}");
+    let half = json!({ "profile": "p.vpn", "only": ["com.apple.dock"] });
+    let wish =
+        json!({ "name": "x", "mode": "together", "restriction": { "profile": "p.passcode" }, "capability": half });
+    school.api("POST", "/pairs", &wish).is_problem(400, "bad-argument");
+    school.api("GET", "/pairs/pa-none", &Value::Null).is_problem(404, "no-such-pair");
+}
+
+#[test]
+fn profiles_are_signed_anew_before_their_signer_ends_each_device_on_its_day() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::planned(Plan { clock: clock.clone(), ..Plan::default() });
+    let devices: Vec<_> = (1..=3).map(|seed| school.enroll(Kind::Ipad, seed)).collect();
+    add(&school, "p.wifi", "com.apple.wifi.managed");
+    add(&school, "p.vpn", "com.apple.vpn.managed");
+    device_group(&school, "Cart");
+    member(&school, "Cart", &json!({ "devices": devices.iter().map(|d| d.udid()).collect::<Vec<_>>() }));
+    for profile in ["p.wifi", "p.vpn"] {
+        assign(&school, profile, &json!({ "group": "Cart" }));
+    }
+    for device in &devices {
+        until(&school, device, DEVICE, &["p.vpn", "p.wifi"]);
+    }
+    let cx = school.server().context();
+    let signers = |device: &Handle| -> Vec<Vec<u8>> {
+        let profiles = device.with(|d| d.state().profiles.clone());
+        profiles.iter().map(|p| profile::read(&p.profile.0).unwrap().signers[0].clone()).collect()
+    };
+    let old = cx.authorities().signer.certificate.clone();
+    let installs = |device: &Handle| device.executed().iter().filter(|e| e.request_type == "InstallProfile").count();
+    // A successor is there half a year before; nobody is called for its sake alone.
+    clock.advance(old.not_after().since(clock.now()) - 170 * DAY);
+    cordon::service::replacing::keep_fresh(cx).unwrap();
+    let new = cx.authorities().signer.certificate.clone();
+    assert_ne!(old.fingerprint(), new.fingerprint());
+    assert_eq!(cordon::service::resigning::run(cx).unwrap(), 0);
+    // Day by day each device has its turn, with all its profiles at once, and well before the old signer ends.
+    let mut days = Vec::new();
+    for day in 0..112 {
+        clock.advance(DAY);
+        let queued = cordon::service::resigning::run(cx).unwrap();
+        if queued > 0 {
+            days.push((day, queued));
+        }
+        for device in &devices {
+            school.wait_until("the day's work", || {
+                let waiting = school.get(&format!("/devices/{}/explain", device.udid()));
+                waiting["items"][0]["waiting"].as_array()?.is_empty().then_some(())
+            });
+        }
+    }
+    assert!(old.not_after() > clock.now());
+    for device in &devices {
+        assert_eq!(signers(device), vec![new.der().to_vec(); 2]);
+        assert_eq!(installs(device), 4, "each profile once more, in place");
+        assert_eq!(standing(device, DEVICE), ["p.vpn", "p.wifi"]);
+    }
+    assert!(days.len() > 1, "not all on one day: {days:?}");
+    assert_eq!(days.iter().map(|(_, queued)| queued).sum::<usize>(), 6);
+}
