@@ -1,8 +1,10 @@
 //! What Cordon says to people, in one place: a message is an id with typed arguments, the words are below. Each says what is
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
+mod accounts;
 mod appliance;
 
+pub use accounts::Accounts;
 pub use appliance::Appliance;
 use std::fmt;
 
@@ -147,6 +149,13 @@ pub enum Text {
     NoDirectory,
     DirectoryUnreached { why: String },
     Appliance(Appliance),
+    Accounts(Accounts),
+}
+
+impl From<Accounts> for Text {
+    fn from(text: Accounts) -> Self {
+        Text::Accounts(text)
+    }
 }
 
 impl From<Appliance> for Text {
@@ -297,6 +306,7 @@ impl Text {
             Text::NoDirectory => "no-directory",
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
+            Text::Accounts(text) => text.id(),
         }
     }
 
@@ -604,6 +614,7 @@ impl Text {
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
             Text::Appliance(text) => text.english(f),
+            Text::Accounts(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),

@@ -11,7 +11,7 @@ use super::{
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile, setup_plan};
+use super::{account, login_policy, profile, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -136,6 +136,8 @@ Exit code 1 when something needs attention.")]
     Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// Accounts on devices (mail, calendars, Wi-Fi, …), each in a profile of its own
+    Account(account::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
     /// What a device gets while Setup Assistant waits
