@@ -20,6 +20,7 @@ use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::mail::{MailLine, MailServer, MailTried, NewMailServer};
 use super::super::payloads::PayloadType;
 use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -199,6 +200,10 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<NewMailServer>(&mut all, "NewMailServer");
+    add::<MailServer>(&mut all, "MailServer");
+    add::<MailTried>(&mut all, "MailTried");
+    add::<Page<MailLine>>(&mut all, "Page_MailLine");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");
