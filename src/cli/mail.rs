@@ -177,7 +177,7 @@ fn log(api: &dyn Api, args: &LogArgs, voice: &mut Voice<'_>) -> Result<(), Failu
     voice.show(&json!({ "items": items, "next_cursor": next }), || {
         let mut table = Table::new(&["HAPPENED", "EVENT", "STATE", "SENT"]);
         for item in &items {
-            let (at, sent) = (told_field(item, "at", now), told_field(item, "sent_at", now));
+            let (at, sent) = (told_field(&item["at"], now), told_field(&item["sent_at"], now));
             table.row([at, cell(item, "kind"), cell(item, "state"), sent]);
         }
         if items.is_empty() { String::new() } else { table.render() }
