@@ -196,7 +196,10 @@ mod tests {
     #[test]
     fn a_trial_tells_who_was_refused() {
         let fake = Fake::new(|_| {
-            (200, json!({ "answer": "250 ok", "to": ["a@x.example"], "refused": [{ "address": "b@x.example", "why": "550 no" }] }))
+            (
+                200,
+                json!({ "answer": "250 ok", "to": ["a@x.example"], "refused": [{ "address": "b@x.example", "why": "550 no" }] }),
+            )
         });
         let (done, out, _) = heard(false, |voice| test(&fake, voice));
         assert!(done.is_ok() && out.contains("a@x.example: 250 ok") && out.contains("b@x.example: 550 no"), "{out}");

@@ -16,7 +16,9 @@ fn event(entry: &Entry, now: Timestamp) -> Value {
     let (name, ends, days_left) = (events::bounded(&entry.name), entry.not_after.to_string(), entry.days_left(now));
     let title = events::bounded(&entry.title());
     match entry.key.strip_prefix("token/") {
-        Some(id) => json!({ "token": { "id": id, "name": name, "title": title, "expires_at": ends, "days_left": days_left, "what": entry.what } }),
+        Some(id) => {
+            json!({ "token": { "id": id, "name": name, "title": title, "expires_at": ends, "days_left": days_left, "what": entry.what } })
+        }
         None => {
             json!({ "certificate": { "purpose": entry.kind, "name": name, "title": title, "not_after": ends, "days_left": days_left, "what": entry.what } })
         }

@@ -1,8 +1,8 @@
 //! The words of a letter: what an event means to a person, and what to do next. Read from the JSON that webhooks get too, so a letter never
 //! says more than a webhook may.
 
-use super::ports::Letter;
 use super::doctor::host_and_port;
+use super::ports::Letter;
 use super::{Context, Error, attention, school};
 use crate::base::ids::short_code;
 use crate::store::{MailDelivery, MailServerRow};
@@ -28,7 +28,10 @@ pub(super) fn warnings(
         body.push_str(&format!("{}\n{words}\n\n", one.at));
     }
     if waiting.len() > said.len() {
-        body.push_str(&format!("… and {} more; the audit and the console have them all.\n\n", waiting.len() - said.len()));
+        body.push_str(&format!(
+            "… and {} more; the audit and the console have them all.\n\n",
+            waiting.len() - said.len()
+        ));
     }
     letter(cx, row, &subject, body)
 }
@@ -48,7 +51,8 @@ fn letter(cx: &Context, row: &MailServerRow, subject: &str, mut body: String) ->
         body.push_str(&format!("-- \nCordon: {people}/console\nWho gets these letters: {people}/console/mail\n"));
     }
     let host = host_and_port(&people).map(|(host, _)| host);
-    let plain = |host: &String| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+    let plain =
+        |host: &String| !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
     let subject: String = subject.chars().take(MAX_SUBJECT).collect();
     Ok(Letter {
         hello: host.filter(plain).unwrap_or_else(|| String::from("localhost")),
@@ -95,7 +99,10 @@ fn words(kind: &str, event: &Value) -> String {
             text(&event["push"]["topic"]),
             text(&event["push"]["why"])
         ),
-        "push.dead" => format!("{device} cannot be called any more: {}. It is served again when it connects by itself.", text(&event["push"]["why"])),
+        "push.dead" => format!(
+            "{device} cannot be called any more: {}. It is served again when it connects by itself.",
+            text(&event["push"]["why"])
+        ),
         "device.attention" => attention::words(event["attention"]["kind"].as_str().unwrap_or_default(), &device),
         "device.inactive" => format!(
             "{device} is inactive: it was last heard of at {}. What may be the reason: cordon report inactive",
@@ -142,7 +149,11 @@ mod tests {
             ),
             ("server.fault", json!({ "fault": { "job": "disk", "detail": "Full." } }), "Full."),
             ("device.active_again", json!({ "device": device }), "C02X Bcc: evil is heard of again."),
-            ("command.sent", json!({ "device": { "id": "d-1" }, "command": { "request_type": "DeviceLock" } }), "command.sent d-1 DeviceLock"),
+            (
+                "command.sent",
+                json!({ "device": { "id": "d-1" }, "command": { "request_type": "DeviceLock" } }),
+                "command.sent d-1 DeviceLock",
+            ),
         ];
         for (kind, event, wanted) in table {
             assert_eq!(words(kind, &event), wanted);

@@ -149,13 +149,17 @@ fn checked(cx: &Context, wish: &Wish, held: Option<MailServerRow>) -> Result<Mai
         _ => return Err(bad("security", "is tls, starttls, or plain for a server on this machine")),
     };
     let host = wish.host.trim();
-    if host.is_empty() || host.len() > 253 || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b)) {
+    if host.is_empty() || host.len() > 253 || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    {
         return Err(bad("host", "is the name of a mail server, like mail.hill.example, without a port"));
     }
     let local = host.eq_ignore_ascii_case("localhost")
         || host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if security == "plain" && !local {
-        return Err(bad("security", "plain sends everything in the clear and is for a server on this machine only; use tls or starttls"));
+        return Err(bad(
+            "security",
+            "plain sends everything in the clear and is for a server on this machine only; use tls or starttls",
+        ));
     }
     if wish.ca_pem.as_ref().is_some_and(|pem| pem.len() > MAX_CA || !pem.contains("BEGIN CERTIFICATE")) {
         return Err(bad("ca_pem", "must hold certificates in PEM form"));
@@ -255,8 +259,19 @@ mod tests {
             assert!(is_address(good), "{good}");
         }
         for bad in [
-            "", "@", "it", "it@", "@hill.example", "a b@x.example", "a@b@c", "a@b>\r\nRCPT TO:<x@y", "Ada <a@b.example>", "a@b..c",
-            "ü@hill.example", "a@[127.0.0.1]", "a@b.example,c@d.example",
+            "",
+            "@",
+            "it",
+            "it@",
+            "@hill.example",
+            "a b@x.example",
+            "a@b@c",
+            "a@b>\r\nRCPT TO:<x@y",
+            "Ada <a@b.example>",
+            "a@b..c",
+            "ü@hill.example",
+            "a@[127.0.0.1]",
+            "a@b.example,c@d.example",
         ] {
             assert!(!is_address(bad), "{bad}");
         }

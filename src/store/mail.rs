@@ -41,10 +41,10 @@ pub struct MailDelivery {
     pub given_up_at: Option<Timestamp>,
 }
 
-const SERVER: &str = "host, port, security, username, sealed_password, ca_pem, sender, recipients, kinds, enabled, attempts, due_at,
+const SERVER: &str =
+    "host, port, security, username, sealed_password, ca_pem, sender, recipients, kinds, enabled, attempts, due_at,
      last_at, last_sent_at, trouble";
-const DELIVERY: &str =
-    "SELECT m.seq, e.kind, e.at, e.payload, m.sent_at, m.given_up_at FROM mail_delivery m JOIN event e ON e.seq = m.event";
+const DELIVERY: &str = "SELECT m.seq, e.kind, e.at, e.payload, m.sent_at, m.given_up_at FROM mail_delivery m JOIN event e ON e.seq = m.event";
 
 fn row_to_delivery(row: &Row<'_>) -> rusqlite::Result<MailDelivery> {
     Ok(MailDelivery {
@@ -161,7 +161,8 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         if let Some(last) = last {
-            let sql = "UPDATE mail_delivery SET sent_at = ?2 WHERE seq <= ?1 AND sent_at IS NULL AND given_up_at IS NULL";
+            let sql =
+                "UPDATE mail_delivery SET sent_at = ?2 WHERE seq <= ?1 AND sent_at IS NULL AND given_up_at IS NULL";
             self.conn.execute(sql, params![last, now.0])?;
         }
         let sql = "UPDATE mail_server SET attempts = 0, due_at = ?1, last_at = ?2, last_sent_at = ?2, trouble = ?3";
@@ -226,11 +227,10 @@ mod tests {
             tx.note_mail_sent(Some(waiting[0].seq), None, Timestamp(900), Timestamp(500))?;
             assert_eq!(tx.list_unmailed(10)?.len(), 1);
             let log = tx.list_mail_deliveries(None, 10)?;
-            assert_eq!(log.iter().map(|d| (d.sent_at, d.given_up_at)).collect::<Vec<_>>(), [
-                (None, None),
-                (Some(Timestamp(500)), None),
-                (None, Some(Timestamp(350)))
-            ]);
+            assert_eq!(
+                log.iter().map(|d| (d.sent_at, d.given_up_at)).collect::<Vec<_>>(),
+                [(None, None), (Some(Timestamp(500)), None), (None, Some(Timestamp(350)))]
+            );
             // The log of events is one: what is forgotten there is forgotten here.
             assert_eq!(tx.forget_events(Timestamp(1000), 10)?, 3);
             assert_eq!(tx.list_mail_deliveries(None, 10)?.len(), 0);

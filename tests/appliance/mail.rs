@@ -49,7 +49,9 @@ impl MailServer {
     /// `None`, loudly, where it is not installed.
     fn start(mode: &str) -> Option<Self> {
         let Some(python) = python() else {
-            eprintln!("SKIPPED: aiosmtpd (Debian package `python3-aiosmtpd`) is not installed, so no letter was sent to a real server");
+            eprintln!(
+                "SKIPPED: aiosmtpd (Debian package `python3-aiosmtpd`) is not installed, so no letter was sent to a real server"
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
@@ -156,7 +158,8 @@ fn a_trial_letter_goes_over_tls_and_after_starttls_with_a_login() {
         // Audited without the password; the file holds it sealed.
         let audit = school.get("/audit?verb=mail.set");
         assert!(!audit.to_string().contains(PASSWORD) && audit["items"].as_array().unwrap().len() == 3);
-        let row = school.server().context().store.read(|db| Ok::<_, StoreError>(db.find_mail_server()?.unwrap())).unwrap();
+        let row =
+            school.server().context().store.read(|db| Ok::<_, StoreError>(db.find_mail_server()?.unwrap())).unwrap();
         let sealed = row.sealed_password.unwrap();
         assert!(!sealed.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes()));
     }
@@ -243,7 +246,10 @@ fn what_ends_is_told_in_one_letter_at_each_step_and_again_until_it_is_taken() {
         let left = if days == 1 { "ends today".to_owned() } else { format!("ends in {} days", days - 1) };
         let left = left.replace("in 1 days", "tomorrow");
         let wanted = [format!("The API token “inventory” {left}"), format!("The API token “timetable” {left}")];
-        assert!(wanted.iter().all(|line| words.contains(line)) && words.contains("cordon token create"), "{days}: {words}");
+        assert!(
+            wanted.iter().all(|line| words.contains(line)) && words.contains("cordon token create"),
+            "{days}: {words}"
+        );
         assert_eq!(header(&letters[n], "Auto-Submitted"), "auto-generated");
     }
     // Those of 59 days ago are beyond the 30 days that such a log is kept.

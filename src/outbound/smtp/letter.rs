@@ -52,7 +52,8 @@ fn subject(text: &str) -> String {
             word.push(c);
         }
     }
-    let encoded: Vec<String> = words.iter().map(|word| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(word))).collect();
+    let encoded: Vec<String> =
+        words.iter().map(|word| format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(word))).collect();
     encoded.join("\r\n ")
 }
 
@@ -72,14 +73,19 @@ mod tests {
             hello: "mdm.hill.example".into(),
             from: "cordon@hill.example".into(),
             to: vec!["it@hill.example".into(), "head@hill.example".into()],
-            subject: "Cordon at Hügelschule: the push certificate of a very long name ends in 7 days\r\nBcc: x@evil.example".into(),
+            subject:
+                "Cordon at Hügelschule: the push certificate of a very long name ends in 7 days\r\nBcc: x@evil.example"
+                    .into(),
             body: format!(".\nÜber {}\n", "lang ".repeat(60)),
             at: Timestamp::from_secs(1_700_000_000),
             id: "lt-1".into(),
         };
         let text = bytes(&letter);
         assert!(text.is_ascii() && text.split("\r\n").all(|line| line.len() <= 78), "{text}");
-        assert!(!text.contains("\r\nBcc") && text.ends_with("\r\n.\r\n") && text.matches("\r\n.").count() == 1, "{text}");
+        assert!(
+            !text.contains("\r\nBcc") && text.ends_with("\r\n.\r\n") && text.matches("\r\n.").count() == 1,
+            "{text}"
+        );
         assert!(text.contains("\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\n") && text.contains("<lt-1@hill.example>"));
         assert!(text.contains("To: it@hill.example,\r\n head@hill.example\r\n"));
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

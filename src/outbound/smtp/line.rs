@@ -229,7 +229,8 @@ mod tests {
         for (said, wanted) in table {
             assert_eq!(parse(said), wanted, "{said:?}");
         }
-        let able = Reply { code: 250, lines: vec![text("mail"), text("auth=PLAIN"), text("AUTH PLAIN LOGIN"), text("SIZE")] };
+        let able =
+            Reply { code: 250, lines: vec![text("mail"), text("auth=PLAIN"), text("AUTH PLAIN LOGIN"), text("SIZE")] };
         assert_eq!((able.ability("size"), able.ability("STARTTLS")), (Some(""), None));
     }
 
