@@ -954,3 +954,42 @@ CREATE TABLE bulk_item (
     PRIMARY KEY (bulk, device),
     CHECK ((command IS NULL) <> (refused IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- ---- E-mail: warnings for people.
+
+-- The server that takes our mail, at most one, and whom it is for. `recipients` and `kinds` are JSON arrays. How sending goes is here
+-- too, because one letter holds everything that waits.
+CREATE TABLE mail_server (
+    id              INTEGER PRIMARY KEY CHECK (id = 1),
+    host            TEXT NOT NULL,
+    port            INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+    -- 'plain' is for a server on this machine only.
+    security        TEXT NOT NULL CHECK (security IN ('tls', 'starttls', 'plain')),
+    username        TEXT,
+    sealed_password BLOB,
+    -- Authorities that the server's certificate may come from, instead of the public ones.
+    ca_pem          TEXT,
+    sender          TEXT NOT NULL,
+    recipients      TEXT NOT NULL,
+    kinds           TEXT NOT NULL,
+    enabled         INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    changed_at      INTEGER NOT NULL,
+    -- Attempts since a letter was last taken, and when the next may be made: after a letter a pause, after a failure a longer one.
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    due_at          INTEGER NOT NULL DEFAULT 0,
+    last_at         INTEGER,
+    last_sent_at    INTEGER,
+    -- Why the last attempt failed, or which recipients were refused.
+    trouble         TEXT,
+    CHECK ((username IS NULL) = (sealed_password IS NULL))
+) STRICT;
+
+-- One event for the next letter, and afterwards the log of it.
+CREATE TABLE mail_delivery (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    event        INTEGER NOT NULL UNIQUE REFERENCES event (seq),
+    sent_at      INTEGER,
+    given_up_at  INTEGER,
+    CHECK (sent_at IS NULL OR given_up_at IS NULL)
+) STRICT;
+CREATE INDEX mail_delivery_waiting ON mail_delivery (seq) WHERE sent_at IS NULL AND given_up_at IS NULL;

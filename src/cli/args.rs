@@ -5,6 +5,7 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
+use super::mail;
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
@@ -122,6 +123,8 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// Tell people by e-mail what they must do something about
+    Mail(mail::Args),
     /// The school's own root and what stands below it: see it, replace it
     Ca(authorities::CaArgs),
     /// Identities of devices: see them, revoke one
@@ -360,6 +363,9 @@ mod tests {
             "cordon user import people.csv --dry-run",
             "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
             "cordon directory sync --json",
+            "cordon mail set --host m --security starttls --user u --password-file p --from a@b --to c@d --to e@f --event token.expiring",
+            "cordon mail test",
+            "cordon mail log --limit 5",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

@@ -2,6 +2,7 @@
 
 mod browser;
 mod door;
+mod first_run;
 mod pages;
 
 use cordon::base::secret::Secret;

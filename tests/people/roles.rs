@@ -107,6 +107,16 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/key/machine-key", OWNER, fresh.clone()),
         ("post", "/recovery-code", OWNER, fresh),
         ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
+        ("get", "/mail", OWNER, Value::Null),
+        (
+            "put",
+            "/mail",
+            OWNER,
+            json!({ "host": "localhost", "security": "plain", "port": 9, "from": "c@hill.example", "to": ["it@hill.example"], "enabled": false }),
+        ),
+        ("delete", "/mail", OWNER, Value::Null),
+        ("post", "/mail/test", OWNER, Value::Null),
+        ("get", "/mail/log", OWNER, Value::Null),
         ("get", "/webhooks", OWNER, Value::Null),
         (
             "post",

@@ -22,6 +22,7 @@ mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
+mod mail;
 mod reports;
 mod retention;
 mod sheets;
@@ -263,6 +264,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["mail"]) => mail::show(call),
+        (&Method::PUT, ["mail"]) => mail::set(call),
+        (&Method::DELETE, ["mail"]) => mail::remove(call),
+        (&Method::POST, ["mail", "test"]) => mail::test(call),
+        (&Method::GET, ["mail", "log"]) => mail::log(call),
         (&Method::GET, ["invitations"]) => invitations::list(call),
         (&Method::POST, ["invitations"]) => invitations::make(call),
         (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),

@@ -238,6 +238,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("KeyState"),
     op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
         .takes("MachineKeyReplacement"),
+    op("get", "/mail", "Which server takes our letters, whom they go to, and how sending goes; without the password", "200")
+        .gives("MailServer"),
+    op("put", "/mail", "Say which server takes letters, and whom they go to", "200").takes("NewMailServer").gives("MailServer"),
+    op("delete", "/mail", "Tell nobody by e-mail any more", "204"),
+    op("post", "/mail/test", "Send a trial letter and wait for the server's word", "200").gives("MailTried"),
+    op("get", "/mail/log", "What people were told by e-mail, newest first", "200").gives("Page_MailLine").paged(),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),

@@ -12,6 +12,7 @@ mod commands;
 mod device;
 mod devices;
 mod enrolling;
+mod forecast;
 mod form;
 mod frame;
 mod home;

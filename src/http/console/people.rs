@@ -61,7 +61,7 @@ fn standing(v: &Visit<'_>, one: &PersonView) -> Html {
     let w = v.words;
     let mut marks = Vec::new();
     if one.row.disabled_at.is_some() {
-        marks.push(badge(Mood::Quiet, w.disabled));
+        marks.push(badge(Mood::Quiet, w.door_words.disabled));
     }
     if one.row.has_digest {
         marks.push(badge(Mood::Good, w.network_login));
@@ -90,7 +90,7 @@ pub fn show(v: &Visit<'_>, name: &str) -> Outcome {
         let change = FormSpec::new(&path, &v.token)
             .field(Field::text("long_name", w.full_name).value(v.typed("long_name").or(one.row.long_name.as_deref())))
             .field(Field::text("mail", w.mail).value(v.typed("mail").or(one.row.mail.as_deref())))
-            .field(Field::password("password", w.new_password, "new-password").hint(w.person_password_hint))
+            .field(Field::password("password", w.door_words.new_password, "new-password").hint(w.person_password_hint))
             .button(w.save);
         let erase = FormSpec::new(&format!("{path}/erase"), &v.token)
             .field(Field::tick("sure", w.erase_person_sure).required())
@@ -270,7 +270,7 @@ pub fn group(v: &Visit<'_>, name: &str) -> Outcome {
             let role = if role == "teacher" { badge(Mood::Busy, w.role_teacher) } else { Html::default() };
             vec![name, role, out("person", &person.short_name)]
         });
-        let table = Table::new(w.nav_people).columns([w.name, w.role, ""]).rows(rows).empty(w.nobody);
+        let table = Table::new(w.nav_people).columns([w.name, w.door_words.role, ""]).rows(rows).empty(w.nobody);
         page = page.with(section(w.nav_people, [table.html()]));
     }
     if one.kind == "class" {

@@ -48,10 +48,10 @@ pub fn ask(v: &Visit<'_>, id: &str, kind: &str) -> Outcome {
     let generation = v.typed("generation").map(str::to_owned).or_else(|| v.query("generation")).unwrap_or_default();
     let form = FormSpec::new(&path, &v.token)
         .hidden("generation", &generation)
-        .field(Field::text("reason", w.reason).hint(w.reason_hint).value(v.typed("reason")).required())
+        .field(Field::text("reason", w.deeds.reason).hint(w.deeds.reason_hint).value(v.typed("reason")).required())
         .field(Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required())
         .danger(w.reveal);
-    let page = device::page(v, &shown, w.secret(kind)).with(section(w.what_it_does, [paragraph(w.reveal_does)]));
+    let page = device::page(v, &shown, w.secret(kind)).with(section(w.deeds.what_it_does, [paragraph(w.reveal_does)]));
     Ok(page.with(form.html()).into())
 }
 
@@ -101,7 +101,7 @@ pub fn requests(v: &Visit<'_>) -> Outcome {
             agree,
         ]
     };
-    let table = Table::new(w.nav_requests).columns([w.what, w.asked_by, w.reason, w.asked, w.standing, ""]);
+    let table = Table::new(w.nav_requests).columns([w.what, w.asked_by, w.deeds.reason, w.asked, w.standing, ""]);
     let table = table.rows(waiting.iter().map(line)).empty(w.no_requests);
     Ok(Page::new(Area::Requests, w.nav_requests).lead(w.requests_lead).with(table.html()).into())
 }
