@@ -132,6 +132,7 @@ fn assemble(
         device_authorities: OnceLock::new(),
         directory: std::sync::RwLock::new(None),
         surroundings: std::sync::RwLock::new(None),
+        mail_sender: std::sync::RwLock::new(None),
         synthetic: Mutex::default(),
     })
 }

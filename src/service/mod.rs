@@ -54,6 +54,7 @@ pub mod renewing;
 pub mod replacing;
 pub mod revoking;
 pub mod roster;
+pub mod schedules;
 pub mod series;
 pub mod setting_up;
 pub mod users;
@@ -71,7 +72,10 @@ pub mod faults;
 pub mod filevault;
 pub mod first_steps;
 pub mod health;
+mod letters;
 pub mod lost;
+pub mod mail;
+pub mod mailing;
 pub mod overview;
 pub mod purging;
 pub mod revealing;
@@ -164,6 +168,8 @@ pub struct Context {
     device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,
+    /// What hands letters to a mail server; none where nothing may use the network.
+    mail_sender: RwLock<Option<Arc<dyn ports::MailSender>>>,
     /// What the doctor asks about the machine; none where nobody knows it.
     surroundings: RwLock<Option<Arc<dyn ports::Surroundings>>>,
     synthetic: Mutex<doctor::Synthetic>,
@@ -252,6 +258,15 @@ impl Context {
     /// Set by whoever may use the network.
     pub fn set_directory(&self, directory: Arc<dyn ports::Directory>) {
         *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
+    }
+
+    pub fn mail_sender(&self) -> Option<Arc<dyn ports::MailSender>> {
+        self.mail_sender.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_mail_sender(&self, sender: Arc<dyn ports::MailSender>) {
+        *self.mail_sender.write().unwrap_or_else(|p| p.into_inner()) = Some(sender);
     }
 
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].
