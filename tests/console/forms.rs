@@ -12,7 +12,10 @@ fn every_command_has_a_form_that_says_what_would_become_of_it() {
     let ada = house.logged_in("owner");
     let base = format!("/console/devices/{}/command", ids[0]);
     let list = ada.get(&base);
-    list.has("Those that would run").has("Those that would not").has("EraseDevice").has("Send a property list of your own");
+    list.has("Those that would run")
+        .has("Those that would not")
+        .has("EraseDevice")
+        .has("Send a property list of your own");
     for spec in catalogue::list() {
         let page = ada.get(&format!("{base}/{}", spec.request_type));
         assert_eq!(page.status, 200, "{}: {}", spec.request_type, page.text);
@@ -81,7 +84,8 @@ fn a_profile_is_built_in_a_form_doubted_and_compared() {
     ada.get(wifi).has("Encryption type").has("WPA2").has("macOS");
     let common = [("cordon_name", "School Wi-Fi"), ("cordon_id", "hill.wifi"), ("SSID_STR", "Hill")];
     let with = |more: &[(&'static str, &'static str)]| [&common[..], more].concat();
-    let wrong = ada.post(&kinds, wifi, &[("cordon_name", "x"), ("cordon_id", "hill.wifi"), ("ProxyServerPort", "many")]);
+    let wrong =
+        ada.post(&kinds, wifi, &[("cordon_name", "x"), ("cordon_id", "hill.wifi"), ("ProxyServerPort", "many")]);
     assert_eq!(wrong.status, 422);
     wrong.has("ProxyServerPort").has("whole number").has("value=\"hill.wifi\"");
     let made = ada.post(&kinds, wifi, &with(&[("EncryptionType", "WPA2"), ("Password", "tin roof")]));

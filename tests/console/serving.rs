@@ -11,7 +11,9 @@ fn a_smart_group_is_made_of_rows_and_counts_while_it_is_made() {
     let ada = house.logged_in("owner");
     let rows = "any=no&field0=platform&how0=%3D&value0=macOS&field1=os_version&how1=%3E%3D&value1=17.2";
     let page = ada.get(&format!("/console/groups/filter?{rows}"));
-    page.has("System is macOS and Version of the system is at least 17.2").has("1 devices fit").has("hx-get=\"/console/groups/filter/now\"");
+    page.has("System is macOS and Version of the system is at least 17.2")
+        .has("1 devices fit")
+        .has("hx-get=\"/console/groups/filter/now\"");
     // The live part is that part alone.
     let piece = ada.get(&format!("/console/groups/filter/now?{rows}"));
     assert!(piece.text.contains("1 devices fit") && !piece.text.contains("<html"), "{}", piece.text);
@@ -62,7 +64,8 @@ fn a_set_up_plan_is_made_and_removed() {
     let wrong = ada.post(&page, path, &[("name", "New Macs"), ("apps", "Pages"), ("limit", "300")]);
     assert_eq!(wrong.status, 422);
     wrong.has("number of Apple&#39;s store").has("New Macs");
-    let fields = [("name", "New Macs"), ("apps", "361309726"), ("limit", "600"), ("SkipPrimarySetupAccountCreation", "true")];
+    let fields =
+        [("name", "New Macs"), ("apps", "361309726"), ("limit", "600"), ("SkipPrimarySetupAccountCreation", "true")];
     let made = ada.post(&page, path, &fields);
     assert_eq!(made.status, 303, "{}", made.text);
     let plan = made.header("location").split('?').next().unwrap().to_owned();

@@ -4,8 +4,8 @@
 
 use super::{Call, Response};
 use crate::base::secret::Secret;
-use crate::service::Error;
 use crate::http::look::paper;
+use crate::service::Error;
 use crate::service::sheets;
 use serde::Deserialize;
 use utoipa::ToSchema;

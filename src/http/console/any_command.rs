@@ -2,7 +2,10 @@
 //! list of one's own with a warning. What erases, unlocks or removes asks for the device's name.
 
 use super::form::Form;
-use super::parts::{self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, folded, link, list, named, note, paragraph, prose, section};
+use super::parts::{
+    self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, folded, link, list, named, note, paragraph,
+    prose, section,
+};
 use super::{Answer, Outcome, Visit, actions, device, forecast, marks, schema_form};
 use crate::base::texts::Text;
 use crate::plist::Dictionary;
@@ -112,7 +115,8 @@ fn raw(v: &Visit<'_>, id: &str) -> Outcome {
         .field(Field::tick("sure", s.raw_sure).required());
     let form = stated(v, form, &device.row, RAW, Permission::Destroy).danger(s.send);
     let warning = [badge(Mood::Bad, v.words.deeds.cannot_be_undone).into_paragraph(), paragraph(s.raw_warning)];
-    let page = device::page(v, &device, s.raw).under(path, s.any_command).with(section(v.words.deeds.what_it_does, warning));
+    let page =
+        device::page(v, &device, s.raw).under(path, s.any_command).with(section(v.words.deeds.what_it_does, warning));
     Ok(page.with(form.html()).into())
 }
 

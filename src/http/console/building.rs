@@ -4,7 +4,8 @@
 use super::form::Form;
 use super::frame::{Area, Page};
 use super::parts::{
-    self, Field, FormSpec, Html, Mood, Table, badge, code, exactly, facts, link, named, note, number, or_dash, row, section, text,
+    self, Field, FormSpec, Html, Mood, Table, badge, code, exactly, facts, link, named, note, number, or_dash, row,
+    section, text,
 };
 use super::{Answer, Outcome, Visit, schema_form, story};
 use crate::protocol::catalogue::{self, KeySpec, PayloadSpec, SystemSpec};
@@ -160,7 +161,8 @@ pub fn history(v: &Visit<'_>, id: &str) -> Outcome {
         let diff = link(&format!("{path}/versions?to={}&from={}", one.version, one.version - 1), s.differences);
         vec![row([number(one.version), here]), text(story::person(&one.created_by)), exactly(one.created_at), diff]
     };
-    let table = Table::new(s.versions).columns([w.version, w.changed_by, w.at, ""]).rows(all.iter().take(200).map(line));
+    let table =
+        Table::new(s.versions).columns([w.version, w.changed_by, w.at, ""]).rows(all.iter().take(200).map(line));
     let side = |value: &Option<String>| value.as_deref().map_or_else(|| or_dash(None), |value| code(value));
     let rows = changed.iter().map(|one| vec![code(&one.path), side(&one.before), side(&one.after)]);
     let diff = Table::new(s.differences).columns([s.key, s.before, s.after]).rows(rows).empty(s.differences_none);

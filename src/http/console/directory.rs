@@ -85,8 +85,7 @@ fn last(v: &Visit<'_>, row: &DirectoryRow) -> Html {
 
 fn form(v: &Visit<'_>, row: Option<&DirectoryRow>) -> FormSpec {
     let s = &v.words.serving;
-    let attributes: Attributes =
-        row.and_then(|row| serde_json::from_str(&row.attributes).ok()).unwrap_or_default();
+    let attributes: Attributes = row.and_then(|row| serde_json::from_str(&row.attributes).ok()).unwrap_or_default();
     let now = |name: &str, there: Option<&str>| v.typed(name).map(str::to_owned).or_else(|| there.map(str::to_owned));
     let text = |name: &str, label: &str, hint: &str, there: Option<&str>| {
         Field::text(name, label).hint(hint).value(now(name, there).as_deref())
@@ -133,9 +132,10 @@ fn test(v: &Visit<'_>) -> Outcome {
     let (w, s) = (v.words, &v.words.serving);
     let found = directories::test(v.cx, &v.actor)?;
     let count = i64::try_from(found.len()).unwrap_or(i64::MAX);
-    let rows = found.iter().take(NAMED).map(|one| {
-        vec![text(&one.short_name), or_dash(one.long_name.as_deref()), or_dash(one.mail.as_deref())]
-    });
+    let rows = found
+        .iter()
+        .take(NAMED)
+        .map(|one| vec![text(&one.short_name), or_dash(one.long_name.as_deref()), or_dash(one.mail.as_deref())]);
     let table = Table::new(s.directory_found).columns([w.short_name, w.full_name, w.mail]).rows(rows).empty(w.nobody);
     let page = Page::new(Area::Directory, s.directory_test).under(PATH, s.nav_directory);
     let numbers = facts([(s.directory_found, number(count))]);

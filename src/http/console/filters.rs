@@ -129,11 +129,12 @@ pub fn show(v: &Visit<'_>) -> Outcome {
         form = form.hidden("group", &group.row.name);
     }
     let any = rows.as_ref().is_some_and(|(any, _)| *any);
-    form = form
-        .field(Field::choice("any", f.join, [("no", f.fits_all), ("yes", f.fits_any)]).value(any.then_some("yes")));
+    form =
+        form.field(Field::choice("any", f.join, [("no", f.fits_all), ("yes", f.fits_any)]).value(any.then_some("yes")));
     for at in 0..ROWS {
         let row = rows.as_ref().and_then(|(_, rows)| rows.get(at));
-        let fields = std::iter::once(("", f.nothing)).chain(FIELDS.into_iter().map(|name| (name, field_words(v, name))));
+        let fields =
+            std::iter::once(("", f.nothing)).chain(FIELDS.into_iter().map(|name| (name, field_words(v, name))));
         let signs = OPERATORS.into_iter().map(|(sign, operator)| (sign, operator_words(v, operator)));
         let label = |words: &str| format!("{} {}: {words}", f.rule, at + 1);
         form = form
@@ -170,11 +171,16 @@ fn fits(v: &Visit<'_>, filter: Option<&str>) -> Result<Html, Error> {
     } else {
         paragraph(&format!("{} {}", parts::grouped(count), f.devices_fit))
     };
-    let rows = found.iter().take(NAMED).map(|device| vec![marks::device_link(device), marks::model(device), marks::system(device)]);
+    let rows = found
+        .iter()
+        .take(NAMED)
+        .map(|device| vec![marks::device_link(device), marks::model(device), marks::system(device)]);
     let table = Table::new(f.who_fits).columns([w.device, w.model, w.system]).rows(rows);
     let group = v.query("group");
     let keep = match &group {
-        Some(name) => FormSpec::new(&format!("{GROUPS}/{}/filter", segment(name)), &v.token).hidden("filter", filter).button(w.save),
+        Some(name) => FormSpec::new(&format!("{GROUPS}/{}/filter", segment(name)), &v.token)
+            .hidden("filter", filter)
+            .button(w.save),
         None => FormSpec::new("/console/groups/new", &v.token)
             .hidden("kind", "smart")
             .hidden("filter", filter)

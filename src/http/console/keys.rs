@@ -33,7 +33,8 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     } else {
         vec![("new", s.keys_code_new), ("none", s.keys_code_none)]
     };
-    let password = || Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required();
+    let password =
+        || Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required();
     let mut rotate = FormSpec::new("/console/keys/rotate", &v.token)
         .field(Field::choice("what", s.keys_code_what, choices).value(v.typed("what")));
     if has_code {
@@ -87,7 +88,8 @@ fn authorities(v: &Visit<'_>, page: Page) -> Outcome {
     } else {
         vec![button("root", s.root_replace)]
     };
-    let below = [button("issuing", s.issuing_replace), button("signer", s.signer_replace), button("tls", s.tls_replace)];
+    let below =
+        [button("issuing", s.issuing_replace), button("signer", s.signer_replace), button("tls", s.tls_replace)];
     Ok(page
         .with(section(s.authorities, [table.html(), missing]))
         .with(section(s.root_replace, [note(s.root_replace_does), row(root).into_buttons()]))

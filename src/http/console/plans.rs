@@ -2,7 +2,9 @@
 
 use super::form::Form;
 use super::frame::{Area, Page};
-use super::parts::{self, Field, FormSpec, Html, Table, facts, folded, link, main_link, named, number, section, text, when};
+use super::parts::{
+    self, Field, FormSpec, Html, Table, facts, folded, link, main_link, named, number, section, text, when,
+};
 use super::{Answer, Outcome, Visit, marks, schema_form, story};
 use crate::base::texts::Text;
 use crate::protocol::catalogue;
@@ -57,7 +59,8 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         (w.made_by, text(story::person(&one.row.created_by))),
         (w.at, when(one.row.created_at, v.now)),
     ]);
-    let mut page = Page::new(Area::Plans, one.row.name.clone()).under(PATH, s.nav_plans).with(section(w.about_title, [about]));
+    let mut page =
+        Page::new(Area::Plans, one.row.name.clone()).under(PATH, s.nav_plans).with(section(w.about_title, [about]));
     if v.may(Permission::Enroll) {
         let remove = FormSpec::new(&format!("{PATH}/{}/remove", parts::segment(id)), &v.token)
             .field(Field::tick("sure", s.plan_remove_sure).required())

@@ -3,8 +3,8 @@
 use super::form::Form;
 use super::frame::{Area, Page};
 use super::parts::{
-    self, Column, Field, FormSpec, Html, Table, button_link, code, facts, folded, link, main_link, named, note, number, paragraph,
-    post_button, row, section, text, when,
+    self, Column, Field, FormSpec, Html, Table, button_link, code, facts, folded, link, main_link, named, note, number,
+    paragraph, post_button, row, section, text, when,
 };
 use super::{Answer, Outcome, Visit, building, marks, story};
 use crate::service::actor::Permission;

@@ -68,7 +68,9 @@ fn shape(key: &KeySpec, depth: usize) -> Shape<'_> {
         Kind::Array => match elements.as_slice() {
             [_, _, ..] if depth == 0 && elements.iter().all(|one| item(one).is_some()) => Shape::Kinds(elements),
             [only] if matches!(only.kind, Kind::Dictionary) && depth + 1 < DEEPEST => Shape::List(&only.children),
-            [only] if !matches!(only.kind, Kind::Dictionary | Kind::Array | Kind::Any | Kind::Data) => Shape::Lines(only),
+            [only] if !matches!(only.kind, Kind::Dictionary | Kind::Array | Kind::Any | Kind::Data) => {
+                Shape::Lines(only)
+            }
             _ => Shape::Json,
         },
         _ => Shape::Value,
@@ -138,7 +140,9 @@ pub fn title(key: &str) -> String {
         let before = i.checked_sub(1).and_then(|i| letters.get(i));
         let after = letters.get(i + 1);
         let begins = c.is_uppercase()
-            && before.is_some_and(|b| b.is_lowercase() || b.is_ascii_digit() || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase())));
+            && before.is_some_and(|b| {
+                b.is_lowercase() || b.is_ascii_digit() || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
+            });
         if matches!(c, '_' | '-' | ' ') {
             words.push(String::new());
             continue;
@@ -195,12 +199,15 @@ fn value(v: &Visit<'_>, key: &KeySpec, path: &str, shape: &Shape<'_>) -> Field {
     let (w, label, typed) = (&v.words.schema, title(key.key), v.typed(path));
     let field = match (key.kind, shape) {
         (_, Shape::Lines(_) | Shape::Json) => Field::area(path, &label).low().value(typed),
-        (Kind::Boolean, _) => Field::choice(path, &label, [("", w.not_set), ("true", v.words.yes), ("false", v.words.no)]).value(typed),
+        (Kind::Boolean, _) => {
+            Field::choice(path, &label, [("", w.not_set), ("true", v.words.yes), ("false", v.words.no)]).value(typed)
+        }
         (Kind::Data, _) => Field::file(path, &label),
         _ if !key.allowed.is_empty() => {
             let values = allowed(key);
             let first = if key.required { None } else { Some(("", w.not_set)) };
-            Field::choice(path, &label, first.into_iter().chain(values.iter().map(|one| (one.as_str(), one.as_str())))).value(typed)
+            Field::choice(path, &label, first.into_iter().chain(values.iter().map(|one| (one.as_str(), one.as_str()))))
+                .value(typed)
         }
         (Kind::Text, _) if is_password(key.key) => Field::password(path, &label, "off"),
         (Kind::Integer, _) => Field::number(path, &label).value(typed),
@@ -224,7 +231,9 @@ fn inside(form: &Form, keys: &[KeySpec], above: &str, depth: usize) -> Result<Ma
     for key in named(keys) {
         let path = join(above, key.key);
         let value = match shape(key, depth) {
-            Shape::Inside(keys) => Some(inside(form, keys, &path, depth + 1)?).filter(|map| !map.is_empty()).map(Value::Object),
+            Shape::Inside(keys) => {
+                Some(inside(form, keys, &path, depth + 1)?).filter(|map| !map.is_empty()).map(Value::Object)
+            }
             Shape::List(keys) => {
                 let mut all = Vec::new();
                 for place in 0..PLACES {
@@ -335,14 +344,16 @@ mod tests {
             let mut pairs = Vec::new();
             fill(&spec.keys, "", 0, &mut pairs);
             fields += pairs.len();
-            let keys = read(&Form::of(pairs), &spec.keys).unwrap_or_else(|e| panic!("{}: {}", spec.request_type, e.public));
+            let keys =
+                read(&Form::of(pairs), &spec.keys).unwrap_or_else(|e| panic!("{}: {}", spec.request_type, e.public));
             from_json(spec.request_type, &keys).unwrap_or_else(|e| panic!("{}: {e}", spec.request_type));
         }
         for spec in payload_types().into_iter().flat_map(find_payloads) {
             let mut pairs = Vec::new();
             fill(&spec.keys, "", 0, &mut pairs);
             fields += pairs.len();
-            let keys = read(&Form::of(pairs), &spec.keys).unwrap_or_else(|e| panic!("{}: {}", spec.payload_type, e.public));
+            let keys =
+                read(&Form::of(pairs), &spec.keys).unwrap_or_else(|e| panic!("{}: {}", spec.payload_type, e.public));
             payload_from_json(spec.payload_type, &keys).unwrap_or_else(|e| panic!("{}: {e}", spec.payload_type));
         }
         assert!(fields > 2_000, "{fields}");

@@ -10,10 +10,8 @@ use crate::service::{devices, sheets};
 pub fn ask_sealed(v: &Visit<'_>, id: &str) -> Outcome {
     let (w, s) = (v.words, &v.words.serving);
     ask(v, id, "sheet", s.sheet_sealed, s.sheet_sealed_does, |form| {
-        form.field(
-            Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required(),
-        )
-        .danger(s.sheet_print)
+        form.field(Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required())
+            .danger(s.sheet_print)
     })
 }
 
