@@ -1,5 +1,5 @@
-//! Upkeep: one scheduler thread for what runs by the clock, the push thread that the outbox wakes, and the thread that tells
-//! webhooks. Started by `server`.
+//! Upkeep: one scheduler thread for what runs by the clock, the push thread that the outbox wakes, and the threads
+//! that tell webhooks and send e-mail. Started by `server`.
 
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
@@ -7,7 +7,7 @@ use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
     Context, Error, accounts, activity, auditing, backing_up, commands, directories, events, expiring, faults, inventory,
-    purging, reconciling, renewing, replacing, rotating, setting_up, webhooks,
+    mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +60,8 @@ impl Jobs {
         jobs.threads.push(
             Builder::new().name(String::from("directory")).spawn(move || take_people_over(&people_cx, &people_stop))?,
         );
+        let (mail_cx, mail_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads.push(Builder::new().name(String::from("mail")).spawn(move || send_mail(&mail_cx, &mail_stop))?);
         let (backup_cx, backup_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads
             .push(Builder::new().name(String::from("backup")).spawn(move || back_up(&backup_cx, &backup_stop))?);
@@ -75,6 +77,9 @@ impl Drop for Jobs {
         self.cx.wake_teller();
         self.cx.acme_answers.stop();
         self.cx.ring_certificates();
+        if let Some(sender) = self.cx.mail_sender() {
+            sender.stop();
+        }
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             // A job that panicked has said so in the log already.
@@ -124,6 +129,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "faults", faults::watch(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
+        log_fault(cx, "schedules", schedules::turn(cx).map(drop));
         log_fault(cx, "profiles", reconciling::try_again(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
@@ -136,6 +142,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
             log_fault(cx, "authorities", replacing::keep_fresh(cx));
+            log_fault(cx, "schedules", schedules::look_ahead(cx));
         }
         if round.is_multiple_of(RENEWALS) {
             log_fault(cx, "renewals", renewing::run(cx).map(drop));
@@ -174,6 +181,22 @@ fn take_people_over(cx: &Context, stop: &AtomicBool) {
         std::thread::park_timeout(FLUSH_EVERY * 12);
         if !stop.load(Ordering::SeqCst) {
             log_fault(cx, "directory", directories::sync_if_due(cx).map(drop));
+        }
+    }
+}
+
+/// Apart from everything else, because a mail server may take its time.
+fn send_mail(cx: &Context, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        let pause = match mailing::step(cx) {
+            Ok(next) => Duration::from_millis(u64::try_from(next.since(cx.now())).unwrap_or(0)),
+            Err(fault) => {
+                log_fault(cx, "mail", Err(fault));
+                FAULT_PAUSE
+            }
+        };
+        if !stop.load(Ordering::SeqCst) {
+            std::thread::park_timeout(pause);
         }
     }
 }

@@ -3,9 +3,11 @@
 
 mod accounts;
 mod appliance;
+mod planning;
 
 pub use accounts::Accounts;
 pub use appliance::Appliance;
+pub use planning::Planning;
 use std::fmt;
 
 /// One thing that may be said to a person. Arguments never hold a secret.
@@ -150,11 +152,18 @@ pub enum Text {
     DirectoryUnreached { why: String },
     Appliance(Appliance),
     Accounts(Accounts),
+    Planning(Planning),
 }
 
 impl From<Accounts> for Text {
     fn from(text: Accounts) -> Self {
         Text::Accounts(text)
+    }
+}
+
+impl From<Planning> for Text {
+    fn from(text: Planning) -> Self {
+        Text::Planning(text)
     }
 }
 
@@ -307,6 +316,7 @@ impl Text {
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
             Text::Accounts(text) => text.id(),
+            Text::Planning(text) => text.id(),
         }
     }
 
@@ -615,6 +625,7 @@ impl Text {
             ),
             Text::Appliance(text) => text.english(f),
             Text::Accounts(text) => text.english(f),
+            Text::Planning(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),

@@ -49,8 +49,10 @@ mod doctor;
 mod expiry;
 mod filevault;
 mod key;
+mod mail;
 mod missing;
 mod retention;
+mod schedule;
 mod secret;
 
 mod channels;
@@ -138,8 +140,10 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Report(args) => report::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Mail(args) => mail::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Inventory(args) => inventory::run(api, &args, voice),
+        Verb::Schedule(args) => schedule::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

@@ -109,7 +109,7 @@ pub(super) fn missing(db: &Db<'_>, profile: &ProfileRow) -> Result<Option<String
 pub(super) fn installed(tx: &Tx<'_>, known: &ChannelProfileRow, now: Timestamp) -> Result<(), Error> {
     let Some(account) = tx.find_account_of_profile(known.profile)? else { return Ok(()) };
     tx.purge_plist(&known.command)?;
-    if account.sealed_credential.is_some() && !is_wanted(tx, known.profile)? {
+    if account.sealed_credential.is_some() && !is_wanted(tx, known.profile, now)? {
         forget(tx, &account, Some(now), now)?;
     }
     Ok(())
@@ -124,12 +124,12 @@ pub(super) fn forget(tx: &Tx<'_>, account: &AccountRow, done: Option<Timestamp>,
 }
 
 /// Whether some channel should have the current version of this profile, could take it, and has not acknowledged it.
-pub(super) fn is_wanted(db: &Db<'_>, profile: i64) -> Result<bool, Error> {
+pub(super) fn is_wanted(db: &Db<'_>, profile: i64, now: Timestamp) -> Result<bool, Error> {
     for id in assigning::channels_of(db, profile)? {
         let Some(channel) = db.find_enrollment_by_row(id)?.filter(|channel| channel.state == State::Active) else {
             continue;
         };
-        let Some(due) = reconciling::wanted(db, &channel)?.into_iter().find(|due| due.profile.id == profile) else {
+        let Some(due) = reconciling::wanted(db, &channel, now)?.into_iter().find(|due| due.profile.id == profile) else {
             continue;
         };
         let has = db.list_channel_profiles(id)?.into_iter().find(|known| known.profile == profile);

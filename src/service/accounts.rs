@@ -269,7 +269,7 @@ fn show_any(cx: &Context, account: &str) -> Result<AccountView, Error> {
 fn send(cx: &Context, profile: i64) -> Result<Vec<String>, Error> {
     let channels = cx.store.read(|db| assigning::channels_of(db, profile))?;
     reconciling::reconcile_all(cx, &channels)?;
-    cx.store.read(|db| assigning::held_back(db, profile, &channels))
+    cx.store.read(|db| assigning::held_back(db, profile, &channels, cx.now()))
 }
 
 /// Nothing is issued while the clock is wrong.
@@ -486,7 +486,7 @@ pub fn upkeep(cx: &Context, thorough: bool) -> Result<usize, Error> {
     // An authority that ends itself issues nothing that lives longer.
     let last = cx.authorities().issuing.certificate.not_after();
     due.retain(|row| row.not_after.is_none_or(|ends| last.since(ends) > DAY));
-    let lacking = cx.store.read(|db| lacking(db, thorough))?;
+    let lacking = cx.store.read(|db| lacking(db, thorough, now))?;
     due.extend(lacking.into_iter().filter(|row| due.iter().all(|d| d.id != row.id)).collect::<Vec<_>>());
     let mut done = stale.len();
     for row in due.into_iter().take(AT_ONCE) {
@@ -503,14 +503,14 @@ pub fn upkeep(cx: &Context, thorough: bool) -> Result<usize, Error> {
 }
 
 /// Accounts whose key is with some devices alone, while another one should have it.
-fn lacking(db: &Db<'_>, thorough: bool) -> Result<Vec<AccountRow>, Error> {
+fn lacking(db: &Db<'_>, thorough: bool, now: Timestamp) -> Result<Vec<AccountRow>, Error> {
     let (mut found, mut after) = (Vec::new(), 0);
     loop {
         let rows = db.list_accounts_delivered(after, !thorough, 500)?;
         let Some(last) = rows.last() else { return Ok(found) };
         after = last.id;
         for row in rows {
-            if credentials::is_wanted(db, row.profile)? {
+            if credentials::is_wanted(db, row.profile, now)? {
                 found.push(row);
             }
         }

@@ -1,4 +1,4 @@
-//! Certificates and API tokens that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
+//! Everything that ends soon, told to webhooks and by e-mail 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
 
 use super::events::{self, Kind};
 use super::expiry::{self, Entry};
@@ -14,10 +14,13 @@ const TOLD: &str = "expiry_told";
 /// What a webhook is told of one thing that ends.
 fn event(entry: &Entry, now: Timestamp) -> Value {
     let (name, ends, days_left) = (events::bounded(&entry.name), entry.not_after.to_string(), entry.days_left(now));
+    let title = events::bounded(&entry.title());
     match entry.key.strip_prefix("token/") {
-        Some(id) => json!({ "token": { "id": id, "name": name, "expires_at": ends, "days_left": days_left } }),
+        Some(id) => {
+            json!({ "token": { "id": id, "name": name, "title": title, "expires_at": ends, "days_left": days_left, "what": entry.what } })
+        }
         None => {
-            json!({ "certificate": { "purpose": entry.kind, "name": name, "not_after": ends, "days_left": days_left, "what": entry.what } })
+            json!({ "certificate": { "purpose": entry.kind, "name": name, "title": title, "not_after": ends, "days_left": days_left, "what": entry.what } })
         }
     }
 }

@@ -89,7 +89,7 @@ pub fn split(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<ProfileVi
             put_version(cx, tx, actor, id, 1, &piece.profile, now)?;
             tx.update_profile(id, &new.name, row.comes_back)?;
             for assignment in &assignments {
-                tx.insert_assignment(id, &assignment.target, &actor.name(), now)?;
+                tx.put_assignment(id, &assignment.target, assignment.schedule, &actor.name(), now)?;
             }
             made.push(id);
         }

@@ -52,6 +52,7 @@ const SHELVES: &[Shelf] = &[
         place: "'person/' || person || '/digest/' || realm",
     },
     Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
+    Shelf { table: "mail_server", column: "sealed_password", key: "id", place: "'mail/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf {
         table: "profile_version",

@@ -2,7 +2,10 @@
 
 mod browser;
 mod door;
+mod first_run;
+mod forms;
 mod pages;
+mod serving;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

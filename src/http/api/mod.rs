@@ -23,6 +23,7 @@ mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
+mod mail;
 mod reports;
 mod retention;
 mod sheets;
@@ -35,6 +36,7 @@ mod users;
 mod channels;
 mod payloads;
 mod profiles;
+mod schedules;
 mod setup_plans;
 
 use super::message::{Door, Request, Response};
@@ -263,6 +265,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["mail"]) => mail::show(call),
+        (&Method::PUT, ["mail"]) => mail::set(call),
+        (&Method::DELETE, ["mail"]) => mail::remove(call),
+        (&Method::POST, ["mail", "test"]) => mail::test(call),
+        (&Method::GET, ["mail", "log"]) => mail::log(call),
         (&Method::GET, ["invitations"]) => invitations::list(call),
         (&Method::POST, ["invitations"]) => invitations::make(call),
         (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
@@ -350,6 +357,13 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["directory"]) => directory::remove(call),
         (&Method::POST, ["directory", "test"]) => directory::test(call),
         (&Method::POST, ["directory", "sync"]) => directory::sync(call),
+        (&Method::GET, ["calendar"]) => schedules::calendar(call),
+        (&Method::PATCH, ["calendar"]) => schedules::set_calendar(call),
+        (&Method::GET, ["schedules"]) => schedules::list(call),
+        (&Method::POST, ["schedules"]) => schedules::create(call),
+        (&Method::GET, ["schedules", name]) => schedules::show(call, name),
+        (&Method::PATCH, ["schedules", name]) => schedules::change(call, name),
+        (&Method::DELETE, ["schedules", name]) => schedules::remove(call, name),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

@@ -21,6 +21,7 @@ use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::mail::{MailLine, MailServer, MailTried, NewMailServer};
 use super::super::payloads::PayloadType;
 use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -32,6 +33,7 @@ use super::super::profiles::{
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
+use super::super::schedules::{Calendar, CalendarWish, Schedule, ScheduleWish};
 use super::super::school::{
     AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
 };
@@ -206,6 +208,15 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Calendar>(&mut all, "Calendar");
+    add::<CalendarWish>(&mut all, "CalendarWish");
+    add::<Page<Schedule>>(&mut all, "Page_Schedule");
+    add::<Schedule>(&mut all, "Schedule");
+    add::<ScheduleWish>(&mut all, "ScheduleWish");
+    add::<NewMailServer>(&mut all, "NewMailServer");
+    add::<MailServer>(&mut all, "MailServer");
+    add::<MailTried>(&mut all, "MailTried");
+    add::<Page<MailLine>>(&mut all, "Page_MailLine");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");
