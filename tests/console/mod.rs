@@ -4,6 +4,7 @@ mod browser;
 mod door;
 mod first_run;
 mod pages;
+mod upkeep;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

@@ -12,7 +12,7 @@ const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
 const HOSTILE: &str = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>";
 
 /// Enrolled devices, written down as a check-in would leave them; the id of each.
-fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
+pub fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
     let now = house.cx.now();
     house
         .cx
@@ -96,6 +96,16 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/requests", ENROLL),
         ("/console/audit", AUDIT),
         ("/console/audit/export", AUDIT),
+        ("/console/upkeep", LOOK),
+        ("/console/doctor", OWNER),
+        ("/console/doctor/now", OWNER),
+        ("/console/expiry", LOOK),
+        ("/console/backups", OWNER),
+        ("/console/security", LOOK),
+        ("/console/security?format=csv", LOOK),
+        ("/console/quiet", LOOK),
+        ("/console/support", OWNER),
+        ("/console/mail", OWNER),
         ("/console/webhooks", OWNER),
         ("/console/webhooks/new", OWNER),
         ("/console/push", LOOK),

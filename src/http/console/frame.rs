@@ -26,6 +26,7 @@ pub enum Area {
     People,
     Requests,
     Audit,
+    Upkeep,
     Webhooks,
     Push,
     Settings,
@@ -139,7 +140,8 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
             ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
-            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
+            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
+        ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
     ]
 }

@@ -7,26 +7,32 @@ mod actions;
 mod admins;
 mod assets;
 mod audit;
+mod backups;
 mod bulk;
 mod commands;
 mod device;
 mod devices;
+mod doctor;
 mod enrolling;
+mod expiry;
 mod forecast;
 mod form;
 mod frame;
 mod home;
+mod mail;
 mod marks;
 mod parts;
 mod people;
 mod plots;
 mod profiles;
+mod reports;
 mod secrets;
 mod session;
 mod settings;
 mod show_json;
 mod story;
 mod texts;
+mod upkeep;
 mod webhooks;
 
 use super::message::{Request, Response};
@@ -227,6 +233,16 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["requests", id] => secrets::ask_to_agree(v, id),
         ["audit"] => audit::list(v),
         ["audit", "export"] => audit::download(v),
+        ["upkeep"] => upkeep::show(v),
+        ["doctor"] => doctor::show(v),
+        ["doctor", "now"] => doctor::now(v),
+        ["expiry"] => expiry::show(v),
+        ["backups"] => backups::show(v),
+        ["backups", name] => backups::download(v, name),
+        ["security"] => reports::security(v),
+        ["quiet"] => reports::quiet(v),
+        ["support"] => reports::support(v),
+        ["mail"] | ["mail", "test" | "remove"] => mail::show(v),
         ["webhooks"] => webhooks::list(v),
         ["webhooks", "new"] => webhooks::new(v),
         ["webhooks", id] => webhooks::show(v, id),
@@ -271,6 +287,13 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["people", name, "erase"] => people::erase(v, name),
         ["requests", id] => secrets::agree(v, id, form),
         ["audit", "verify"] => audit::verify(v),
+        ["doctor"] => doctor::begin(v),
+        ["expiry", verb] => expiry::act(v, verb, form),
+        ["backups"] => backups::take(v),
+        ["quiet"] => reports::change_policy(v, form),
+        ["support"] => reports::make_bundle(v),
+        ["mail"] => mail::set(v, form),
+        ["mail", verb] => mail::act(v, verb),
         ["webhooks", "new"] => webhooks::add(v, form),
         ["webhooks", id] => webhooks::act(v, id, None, form),
         ["webhooks", id, "again", delivery] => webhooks::again(v, id, delivery),
