@@ -656,6 +656,8 @@ CREATE TABLE assignment (
     subject     TEXT COLLATE NOCASE,
     person      INTEGER REFERENCES person (id) ON DELETE CASCADE,
     "group"     INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
+    -- Only while this schedule is open; NULL: always.
+    schedule   INTEGER REFERENCES schedule (id),
     created_by  TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     CHECK ((target IN ('device', 'everyone-on')) = (device IS NOT NULL)),
@@ -668,6 +670,30 @@ CREATE INDEX assignment_of_device ON assignment (device) WHERE device IS NOT NUL
 CREATE INDEX assignment_of_subject ON assignment (subject) WHERE subject IS NOT NULL;
 CREATE INDEX assignment_of_person ON assignment (person) WHERE person IS NOT NULL;
 CREATE INDEX assignment_of_group ON assignment ("group") WHERE "group" IS NOT NULL;
+CREATE INDEX assignment_schedule ON assignment (schedule) WHERE schedule IS NOT NULL;
+
+-- ---- When something is to be there: windows of the week by the clock on the school's wall.
+
+-- `windows` is a JSON array like ["Mon-Fri 08:00-12:30"]; on the school's holidays none begins unless `on_holidays`.
+CREATE TABLE schedule (
+    id           INTEGER PRIMARY KEY,
+    public_id    TEXT NOT NULL UNIQUE,
+    name         TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    windows      TEXT NOT NULL,
+    on_holidays  INTEGER NOT NULL CHECK (on_holidays IN (0, 1)),
+    created_by   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+
+-- The same as instants, made ahead for a year from windows, zone and holidays: what a channel should have is a comparison with the clock,
+-- and nothing is forgotten while the server is off.
+CREATE TABLE schedule_span (
+    schedule  INTEGER NOT NULL REFERENCES schedule (id) ON DELETE CASCADE,
+    opens_at   INTEGER NOT NULL,
+    closes_at  INTEGER NOT NULL,
+    PRIMARY KEY (schedule, opens_at),
+    CHECK (closes_at > opens_at)
+) STRICT, WITHOUT ROWID;
 
 -- What management did with a profile on one channel: the version that the device acknowledged, and the last command about it.
 -- Emptied when the device enrols anew, which takes the profiles off it. After a refusal it is tried again at `next_try_at`; when

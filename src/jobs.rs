@@ -8,7 +8,7 @@ use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
     Context, Error, activity, auditing, backing_up, commands, directories, events, expiring, faults, inventory,
-    mailing, purging, reconciling, renewing, replacing, rotating, setting_up, webhooks,
+    mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,6 +135,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "audit", auditing::flush(cx));
         log_fault(cx, "faults", faults::watch(cx));
         log_fault(cx, "expire", commands::expire(cx).map(drop));
+        log_fault(cx, "schedules", schedules::turn(cx).map(drop));
         log_fault(cx, "profiles", reconciling::try_again(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
@@ -147,6 +148,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         if round.is_multiple_of(SELDOM) {
             log_fault(cx, "expiring", expiring::tell(cx));
             log_fault(cx, "authorities", replacing::keep_fresh(cx));
+            log_fault(cx, "schedules", schedules::look_ahead(cx));
         }
         if round.is_multiple_of(RENEWALS) {
             log_fault(cx, "renewals", renewing::run(cx).map(drop));

@@ -2,8 +2,10 @@
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
 mod appliance;
+mod planning;
 
 pub use appliance::Appliance;
+pub use planning::Planning;
 use std::fmt;
 
 /// One thing that may be said to a person. Arguments never hold a secret.
@@ -147,6 +149,13 @@ pub enum Text {
     NoDirectory,
     DirectoryUnreached { why: String },
     Appliance(Appliance),
+    Planning(Planning),
+}
+
+impl From<Planning> for Text {
+    fn from(text: Planning) -> Self {
+        Text::Planning(text)
+    }
 }
 
 impl From<Appliance> for Text {
@@ -297,6 +306,7 @@ impl Text {
             Text::NoDirectory => "no-directory",
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
+            Text::Planning(text) => text.id(),
         }
     }
 
@@ -604,6 +614,7 @@ impl Text {
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
             Text::Appliance(text) => text.english(f),
+            Text::Planning(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),
             Text::NoSuchGroup { name } => write!(f, "There is no group “{name}”. `cordon group list` shows those there are."),

@@ -12,7 +12,7 @@ use super::{
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile, setup_plan};
+use super::{login_policy, profile, schedule, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,6 +147,8 @@ Exit code 1 when something needs attention.")]
     Retention(retention::Args),
     /// How often devices are asked what they are and what stands on them
     Inventory(inventory::Args),
+    /// When assigned profiles are to be there, and the school's holidays
+    Schedule(schedule::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// Have Macs escrow their FileVault recovery keys
@@ -341,6 +343,8 @@ mod tests {
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon inventory set --every-hours 12",
+            "cordon schedule add Mornings --window W --on-holidays yes",
+            "cordon schedule calendar --time-zone Europe/Berlin --holiday 2026-12-21",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",

@@ -51,6 +51,7 @@ mod key;
 mod mail;
 mod missing;
 mod retention;
+mod schedule;
 mod secret;
 
 mod channels;
@@ -141,6 +142,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Mail(args) => mail::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Inventory(args) => inventory::run(api, &args, voice),
+        Verb::Schedule(args) => schedule::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),

@@ -42,6 +42,8 @@ pub struct AssignmentView {
     pub device: Option<String>,
     /// The user, person or group, for those that name one.
     pub name: Option<String>,
+    /// Only while this schedule is open.
+    pub schedule: Option<String>,
 }
 
 /// What is to change about a profile; `None` stays.

@@ -3,8 +3,10 @@
 mod browser;
 mod door;
 mod first_run;
+mod forms;
 mod pages;
 mod upkeep;
+mod serving;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

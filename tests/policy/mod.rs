@@ -12,6 +12,7 @@ mod converging;
 mod groups;
 mod library;
 mod returning;
+mod schedules;
 
 pub fn assign(school: &School, profile: &str, whom: &Value) -> Value {
     school.api("POST", &format!("/profiles/{profile}/assign"), whom).is(200)

@@ -35,6 +35,7 @@ mod users;
 mod channels;
 mod payloads;
 mod profiles;
+mod schedules;
 mod setup_plans;
 
 use super::message::{Door, Request, Response};
@@ -347,6 +348,13 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["directory"]) => directory::remove(call),
         (&Method::POST, ["directory", "test"]) => directory::test(call),
         (&Method::POST, ["directory", "sync"]) => directory::sync(call),
+        (&Method::GET, ["calendar"]) => schedules::calendar(call),
+        (&Method::PATCH, ["calendar"]) => schedules::set_calendar(call),
+        (&Method::GET, ["schedules"]) => schedules::list(call),
+        (&Method::POST, ["schedules"]) => schedules::create(call),
+        (&Method::GET, ["schedules", name]) => schedules::show(call, name),
+        (&Method::PATCH, ["schedules", name]) => schedules::change(call, name),
+        (&Method::DELETE, ["schedules", name]) => schedules::remove(call, name),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

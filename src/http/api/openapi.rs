@@ -390,6 +390,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
     op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
     op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
+    op("get", "/calendar", "The school's time zone and its holidays", "200").gives("Calendar"),
+    op("patch", "/calendar", "Set them; every schedule follows at once", "200").takes("CalendarWish").gives("Calendar"),
+    op("get", "/schedules", "When assigned profiles are to be there: schedules by name", "200").gives("Page_Schedule"),
+    op("post", "/schedules", "Make a schedule", "201").takes("ScheduleWish").gives("Schedule"),
+    op("get", "/schedules/{name}", "One schedule, by name or id: whether it is open, when next, and what follows it", "200")
+        .gives("Schedule"),
+    op("patch", "/schedules/{name}", "Change a schedule; whoever follows it is brought to it at once", "200")
+        .takes("ScheduleWish")
+        .gives("Schedule"),
+    op("delete", "/schedules/{name}", "Remove a schedule that no assignment follows", "204"),
     op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
         .gives("Page_Group"),
     op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),

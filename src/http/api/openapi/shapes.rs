@@ -32,6 +32,7 @@ use super::super::profiles::{
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
+use super::super::schedules::{Calendar, CalendarWish, Schedule, ScheduleWish};
 use super::super::school::{
     AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
 };
@@ -200,6 +201,11 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Calendar>(&mut all, "Calendar");
+    add::<CalendarWish>(&mut all, "CalendarWish");
+    add::<Page<Schedule>>(&mut all, "Page_Schedule");
+    add::<Schedule>(&mut all, "Schedule");
+    add::<ScheduleWish>(&mut all, "ScheduleWish");
     add::<NewMailServer>(&mut all, "NewMailServer");
     add::<MailServer>(&mut all, "MailServer");
     add::<MailTried>(&mut all, "MailTried");
