@@ -5,8 +5,8 @@ mod door;
 mod first_run;
 mod forms;
 mod pages;
-mod upkeep;
 mod serving;
+mod upkeep;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

@@ -162,7 +162,8 @@ fn the_doctor_examines_in_the_background() {
     let owner = Actor::LocalShell { user: String::from("root") };
     rounds::ask(cx, &owner).unwrap();
     rounds::ask(cx, &owner).unwrap();
-    let round = school.wait_until("the examination", || rounds::last(cx, &owner).unwrap().filter(|r| r.ended_at.is_some()));
+    let round =
+        school.wait_until("the examination", || rounds::last(cx, &owner).unwrap().filter(|r| r.ended_at.is_some()));
     let enrolled = round.findings.iter().find(|one| one.phase == "enrolment").unwrap();
     assert_eq!((enrolled.verdict, round.done), (Verdict::Good, round.all), "{enrolled:?}");
 }
