@@ -1,8 +1,8 @@
 //! Upkeep: one scheduler thread for what runs by the clock, the push thread that the outbox wakes, and the threads
 //! that tell webhooks and send e-mail. Started by `server`.
 
-use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::doctor::rounds;
+use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;

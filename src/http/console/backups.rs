@@ -2,7 +2,9 @@
 
 use super::audit::file;
 use super::frame::{Area, Page};
-use super::parts::{Table, code, exactly, facts, link, named, note, paragraph, post_button, section, text, verbatim, when};
+use super::parts::{
+    Table, code, exactly, facts, link, named, note, paragraph, post_button, section, text, verbatim, when,
+};
 use super::{Answer, Outcome, Visit, parts, upkeep};
 use crate::service::backing_up::{self, Backup};
 

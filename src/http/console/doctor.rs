@@ -41,7 +41,10 @@ fn state(v: &Visit<'_>, last: Option<&Round>) -> Html {
         let (done, all) = (round.done as i64, round.all as i64);
         parts.extend([plots::progress(&said, done, all), paragraph(&said)]);
     } else {
-        parts.push(row([verdict(v, round), text(u.doctor_at), when(round.ended_at.unwrap_or(round.asked_at), v.now)]).into_paragraph());
+        parts.push(
+            row([verdict(v, round), text(u.doctor_at), when(round.ended_at.unwrap_or(round.asked_at), v.now)])
+                .into_paragraph(),
+        );
     }
     parts.extend(round.findings.iter().map(|one| finding(v, one)));
     let card = section(u.doctor_found, parts);

@@ -21,7 +21,12 @@ pub fn show(v: &Visit<'_>) -> Outcome {
             Renewal::Begun => badge(Mood::Quiet, u.when_begun),
             Renewal::Person => badge(Mood::Busy, u.by_person),
         };
-        vec![named(text(&one.title()), &super::parts::day(one.not_after)), until(v, one.not_after), who, prose(&one.what)]
+        vec![
+            named(text(&one.title()), &super::parts::day(one.not_after)),
+            until(v, one.not_after),
+            who,
+            prose(&one.what),
+        ]
     };
     let table = Table::new(u.expiry)
         .columns([w.what, w.ends, w.standing, u.next_step])

@@ -149,7 +149,7 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
             ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
-        ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
+            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
     ]
 }

@@ -3,8 +3,8 @@
 use super::form::Form;
 use super::frame::{Area, Page};
 use super::parts::{
-    Field, FormSpec, Html, Mood, Table, badge, code, exactly, facts, folded, list, named, note, number, paragraph, post_button,
-    section, text, when_or,
+    Field, FormSpec, Html, Mood, Table, badge, code, exactly, facts, folded, list, named, note, number, paragraph,
+    post_button, section, text, when_or,
 };
 use super::{Answer, Outcome, Visit, upkeep};
 use crate::base::texts::Text;
@@ -88,7 +88,8 @@ fn fields(v: &Visit<'_>, now: Option<&MailView>) -> FormSpec {
     let row = now.map(|now| &now.row);
     let known = |field: &str, held: Option<String>| v.typed(field).map(str::to_owned).or(held);
     let choices = ["tls", "starttls", "plain"].map(|word| (word, security(v, word)));
-    let text = |field: &str, label: &str, held: Option<String>| Field::text(field, label).value(known(field, held).as_deref());
+    let text =
+        |field: &str, label: &str, held: Option<String>| Field::text(field, label).value(known(field, held).as_deref());
     let enabled = row.is_none_or(|row| row.enabled);
     let all = Event::ALL.map(Event::as_str).join(", ");
     FormSpec::new(PATH, &v.token)
@@ -180,7 +181,10 @@ pub fn act(v: &Visit<'_>, verb: &str) -> Outcome {
     match verb {
         "test" => {
             let (taken, to) = mail::test(v.cx, &v.actor)?;
-            let mut parts = vec![paragraph(u.mail_taken), facts([(u.mail_to, text(&to.join(", "))), (v.words.told, code(&taken.answer))])];
+            let mut parts = vec![
+                paragraph(u.mail_taken),
+                facts([(u.mail_to, text(&to.join(", "))), (v.words.told, code(&taken.answer))]),
+            ];
             if !taken.refused.is_empty() {
                 let each = taken.refused.iter().map(|(one, why)| text(&format!("{one}: {why}")));
                 parts.extend([badge(Mood::Warn, u.mail_refused).into_paragraph(), list(each)]);

@@ -8,44 +8,31 @@ mod admins;
 mod any_command;
 mod assets;
 mod audit;
-<<<<<<< HEAD
 mod backups;
-=======
 mod building;
->>>>>>> main
 mod bulk;
 mod commands;
 mod device;
 mod devices;
-<<<<<<< HEAD
+mod directory;
 mod doctor;
 mod enrolling;
 mod expiry;
-=======
-mod directory;
-mod enrolling;
 mod filters;
->>>>>>> main
 mod forecast;
 mod form;
 mod frame;
 mod home;
-<<<<<<< HEAD
-mod mail;
-=======
 mod keys;
->>>>>>> main
+mod mail;
 mod marks;
 mod parts;
 mod people;
 mod plans;
 mod plots;
 mod profiles;
-<<<<<<< HEAD
 mod reports;
-=======
 mod schema_form;
->>>>>>> main
 mod secrets;
 mod session;
 mod settings;

@@ -4,12 +4,12 @@ use super::audit::file;
 use super::form::Form;
 use super::frame::{Area, Page};
 use super::parts::{
-    Field, FormSpec, Html, Mood, Table, badge, button_link, list, named, note, number, row, section, text, tile,
-    tiles, when, when_or,
+    Field, FormSpec, Html, Mood, Table, badge, button_link, list, named, note, number, row, section, text, tile, tiles,
+    when, when_or,
 };
 use super::{Answer, Outcome, Visit, marks, parts, upkeep};
-use crate::service::actor::Permission;
 use crate::service::activity::{self, Standing, State};
+use crate::service::actor::Permission;
 use crate::service::security::{self, Line};
 use crate::service::{groups, support};
 use crate::store::ActivityRow;
@@ -38,7 +38,11 @@ pub fn security(v: &Visit<'_>) -> Outcome {
     let (w, u) = (v.words, v.words.upkeep());
     if v.query("format").as_deref() == Some("csv") {
         let lines = security::report(v.cx, &v.actor)?;
-        return Ok(Answer::File(file("text/csv; charset=utf-8", "security.csv", security::to_csv(&lines).into_bytes())));
+        return Ok(Answer::File(file(
+            "text/csv; charset=utf-8",
+            "security.csv",
+            security::to_csv(&lines).into_bytes(),
+        )));
     }
     let first = from(v);
     let (lines, more) = security::page(v.cx, &v.actor, first, ROWS)?;
@@ -85,7 +89,11 @@ pub fn quiet(v: &Visit<'_>) -> Outcome {
     let policy = activity::policy(v.cx, &v.actor)?;
     let count = |state: State| all.iter().filter(|one| one.state == state).count();
     let figure = |state: State, name: &str| tile(None, &parts::grouped(count(state) as i64), name, &Html::default());
-    let figures = tiles([figure(State::Active, u.active), figure(State::Quiet, u.quiet_state), figure(State::Inactive, u.inactive)]);
+    let figures = tiles([
+        figure(State::Active, u.active),
+        figure(State::Quiet, u.quiet_state),
+        figure(State::Inactive, u.inactive),
+    ]);
     let silent: Vec<&Standing> = all.iter().filter(|one| one.state != State::Active).collect();
     let first = from(v);
     let line = |one: &&Standing| {

@@ -22,7 +22,8 @@ pub fn show(v: &Visit<'_>) -> Outcome {
         ("/console/audit", w.nav_audit, u.audit_what, Permission::Audit),
         ("/console/support", u.support, u.support_what, Permission::Administer),
     ];
-    let rows = places.iter().filter(|place| v.may(place.3)).map(|(href, name, what, _)| vec![named(link(href, name), what)]);
+    let rows =
+        places.iter().filter(|place| v.may(place.3)).map(|(href, name, what, _)| vec![named(link(href, name), what)]);
     let table = Table::new(u.nav).columns([w.what]).rows(rows);
     Ok(Page::new(Area::Upkeep, u.nav).lead(u.lead).with(section(u.nav, [table.html()])).into())
 }
