@@ -177,6 +177,7 @@ pub struct Context {
     /// What the doctor asks about the machine; none where nobody knows it.
     surroundings: RwLock<Option<Arc<dyn ports::Surroundings>>>,
     synthetic: Mutex<doctor::Synthetic>,
+    rounds: doctor::rounds::Rounds,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
