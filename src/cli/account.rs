@@ -178,7 +178,12 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         }
         Verb::Repair(args) => {
             let wish = json!({ "device": args.device });
-            said(api, &Call::post_json(format!("{}/repair", path(&args.account)), &wish), "is installed once more", voice)
+            said(
+                api,
+                &Call::post_json(format!("{}/repair", path(&args.account)), &wish),
+                "is installed once more",
+                voice,
+            )
         }
         Verb::Remove(args) => {
             api.bytes(&Call::delete(path(&args.account)))?;

@@ -6,13 +6,13 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::mail;
+use super::{account, login_policy, profile, schedule, setup_plan};
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{account, login_policy, profile, schedule, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -29,7 +29,11 @@ pub(super) fn place(account: i64) -> String {
 pub(super) enum New {
     Password(Secret<String>),
     /// A key with its certificate, in a container with a password of its own.
-    Identity { certificate: Certificate, pkcs12: Secret<Vec<u8>>, password: Secret<String> },
+    Identity {
+        certificate: Certificate,
+        pkcs12: Secret<Vec<u8>>,
+        password: Secret<String>,
+    },
 }
 
 /// A certificate for whoever the account is of. Making the key takes a moment: not for inside a transaction.
@@ -129,7 +133,8 @@ pub(super) fn is_wanted(db: &Db<'_>, profile: i64, now: Timestamp) -> Result<boo
         let Some(channel) = db.find_enrollment_by_row(id)?.filter(|channel| channel.state == State::Active) else {
             continue;
         };
-        let Some(due) = reconciling::wanted(db, &channel, now)?.into_iter().find(|due| due.profile.id == profile) else {
+        let Some(due) = reconciling::wanted(db, &channel, now)?.into_iter().find(|due| due.profile.id == profile)
+        else {
             continue;
         };
         let has = db.list_channel_profiles(id)?.into_iter().find(|known| known.profile == profile);

@@ -84,7 +84,8 @@ fn checked(kind: AccountKind, settings: &serde_json::Value) -> Result<Dictionary
     if settings.to_string().len() > MAX_SETTINGS {
         return Err(bad("settings", format!("are at most {MAX_SETTINGS} bytes")));
     }
-    let keys = catalogue::payload_from_json(kind.payload_type(), settings).map_err(|e| bad("settings", e.to_string()))?;
+    let keys =
+        catalogue::payload_from_json(kind.payload_type(), settings).map_err(|e| bad("settings", e.to_string()))?;
     if let Some(key) = find_secret(&keys) {
         return Err(Error::invalid(Said::SecretInSettings { key }.into()));
     }
@@ -159,7 +160,14 @@ struct Draft {
     types: Vec<String>,
 }
 
-fn draft(cx: &Context, kind: AccountKind, credential: Credential, identifier: &str, name: &str, keys: &Dictionary) -> Result<Draft, Error> {
+fn draft(
+    cx: &Context,
+    kind: AccountKind,
+    credential: Credential,
+    identifier: &str,
+    name: &str,
+    keys: &Dictionary,
+) -> Result<Draft, Error> {
     let organization = school::organization(cx)?;
     let body = account_profile(&Cover { identifier, name, organization: Some(&organization) }, kind, keys);
     let whole = parse_dict(&body).map_err(Error::internal)?.into_dictionary();
@@ -171,7 +179,15 @@ fn draft(cx: &Context, kind: AccountKind, credential: Credential, identifier: &s
 }
 
 impl Draft {
-    fn put(&self, cx: &Context, tx: &Tx<'_>, profile: i64, version: i64, actor: &Actor, now: Timestamp) -> Result<(), Error> {
+    fn put(
+        &self,
+        cx: &Context,
+        tx: &Tx<'_>,
+        profile: i64,
+        version: i64,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let row = ProfileVersionRow {
             version,
             sealed_body: cx.seal(&library::place(profile, version), &self.body),
@@ -296,7 +312,8 @@ pub fn change(cx: &Context, actor: &Actor, account: &str, change: Change) -> Res
     let settings = change.settings.map_or_else(|| seen.row.settings.clone(), |settings| settings.to_string());
     let keys = checked(kind, &serde_json::from_str(&settings).map_err(Error::internal)?)?;
     let draft = draft(cx, kind, seen.row.credential, &seen.profile.identifier, &name, &keys)?;
-    let forgotten = seen.row.credential == Credential::Password && seen.row.sealed_credential.is_none() && password.is_none();
+    let forgotten =
+        seen.row.credential == Credential::Password && seen.row.sealed_credential.is_none() && password.is_none();
     // The key of a certificate is with the devices: what is sent anew needs another.
     let new = match (seen.row.credential, &seen.row.sealed_credential) {
         (Credential::Certificate, None) => Some(reissue(cx, &seen, now)?),
@@ -356,7 +373,8 @@ fn advance(
 fn renew(cx: &Context, actor: &Actor, seen: &AccountView, new: &New, verb: &str, why: &str) -> Result<(), Error> {
     let now = cx.now();
     let keys = checked(kind_of(&seen.row)?, &serde_json::from_str(&seen.row.settings).map_err(Error::internal)?)?;
-    let draft = draft(cx, kind_of(&seen.row)?, seen.row.credential, &seen.profile.identifier, &seen.profile.name, &keys)?;
+    let draft =
+        draft(cx, kind_of(&seen.row)?, seen.row.credential, &seen.profile.identifier, &seen.profile.name, &keys)?;
     cx.store.write(|tx| {
         let row = find(tx, &seen.row.public_id)?;
         advance(cx, tx, &row, &draft, &seen.profile.name, Some(new), actor, now)?;
@@ -369,7 +387,12 @@ fn renew(cx: &Context, actor: &Actor, seen: &AccountView, new: &New, verb: &str,
 ///
 /// # Errors
 /// `NotFound`; `Invalid` for a password that cannot be one; `Conflict` for an account with a certificate.
-pub fn set_password(cx: &Context, actor: &Actor, account: &str, password: Secret<String>) -> Result<AccountView, Error> {
+pub fn set_password(
+    cx: &Context,
+    actor: &Actor,
+    account: &str,
+    password: Secret<String>,
+) -> Result<AccountView, Error> {
     actor.require(Permission::Command)?;
     put_password(cx, actor, account, password, "asked for at the helpdesk")
 }

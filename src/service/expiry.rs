@@ -146,9 +146,16 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
         all.push(line);
     }
     if let Some((count, first)) = cx.store.read(|db| db.count_account_certificates())? {
-        let what = "Replaced by themselves a month before, one account at a time. cordon account list shows which ends when.";
-        let mut line =
-            entry(String::from("account-certificates"), "account-certificates", String::from("accounts"), first, Renewal::Alone, what);
+        let what =
+            "Replaced by themselves a month before, one account at a time. cordon account list shows which ends when.";
+        let mut line = entry(
+            String::from("account-certificates"),
+            "account-certificates",
+            String::from("accounts"),
+            first,
+            Renewal::Alone,
+            what,
+        );
         line.count = count;
         all.push(line);
     }

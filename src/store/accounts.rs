@@ -59,7 +59,8 @@ pub struct NewAccount<'a> {
     pub created_by: &'a str,
 }
 
-const ACCOUNT: &str = "a.id, a.public_id, a.profile, a.kind, a.settings, a.credential, a.sealed_credential, a.credential_since,
+const ACCOUNT: &str =
+    "a.id, a.public_id, a.profile, a.kind, a.settings, a.credential, a.sealed_credential, a.credential_since,
     a.credential_done, a.certificate, a.replaces, a.created_by, a.created_at, c.not_after";
 const FROM: &str =
     "FROM account a JOIN profile p ON p.id = a.profile LEFT JOIN certificate c ON c.fingerprint = a.certificate";
@@ -127,7 +128,12 @@ impl Db<'_> {
 
     /// Accounts with a certificate whose key is with the devices alone, after `after`; with `doubtful`, only those that some device has not,
     /// or that nobody has.
-    pub fn list_accounts_delivered(&self, after: i64, doubtful: bool, limit: usize) -> Result<Vec<AccountRow>, StoreError> {
+    pub fn list_accounts_delivered(
+        &self,
+        after: i64,
+        doubtful: bool,
+        limit: usize,
+    ) -> Result<Vec<AccountRow>, StoreError> {
         let sql = format!(
             "SELECT {ACCOUNT} {FROM} WHERE a.id > ?1 AND p.removed_at IS NULL AND a.credential = 'certificate' AND a.sealed_credential IS NULL
                  AND (NOT ?3 OR EXISTS (SELECT 1 FROM channel_profile x WHERE x.profile = p.id AND x.installed IS NOT p.version)
@@ -147,7 +153,8 @@ impl Db<'_> {
 
     /// How many certificates of accounts there are, and when the first ends.
     pub fn count_account_certificates(&self) -> Result<Option<(usize, Timestamp)>, StoreError> {
-        let sql = format!("SELECT count(*), min(c.not_after) {FROM} WHERE p.removed_at IS NULL AND c.not_after IS NOT NULL");
+        let sql =
+            format!("SELECT count(*), min(c.not_after) {FROM} WHERE p.removed_at IS NULL AND c.not_after IS NOT NULL");
         let (count, first): (i64, Option<i64>) =
             self.conn.prepare_cached(&sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(first.map(|first| (usize::try_from(count).unwrap_or(0), Timestamp(first))))

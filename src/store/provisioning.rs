@@ -88,7 +88,8 @@ pub struct ListedRow {
 }
 
 const LINE: &str = "p.id, p.public_id, p.app_id, p.name, p.current, p.created_by, p.created_at, p.removed_at";
-const VERSION: &str = "v.id AS version_id, v.provisioning, v.uuid, v.name AS version_name, v.team, v.signed_by, v.devices, v.made_at,
+const VERSION: &str =
+    "v.id AS version_id, v.provisioning, v.uuid, v.name AS version_name, v.team, v.signed_by, v.devices, v.made_at,
     v.expires_at, v.created_by AS version_by, v.created_at AS version_at";
 
 fn row_to_line(row: &Row<'_>) -> rusqlite::Result<ProvisioningRow> {
@@ -155,8 +156,9 @@ impl Db<'_> {
     }
 
     pub fn list_provisioning(&self, after: i64, limit: usize) -> Result<Vec<ProvisioningRow>, StoreError> {
-        let sql =
-            format!("SELECT {LINE} FROM provisioning p WHERE p.id > ?1 AND p.removed_at IS NULL ORDER BY p.id LIMIT ?2");
+        let sql = format!(
+            "SELECT {LINE} FROM provisioning p WHERE p.id > ?1 AND p.removed_at IS NULL ORDER BY p.id LIMIT ?2"
+        );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map(params![after, limit as i64], row_to_line)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -429,8 +431,7 @@ impl Tx<'_> {
         self.conn.prepare_cached("DELETE FROM listed_provisioning WHERE enrollment = ?1")?.execute([enrollment])?;
         let sql = "INSERT OR REPLACE INTO listed_provisioning (enrollment, uuid, name, expires_at, listed_at) VALUES (?1, ?2, ?3, ?4, ?5)";
         for row in listed {
-            let values =
-                params![enrollment, row.uuid, row.name, row.expires_at.map(|at| at.0), row.listed_at.0];
+            let values = params![enrollment, row.uuid, row.name, row.expires_at.map(|at| at.0), row.listed_at.0];
             self.conn.prepare_cached(sql)?.execute(values)?;
         }
         Ok(())

@@ -182,7 +182,12 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("delete", "/profiles/{id}", ENROLL, Value::Null),
         ("post", "/profiles/{id}/split", ENROLL, Value::Null),
         ("get", "/accounts", LOOK, Value::Null),
-        ("post", "/accounts", ENROLL, json!({ "kind": "caldav", "name": "c", "user": "ada", "settings": { "CalDAVHostName": "c" } })),
+        (
+            "post",
+            "/accounts",
+            ENROLL,
+            json!({ "kind": "caldav", "name": "c", "user": "ada", "settings": { "CalDAVHostName": "c" } }),
+        ),
         ("get", "/accounts/{id}", LOOK, Value::Null),
         ("patch", "/accounts/{id}", ENROLL, json!({ "name": "d" })),
         ("delete", "/accounts/{id}", ENROLL, Value::Null),

@@ -83,9 +83,8 @@ fn assert_forgotten(school: &School, account: &Value, device: &Handle) {
         // What is not an account's may wait for the next purge.
         let command = command.unwrap();
         let sealed = command.and_then(|command| command.sealed_plist);
-        let opened = sealed.map(|blob| {
-            school.server().context().open(&format!("command/{}", executed.command_uuid), &blob).unwrap()
-        });
+        let opened = sealed
+            .map(|blob| school.server().context().open(&format!("command/{}", executed.command_uuid), &blob).unwrap());
         let identifier = account["identifier"].as_str().unwrap().as_bytes();
         assert!(opened.is_none_or(|plist| !plist.expose().windows(identifier.len()).any(|w| w == identifier)));
     }
@@ -170,10 +169,18 @@ fn an_account_is_one_holders_and_its_settings_hold_no_secret() {
         (json!({ "kind": "caldav", "name": "x" }), 400, "one-holder"),
         (json!({ "kind": "caldav", "name": "x", "user": "a", "device": ipad.udid() }), 400, "one-holder"),
         (wifi(json!({ "SSID_STR": "s", "Password": "secret" })), 400, "secret-in-settings"),
-        (wifi(json!({ "SSID_STR": "s", "EAPClientConfiguration": { "UserPassword": "x" } })), 400, "secret-in-settings"),
+        (
+            wifi(json!({ "SSID_STR": "s", "EAPClientConfiguration": { "UserPassword": "x" } })),
+            400,
+            "secret-in-settings",
+        ),
         (wifi(json!({ "SSID_STR": 7 })), 400, "bad-argument"),
         (wifi(json!({ "SSID_STR": "{{nobody.knows}}" })), 400, "no-variable"),
-        (json!({ "kind": "caldav", "name": "x", "user": "a", "settings": { "CalDAVHostName": "c" }, "credential": "certificate" }), 400, "no-certificate-there"),
+        (
+            json!({ "kind": "caldav", "name": "x", "user": "a", "settings": { "CalDAVHostName": "c" }, "credential": "certificate" }),
+            400,
+            "no-certificate-there",
+        ),
     ];
     for (wish, status, id) in refused {
         school.api("POST", "/accounts", &wish).is_problem(status, id);
@@ -188,9 +195,8 @@ fn an_account_is_one_holders_and_its_settings_hold_no_secret() {
     assert_eq!(school.get("/profiles")["items"], json!([]));
     // A password that no device fetches is not kept for ever.
     let cx = school.server().context();
-    let row: Result<_, StoreError> = cx.store.read(|db| {
-        db.list_stale_credentials(cx.now().plus(accounts::KEPT_AT_MOST), 10).map(|rows| rows.len())
-    });
+    let row: Result<_, StoreError> =
+        cx.store.read(|db| db.list_stale_credentials(cx.now().plus(accounts::KEPT_AT_MOST), 10).map(|rows| rows.len()));
     assert_eq!(row.unwrap(), 1);
     school.api("DELETE", &format!("/accounts/{}", id(&made)), &Value::Null).is(204);
     let row: Result<_, StoreError> = cx.store.read(|db| db.find_account_of_profile(1));

@@ -98,8 +98,7 @@ pub struct DeviceAccount {
 pub fn list(call: &Call<'_>) -> Result<Response, Error> {
     let limit = call.limit()?;
     let person = call.query("user");
-    let mut found =
-        accounts::list(call.cx, &call.actor, call.cursor()?.unwrap_or(0), person.as_deref(), limit + 1)?;
+    let mut found = accounts::list(call.cx, &call.actor, call.cursor()?.unwrap_or(0), person.as_deref(), limit + 1)?;
     let more = found.len() > limit && person.is_none();
     if person.is_none() {
         found.truncate(limit);

@@ -68,7 +68,8 @@ mod tests {
             let url = "http://hill.example/crl/1";
             issue_account_identity(&CA, &key.spki_der(), &whom, NOW, 30, url, &SystemRandom).unwrap()
         };
-        for (mail, signs) in [(Some("ada@hill.example"), true), (None, false), (Some("ada@h\u{fc}gel.example"), false)] {
+        for (mail, signs) in [(Some("ada@hill.example"), true), (None, false), (Some("ada@h\u{fc}gel.example"), false)]
+        {
             let made = issue(mail);
             assert!(made.issued_by(&CA.certificate) && made.has_extended_key_usage("1.3.6.1.5.5.7.3.2"), "{mail:?}");
             assert_eq!(made.has_extended_key_usage("1.3.6.1.5.5.7.3.4"), signs, "{mail:?}");

@@ -186,10 +186,8 @@ mod tests {
         assert_ne!(text(certificate, "PayloadUUID"), "c");
         assert_eq!(types(&pieces.rest.clone().unwrap()), ["com.apple.wifi.managed"]);
         assert_eq!(split(&whole), Some(pieces), "always the same way");
-        let accounts = profile(vec![
-            payload("com.apple.mail.managed", "m", &[]),
-            payload("com.apple.ldap.account", "l", &[]),
-        ]);
+        let accounts =
+            profile(vec![payload("com.apple.mail.managed", "m", &[]), payload("com.apple.ldap.account", "l", &[])]);
         assert_eq!(split(&accounts).unwrap().rest, None);
         assert_eq!(split(&profile(vec![payload("com.apple.mail.managed", "m", &[])])), None);
         assert_eq!(split(&Dictionary::new()), None);
