@@ -1,10 +1,12 @@
 //! What Cordon says to people, in one place: a message is an id with typed arguments, the words are below. Each says what is
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
+mod accounts;
 mod appliance;
 mod pairs;
 mod planning;
 
+pub use accounts::Accounts;
 pub use appliance::Appliance;
 pub use pairs::Pairs;
 pub use planning::Planning;
@@ -151,6 +153,7 @@ pub enum Text {
     NoDirectory,
     DirectoryUnreached { why: String },
     Appliance(Appliance),
+    Accounts(Accounts),
     Pairs(Pairs),
     Planning(Planning),
 }
@@ -158,6 +161,12 @@ pub enum Text {
 impl From<Pairs> for Text {
     fn from(text: Pairs) -> Self {
         Text::Pairs(text)
+    }
+}
+
+impl From<Accounts> for Text {
+    fn from(text: Accounts) -> Self {
+        Text::Accounts(text)
     }
 }
 
@@ -316,6 +325,7 @@ impl Text {
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
             Text::Pairs(text) => text.id(),
+            Text::Accounts(text) => text.id(),
             Text::Planning(text) => text.id(),
         }
     }
@@ -625,6 +635,7 @@ impl Text {
             ),
             Text::Appliance(text) => text.english(f),
             Text::Pairs(text) => text.english(f),
+            Text::Accounts(text) => text.english(f),
             Text::Planning(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),

@@ -5,13 +5,14 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
+use super::mail;
+use super::{account, login_policy, profile, schedule, setup_plan};
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile, schedule, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,8 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// Tell people by e-mail what they must do something about
+    Mail(mail::Args),
     /// The school's own root and what stands below it: see it, replace it
     Ca(authorities::CaArgs),
     /// Identities of devices: see them, revoke one
@@ -136,6 +139,8 @@ Exit code 1 when something needs attention.")]
     Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// Accounts on devices (mail, calendars, Wi-Fi, …), each in a profile of its own
+    Account(account::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
     /// What a device gets while Setup Assistant waits
@@ -360,6 +365,9 @@ mod tests {
             "cordon user import people.csv --dry-run",
             "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
             "cordon directory sync --json",
+            "cordon mail set --host m --security starttls --user u --password-file p --from a@b --to c@d --to e@f --event token.expiring",
+            "cordon mail test",
+            "cordon mail log --limit 5",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

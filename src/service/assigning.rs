@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Permission};
 use super::library::{self, AssignmentView, ProfileView};
-use super::{Context, Error, auditing, devices, groups, reconciling, schedules, users, wanting};
+use super::{Context, Error, accounts, auditing, devices, groups, reconciling, schedules, users, wanting};
 use crate::base::texts::{Pairs, Text};
 use crate::base::time::Timestamp;
 use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, GroupPart, Target};
@@ -82,6 +82,7 @@ pub(super) struct What {
 impl What {
     fn profile(db: &Db<'_>, profile: &str) -> Result<What, Error> {
         let row = library::find(db, profile)?;
+        accounts::require_free(db, &row)?;
         Ok(What { profile: row.id, pair: None, name: row.name, id: row.identifier })
     }
 }
@@ -98,7 +99,7 @@ impl Done {
     pub(super) fn notes(self, cx: &Context) -> Result<Vec<String>, Error> {
         let Done { what, meant, channels } = self;
         let mut notes = meant.notes;
-        notes.extend(cx.store.read(|db| held_back(cx, db, what.profile, &channels, cx.now()))?);
+        notes.extend(cx.store.read(|db| held_back(db, what.profile, &channels, cx.now()))?);
         let by_user = cx.store.read(|db| -> Result<bool, Error> {
             for channel in &channels {
                 if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
@@ -162,16 +163,16 @@ pub(super) fn change(
 }
 
 /// Whom a wish means.
-struct Meant {
-    target: Target,
+pub(super) struct Meant {
+    pub target: Target,
     /// For the audit, which never names a person; `None` for somebody who is a mere name.
-    id: Option<String>,
+    pub id: Option<String>,
     /// As the wish said it.
     shown: String,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
+pub(super) fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
     let mut notes = Vec::new();
     let (target, id, shown) = match whom {
         Whom::Device(device) => {
@@ -238,12 +239,12 @@ pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> 
 }
 
 /// Why a profile is not sent to some of these channels; each reason once.
-fn held_back(cx: &Context, db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
+pub(super) fn held_back(db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
         let Some(channel) = db.find_enrollment_by_row(*id)? else { continue };
         let Some(device) = db.find_device(channel.device)? else { continue };
-        if let Some(why) = why_held(cx, db, &device, &channel, profile, now)? {
+        if let Some(why) = why_held(db, &device, &channel, profile, now)? {
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, times)) => *times += 1,
                 None => reasons.push((why, 1)),
@@ -255,7 +256,6 @@ fn held_back(cx: &Context, db: &Db<'_>, profile: i64, channels: &[i64], now: Tim
 
 /// Why a profile that a channel should have is not sent there; `None` where it is, or is not wanted.
 pub(super) fn why_held(
-    cx: &Context,
     db: &Db<'_>,
     device: &DeviceRow,
     channel: &EnrollmentRow,
@@ -263,7 +263,7 @@ pub(super) fn why_held(
     now: Timestamp,
 ) -> Result<Option<String>, Error> {
     let have = db.list_channel_profiles(channel.id)?;
-    let picture = wanting::wanted(cx, db, channel, &have, now)?;
+    let picture = wanting::wanted(db, channel, &have, now)?;
     match picture.due.into_iter().find(|due| due.profile.id == profile) {
         None => Ok(None),
         Some(due) if due.shut.is_some() => Ok(due.shut),

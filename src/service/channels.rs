@@ -137,7 +137,7 @@ fn in_words(cx: &Context, view: &ChannelView) -> Result<Vec<String>, Error> {
     if row.not_on_console {
         words.push(String::from("The user's session is not the one on the screen."));
     }
-    words.extend(cx.store.read(|db| gates::in_words(cx, db, row, cx.now()))?);
+    words.extend(cx.store.read(|db| gates::in_words(db, row, cx.now()))?);
     if let Some(story) = cx.store.read(|db| setting_up::in_words(db, row))? {
         words.push(story);
     }
@@ -198,7 +198,7 @@ pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<P
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
     let (wanted, have) = cx.store.read(|db| {
         let have = db.list_channel_profiles(channel.id)?;
-        Ok::<_, Error>((wanting::wanted(cx, db, channel, &have, cx.now())?.due, have))
+        Ok::<_, Error>((wanting::wanted(db, channel, &have, cx.now())?.due, have))
     })?;
     let mut found = Vec::new();
     let device = cx.store.read(|db| db.find_device(channel.device))?;

@@ -35,19 +35,18 @@ pub(super) struct Here {
 }
 
 /// The policy of a pair's gates.
-pub(super) fn policy(cx: &Context, db: &Db<'_>, pair: &PairRow) -> Result<Policy, Error> {
+pub(super) fn policy(db: &Db<'_>, pair: &PairRow) -> Result<Policy, Error> {
     let condition: Condition = pair.condition.parse().map_err(Error::internal)?;
     // The inventory asks everybody for SecurityInfo; other facts are looked after by the gate, as often.
     let watch = match condition.query() {
         Some(Query::DeviceInformation) => Some(inventory::every_hours(db)? * HOUR).filter(|every| *every > 0),
         _ => None,
     };
-    Ok(Policy { condition, on_lapse: pair.on_lapse, watch: watch.filter(|_| cx.asks_at_enrollment) })
+    Ok(Policy { condition, on_lapse: pair.on_lapse, watch })
 }
 
 /// The gates of a channel: of the pairs that concern it, and those that it still has.
 pub(super) fn find(
-    cx: &Context,
     db: &Db<'_>,
     channel: &EnrollmentRow,
     concerned: &[i64],
@@ -61,7 +60,7 @@ pub(super) fn find(
     let mut found = Vec::new();
     for id in pairs {
         let Some(pair) = db.find_pair_by_row(id)?.filter(PairRow::is_gated) else { continue };
-        let policy = policy(cx, db, &pair)?;
+        let policy = policy(db, &pair)?;
         let stands = have.iter().find(|h| h.profile == pair.restriction);
         let stands = stands.and_then(|h| Some((h.installed?, h.installed_fill)));
         let stored = stored.iter().find(|row| row.pair == id).copied();
@@ -317,7 +316,7 @@ pub(super) fn settled(
     let mut opened = Vec::new();
     for row in tx.list_gates_of_device(channel.device)? {
         let Some(pair) = tx.find_pair_by_row(row.pair)? else { continue };
-        let policy = policy(cx, tx, &pair)?;
+        let policy = policy(tx, &pair)?;
         if policy.condition.query() != Some(query) {
             continue;
         }
@@ -381,16 +380,11 @@ pub fn run(cx: &Context) -> Result<usize, Error> {
 }
 
 /// The gates of a channel in words, and what they hold back: for who asks why something waits.
-pub(super) fn in_words(
-    cx: &Context,
-    db: &Db<'_>,
-    channel: &EnrollmentRow,
-    now: Timestamp,
-) -> Result<Vec<String>, Error> {
+pub(super) fn in_words(db: &Db<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<Vec<String>, Error> {
     let mut words = Vec::new();
     for row in db.list_gates_of(channel.id)? {
         let Some(pair) = db.find_pair_by_row(row.pair)? else { continue };
-        let policy = policy(cx, db, &pair)?;
+        let policy = policy(db, &pair)?;
         let capability = db.find_profile_by_row(pair.capability)?.map(|p| p.name).unwrap_or_default();
         let name = pair.name.clone();
         let here = Here { policy, gate: row.gate, stored: Some(row), concerned: true, pair };

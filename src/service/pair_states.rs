@@ -53,7 +53,7 @@ pub fn states(cx: &Context, actor: &Actor, pair: &str, device: Option<&str>) -> 
             }
             let have = db.list_channel_profiles(id)?;
             found.extend(match row.combined {
-                None => gated(cx, db, &row, &channel, &have, now)?,
+                None => gated(db, &row, &channel, &have, now)?,
                 Some(combined) => together(db, combined, &channel, &have)?,
             });
         }
@@ -69,14 +69,13 @@ fn names(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Option<(String, String,
 }
 
 fn gated(
-    cx: &Context,
     db: &Db<'_>,
     pair: &PairRow,
     channel: &EnrollmentRow,
     have: &[ChannelProfileRow],
     now: Timestamp,
 ) -> Result<Option<GateView>, Error> {
-    let found = gates::find(cx, db, channel, &[pair.id], have, now)?;
+    let found = gates::find(db, channel, &[pair.id], have, now)?;
     let Some(here) = found.into_iter().find(|here| here.pair.id == pair.id) else { return Ok(None) };
     let Some((device, device_name, user)) = names(db, channel)? else { return Ok(None) };
     let stands = |profile: i64| have.iter().any(|h| h.profile == profile && h.installed.is_some());

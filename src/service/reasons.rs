@@ -68,7 +68,7 @@ fn of_channel(cx: &Context, channel: &EnrollmentRow, profile: &ProfileRow) -> Re
             found.push(reason(db, &names, &assignment, pair.as_ref(), now)?);
         }
         let have = db.list_channel_profiles(channel.id)?;
-        let picture = wanting::wanted(cx, db, channel, &have, now)?;
+        let picture = wanting::wanted(db, channel, &have, now)?;
         let mut pairs = Vec::new();
         for here in picture.gates {
             if profile.id != here.pair.restriction && profile.id != here.pair.capability {

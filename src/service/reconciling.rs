@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::wanting::{Due, Picture, wanted};
-use super::{Context, Error, error, gates, library, network_users, resigning};
+use super::{Context, Error, account_credentials, error, gates, library, network_users, resigning};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -51,7 +51,7 @@ pub(super) fn reconcile(
         return Ok(0);
     }
     let have = tx.list_channel_profiles(channel.id)?;
-    let picture = wanted(cx, tx, channel, &have, now)?;
+    let picture = wanted(tx, channel, &have, now)?;
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
     let mut queued = gates::keep(cx, tx, &device, channel, &picture.gates, &have, call, now)?;
     let steps = steps(cx, tx, channel, &picture, &have, now)?;
@@ -100,7 +100,7 @@ fn steps(
         match &due.held {
             None => {
                 let (version, fill) = (due.profile.version, due.fill);
-                let signer = resigning::signer(cx, db, channel, there, (version, fill), now)?;
+                let signer = resigning::signer(cx, db, channel, profile, there, (version, fill), now)?;
                 wanted.push(Wanted { profile, edition: (version, fill, signer) });
             }
             // What stands there stays as it is until the value is known.
@@ -265,6 +265,7 @@ fn answered(
         tx.delete_channel_profile(channel.id, known.profile)?;
     } else if report.status == Status::Acknowledged {
         tx.put_profile_installed(channel.id, known.profile)?;
+        account_credentials::installed(tx, &known, now)?;
     } else {
         let failures = known.failures.saturating_add(1);
         let next = desired::next_try(failures, now);
@@ -366,7 +367,7 @@ pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
         let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
             Some(channel) if is_served(db, &channel)? => {
                 let have = db.list_channel_profiles(*id)?;
-                let picture = wanted(cx, db, &channel, &have, now)?;
+                let picture = wanted(db, &channel, &have, now)?;
                 let has_work = picture.gates.iter().any(|here| here.has_work(&have, now));
                 Ok::<_, Error>(has_work || !steps(cx, db, &channel, &picture, &have, now)?.is_empty())
             }

@@ -24,10 +24,12 @@ fn due_at(device: &str, ends: Timestamp) -> Timestamp {
 ///
 /// # Errors
 /// Faults of the store.
+#[allow(clippy::too_many_arguments, reason = "one call of one fact each; a struct would only rename them")]
 pub(super) fn signer(
     cx: &Context,
     db: &Db<'_>,
     channel: &EnrollmentRow,
+    profile: i64,
     known: Option<&ChannelProfileRow>,
     edition: (i64, i64),
     now: Timestamp,
@@ -44,6 +46,10 @@ pub(super) fn signer(
     let Some(old) = db.find_certificate(&signed)? else { return Ok(fresh) };
     // A successor that ends no later would win nothing.
     if today.not_after() <= old.not_after.plus(DAY) || cx.clock_is_behind().is_some() {
+        return Ok(Some(signed));
+    }
+    // An account's password was forgotten when its profile was acknowledged: that profile is made anew only with a new password.
+    if known.is_some_and(|known| known.installed.is_some()) && db.find_account_of_profile(profile)?.is_some() {
         return Ok(Some(signed));
     }
     let device = db.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;

@@ -2,7 +2,7 @@
 //! gates let a capability through. Called by `reconciling`, which brings it about, and by those who explain it.
 
 use super::variables::{self, Values};
-use super::{Context, Error, gates, groups};
+use super::{Error, gates, groups};
 use crate::base::time::Timestamp;
 use crate::store::{
     ChannelKind, ChannelNames, ChannelProfileRow, Db, EnrollmentRow, GroupPart, PairRow, ProfileRow, Target, WantedRow,
@@ -56,7 +56,6 @@ pub(super) struct Picture {
 
 /// Every profile that a channel should have; `have` is what management did there.
 pub(super) fn wanted(
-    cx: &Context,
     db: &Db<'_>,
     channel: &EnrollmentRow,
     have: &[ChannelProfileRow],
@@ -72,7 +71,7 @@ pub(super) fn wanted(
             Some(pair) => alone.push((row.profile.id, pair)),
         }
     }
-    let gates = gates::find(cx, db, channel, &concerned, have, now)?;
+    let gates = gates::find(db, channel, &concerned, have, now)?;
     let mut capabilities: Vec<(i64, Option<String>)> = Vec::new();
     for here in gates.iter().filter(|here| here.concerned) {
         let shut = here.shut(now);

@@ -136,7 +136,8 @@ impl Db<'_> {
         let sql = "SELECT c.enrollment, d.public_id, min(k.not_after) FROM certificate k
                    JOIN channel_profile c ON c.installed_signer = k.fingerprint
                    JOIN enrollment e ON e.id = c.enrollment JOIN device d ON d.id = e.device
-                   WHERE k.purpose = 'signer' AND k.not_after <= ?2 AND k.fingerprint <> ?1 AND c.signer IS NOT ?1 AND e.state = 'Active'
+                   WHERE k.purpose = 'signer' AND k.not_after <= ?2 AND k.fingerprint <> ?1 AND c.signer IS NOT ?1
+                       AND NOT EXISTS (SELECT 1 FROM account a WHERE a.profile = c.profile) AND e.state = 'Active'
                    GROUP BY c.enrollment ORDER BY 3, 1";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement

@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod accounts;
 mod acme;
 mod activity;
 mod assignments;
@@ -22,10 +23,12 @@ mod handed;
 mod inventory;
 mod library;
 mod machine_key;
+mod mail;
 mod migrations;
 mod overview;
 mod pairs;
 mod profiles;
+mod provisioning;
 mod push;
 mod readers;
 mod renewals;
@@ -64,6 +67,7 @@ mod invitations;
 pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
+pub use accounts::{AccountRow, Credential, NewAccount};
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use activity::ActivityRow;
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target, WantedRow};
@@ -81,9 +85,13 @@ pub use fields::FieldOwner;
 pub use gauges::Gauges;
 pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
+pub use mail::{MailDelivery, MailServerRow};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use pairs::{GateEdition, GateRow, PairLine, PairRow};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
+pub use provisioning::{
+    DeviceProvisioningRow, ListedRow, NewProvisioning, ProvisioningRow, ProvisioningVersionRow, ProvisioningWhom,
+};
 pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;

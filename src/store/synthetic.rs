@@ -33,6 +33,8 @@ impl Tx<'_> {
             "push",
             "channel_profile",
             "gate",
+            "device_provisioning",
+            "listed_provisioning",
             "setup_run",
             "setup_step",
             "series",
@@ -55,6 +57,7 @@ impl Tx<'_> {
             "attention",
             "group_device",
             "assignment",
+            "provisioning_assignment",
             "bulk_item",
             "custom_field",
         ] {

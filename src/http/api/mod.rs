@@ -1,6 +1,7 @@
 //! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
+mod accounts;
 mod authorities;
 mod commands;
 mod devices;
@@ -22,6 +23,7 @@ mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
+mod mail;
 mod reports;
 mod retention;
 mod sheets;
@@ -264,6 +266,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["mail"]) => mail::show(call),
+        (&Method::PUT, ["mail"]) => mail::set(call),
+        (&Method::DELETE, ["mail"]) => mail::remove(call),
+        (&Method::POST, ["mail", "test"]) => mail::test(call),
+        (&Method::GET, ["mail", "log"]) => mail::log(call),
         (&Method::GET, ["invitations"]) => invitations::list(call),
         (&Method::POST, ["invitations"]) => invitations::make(call),
         (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
@@ -324,6 +331,14 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["profiles", id, "retry"]) => profiles::retry(call, id),
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "split"]) => profiles::split(call, id),
+        (&Method::GET, ["accounts"]) => accounts::list(call),
+        (&Method::POST, ["accounts"]) => accounts::add(call),
+        (&Method::GET, ["accounts", id]) => accounts::show(call, id),
+        (&Method::PATCH, ["accounts", id]) => accounts::change(call, id),
+        (&Method::DELETE, ["accounts", id]) => accounts::remove(call, id),
+        (&Method::POST, ["accounts", id, "password"]) => accounts::password(call, id),
+        (&Method::POST, ["accounts", id, "repair"]) => accounts::repair(call, id),
         (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
         (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["pairs"]) => pairs::list(call),

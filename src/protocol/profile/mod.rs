@@ -2,6 +2,7 @@
 //!
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
+mod accounts;
 mod building;
 mod diff;
 mod enrollment;
@@ -12,9 +13,11 @@ mod pairing;
 mod read;
 mod rights;
 mod settings;
+mod splitting;
 mod trust;
 pub mod variables;
 
+pub use accounts::{AccountKind, Proof, account_profile, find_secret, payload_types, with_proof};
 pub use building::{Cover, Part, build};
 pub use diff::{Difference, differences};
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
@@ -25,6 +28,7 @@ pub use pairing::{combine, is_locked, lock, only};
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
+pub use splitting::{Piece, Pieces, split};
 pub use trust::{Anchor, trust_profile};
 
 use crate::plist::PlistError;
