@@ -59,6 +59,7 @@ mod channels;
 mod directory;
 mod group;
 mod login_policy;
+mod pair;
 mod payloads;
 mod profile;
 mod setup_plan;
@@ -154,6 +155,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Account(args) => account::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
+        Verb::Pair(args) => pair::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),
         Verb::User(args) => user::run(api, &args, voice),
         Verb::Serve(_) | Verb::Demo(_) | Verb::Man | Verb::Completions(_) => {

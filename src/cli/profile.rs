@@ -102,9 +102,9 @@ A person of the school is known by any name: short name, mail address, GUID of a
 short name, on whatever device they log in. A group of devices and a smart group mean their devices, a group of people and a class
 their people; --to says otherwise. Who joins the group later gets it, who leaves it loses it. Whoever can be reached gets it at
 once, the others when they log in or turn up.")]
-struct AssignArgs {
+pub struct AssignArgs {
     /// Its id or PayloadIdentifier
-    profile: String,
+    pub profile: String,
     #[command(flatten)]
     whom: Whom,
     /// What of the group is meant
@@ -117,7 +117,7 @@ struct AssignArgs {
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Whom {
+pub struct Whom {
     /// The device itself
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -299,11 +299,16 @@ fn story(profile: &Value, now: Timestamp) -> String {
     text
 }
 
-fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
+/// To whom, as the API takes it.
+pub fn wish_of(args: &AssignArgs) -> Value {
     let Whom { device, everyone_on, user, group } = &args.whom;
-    let mut wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group, "to": args.to });
-    if let Some(schedule) = args.during.as_ref().filter(|_| verb == "assign") {
-        wish["during"] = json!(schedule);
+    json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group, "to": args.to, "during": args.during })
+}
+
+fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let mut wish = wish_of(args);
+    if verb != "assign" {
+        wish["during"] = Value::Null;
     }
     let profile = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish))?;
     voice.show(&profile, || {
@@ -378,6 +383,11 @@ fn why_in_words(found: &Value) -> String {
         for key in ["reasons", "beside"] {
             let words = channel[key].as_array().into_iter().flatten().filter_map(Value::as_str);
             lines.extend(words.map(|text| format!("  {text}")));
+        }
+        for pair in channel["pairs"].as_array().into_iter().flatten() {
+            lines.push(format!("  Pair “{}”: {}", field(pair, "name"), field(pair, "words")));
+            let told = pair["timeline"].as_array().into_iter().flatten();
+            lines.extend(told.map(|line| format!("    {}  {}", field(line, "at"), field(line, "words"))));
         }
     }
     lines.join("\n")

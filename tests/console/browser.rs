@@ -97,6 +97,18 @@ fn every_page_is_for_everybody_and_photographed() {
     let profile = crate::users::profiles::add(&school, "hill.timetable", "com.apple.webClip.managed");
     let profile = profile["id"].as_str().unwrap();
     school.api("POST", &format!("/profiles/{profile}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
+    let payload = |kind: &str, keys: Value| json!({ "payloads": [{ "type": kind, "keys": keys }] });
+    let pair = school
+        .api(
+            "POST",
+            "/pairs",
+            &json!({ "name": "Web clip for a passcode", "mode": "gated",
+                     "restriction": payload("com.apple.mobiledevice.passwordpolicy", json!({ "forcePIN": true, "minLength": 8 })),
+                     "capability": payload("com.apple.webClip.managed", json!({ "Label": "Library", "URL": "https://hill.example" })) }),
+        )
+        .is(201);
+    let pair = pair["id"].as_str().unwrap().to_owned();
+    school.api("POST", &format!("/pairs/{pair}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
 
     let (ipad, lost, mac) = (format!("/console/devices/{}", id(0)), format!("/console/devices/{}", id(1)), id(2));
     let ask = json!({ "name": "room 12", "kind": "devices" });
@@ -142,6 +154,9 @@ fn every_page_is_for_everybody_and_photographed() {
         ("profiles", "/console/profiles".into()),
         ("profile", format!("/console/profiles/{profile}")),
         ("profile-new", "/console/profiles/new".into()),
+        ("pairs", "/console/pairs".into()),
+        ("pair", format!("/console/pairs/{pair}")),
+        ("pair-new", "/console/pairs/new".into()),
         ("profile-build", "/console/profiles/build".into()),
         ("profile-wifi", "/console/profiles/build/com.apple.wifi.managed".into()),
         ("profile-restrictions", "/console/profiles/build/com.apple.applicationaccess".into()),

@@ -103,6 +103,8 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/enrolment/profile", ENROLL),
         ("/console/profiles", LOOK),
         ("/console/profiles/new", ENROLL),
+        ("/console/pairs", LOOK),
+        ("/console/pairs/new", ENROLL),
         ("/console/people", LOOK),
         ("/console/people/new", ENROLL),
         ("/console/people/import", ENROLL),

@@ -27,6 +27,7 @@ mod keys;
 mod mail;
 mod marks;
 mod parts;
+mod pairs;
 mod people;
 mod plans;
 mod plots;
@@ -242,6 +243,9 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["groups"] => people::groups(v),
         ["groups", "filter"] => filters::show(v),
         ["groups", "filter", "now"] => filters::now(v),
+        ["pairs"] => pairs::list(v),
+        ["pairs", "new"] => pairs::new(v),
+        ["pairs", id] | ["pairs", id, _] => pairs::show(v, id),
         ["plans"] => plans::list(v),
         ["plans", "new"] => plans::new(v),
         ["plans", id] | ["plans", id, "remove"] => plans::show(v, id),
@@ -310,6 +314,8 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["profiles", id, verb] => profiles::act(v, id, verb, form),
         ["groups", "new"] => people::add_group(v, form),
         ["groups", name, "filter"] => filters::keep(v, name, form),
+        ["pairs", "new"] => pairs::add(v, form),
+        ["pairs", id, verb] => pairs::act(v, id, verb, form),
         ["plans", "new"] => plans::add(v, form),
         ["plans", id, "remove"] => plans::remove(v, id),
         ["directory"] => directory::set(v, form),

@@ -45,7 +45,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         .empty(w.library_empty)
         .page(after.map(|_: i64| PATH.to_owned()), w.to_first)
         .page(next, w.next);
-    let mut page = Page::new(Area::Profiles, w.nav_profiles);
+    let mut page = Page::new(Area::Profiles, w.nav_profiles).action(button_link("/console/pairs", w.pairs().nav));
     if v.may(Permission::Enroll) {
         page = page
             .action(main_link("/console/profiles/build", w.schema.build))
@@ -76,7 +76,7 @@ pub fn add(v: &Visit<'_>, form: &Form) -> Outcome {
 }
 
 /// How an assignment is named in a form and shown to people.
-fn target(v: &Visit<'_>, one: &AssignmentView) -> (&'static str, String, Html) {
+pub(super) fn target(v: &Visit<'_>, one: &AssignmentView) -> (&'static str, String, Html) {
     let w = v.words;
     let (kind, under) = (one.row.target.kind(), w.target(one.row.target.kind()));
     if let Some(device) = &one.device {
@@ -136,21 +136,27 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         [table.rows(one.assignments.iter().take(300).map(line)).empty(w.assigned_nobody).html()],
     ));
     if may {
-        let kinds = ["group-devices", "group-people", "group-everyone-on", "device", "everyone-on", "user"];
-        let whom = kinds.map(|kind| (kind, w.target(kind)));
-        let assign = FormSpec::new(&format!("{path}/assign"), &v.token)
-            .field(Field::choice("what", w.whom, whom).value(v.typed("what")))
-            .field(Field::text("who", w.name).hint(w.whom_hint).value(v.typed("who")).required())
-            .button(w.assign);
         let remove = FormSpec::new(&format!("{path}/remove"), &v.token)
             .field(Field::tick("sure", w.remove_profile_sure).required());
-        page = page.with(section(w.assign, [assign.html()]));
+        page = page.with(section(w.assign, [assign_form(v, &format!("{path}/assign"))]));
         page = page.with(folded(w.remove_it, [note(w.remove_profile_does), remove.danger(w.remove_it).html()]));
     }
     Ok(page.into())
 }
 
-fn whom(what: &str, who: &str) -> Whom {
+/// The form that says to whom.
+pub(super) fn assign_form(v: &Visit<'_>, action: &str) -> Html {
+    let w = v.words;
+    let kinds = ["group-devices", "group-people", "group-everyone-on", "device", "everyone-on", "user"];
+    let whom = kinds.map(|kind| (kind, w.target(kind)));
+    FormSpec::new(action, &v.token)
+        .field(Field::choice("what", w.whom, whom).value(v.typed("what")))
+        .field(Field::text("who", w.name).hint(w.whom_hint).value(v.typed("who")).required())
+        .button(w.assign)
+        .html()
+}
+
+pub(super) fn whom(what: &str, who: &str) -> Whom {
     let who = who.to_owned();
     match what {
         "device" => Whom::Device(who),

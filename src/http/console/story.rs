@@ -65,6 +65,7 @@ pub fn sentence(w: &'static Words, kind: &str, detail: &Value) -> String {
         "removed" => w.tale.story_removed,
         "renewed" => w.tale.story_renewed,
         "renewal-failed" => w.tale.story_renewal_failed,
+        other if w.pairs().event(other).is_some() => w.pairs().event(other).unwrap_or_default(),
         other => return with(other.replace('-', " "), &what, by),
     };
     with(words.to_owned(), &what, by)

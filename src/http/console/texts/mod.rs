@@ -1,6 +1,7 @@
 //! Every word of the console's pages, in one place: a translation is another value of [`Words`], and an office is one already. Words of
 //! errors are in `base::texts`. Sentences are whole, so that another language may build them its own way.
 
+mod pairs;
 mod saying;
 mod upkeep;
 
