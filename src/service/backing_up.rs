@@ -9,7 +9,6 @@ use crate::base::time::{HOUR, Timestamp};
 use crate::service::Kind;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -129,7 +128,7 @@ fn make(cx: &Context, now: Timestamp) -> Result<Backup, Error> {
 
 fn make_file(cx: &Context, now: Timestamp) -> Result<Backup, Error> {
     let directory = directory(cx);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(Error::internal)?;
+    crate::store::create_folder(&directory).map_err(Error::internal)?;
     let (needed, free) = (cx.store.copy_size()? + MIN_FREE_SPACE, cx.store.free_space()?);
     if free < needed {
         let text = Appliance::NoRoomForBackup { needed_mb: needed.div_ceil(MB), free_mb: free / MB };
