@@ -229,6 +229,24 @@ mod tests {
     }
 
     #[test]
+    fn old_ones_go_from_the_folder_and_what_is_not_ours_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(at(0)));
+        let cx = founding::open(&Place::in_directory(dir.path()), clock as _, Arc::new(SystemRandom)).unwrap();
+        let folder = directory(&cx);
+        crate::store::create_folder(&folder).unwrap();
+        let older: Vec<String> = (1..=90 * 24).map(|hour| file_name(at(-hour))).collect();
+        older.iter().for_each(|name| std::fs::write(folder.join(name), "").unwrap());
+        std::fs::write(folder.join("notes.txt"), "which stick is where").unwrap();
+        let made = keep(&cx).unwrap().unwrap();
+        let left = scan(&folder).unwrap();
+        assert!(left[0] == made && made.bytes > 0);
+        assert!((24 + 13..=24 + 14 + 12).contains(&left.len()), "{} are left", left.len());
+        assert!(older[..23].iter().all(|name| left.iter().any(|backup| backup.name == *name)), "the last day");
+        assert!(folder.join("notes.txt").exists());
+    }
+
+    #[test]
     fn only_our_own_names_count() {
         assert_eq!(stamp(&file_name(at(0))), Some(at(0)));
         for other in
