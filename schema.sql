@@ -29,7 +29,7 @@ CREATE TABLE certificate (
     fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
-    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow')),
+    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow', 'account')),
     not_before      INTEGER NOT NULL,
     not_after       INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
@@ -656,6 +656,8 @@ CREATE TABLE assignment (
     subject     TEXT COLLATE NOCASE,
     person      INTEGER REFERENCES person (id) ON DELETE CASCADE,
     "group"     INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
+    -- Only while this schedule is open; NULL: always.
+    schedule   INTEGER REFERENCES schedule (id),
     created_by  TEXT NOT NULL,
     created_at  INTEGER NOT NULL,
     CHECK ((target IN ('device', 'everyone-on')) = (device IS NOT NULL)),
@@ -668,6 +670,30 @@ CREATE INDEX assignment_of_device ON assignment (device) WHERE device IS NOT NUL
 CREATE INDEX assignment_of_subject ON assignment (subject) WHERE subject IS NOT NULL;
 CREATE INDEX assignment_of_person ON assignment (person) WHERE person IS NOT NULL;
 CREATE INDEX assignment_of_group ON assignment ("group") WHERE "group" IS NOT NULL;
+CREATE INDEX assignment_schedule ON assignment (schedule) WHERE schedule IS NOT NULL;
+
+-- ---- When something is to be there: windows of the week by the clock on the school's wall.
+
+-- `windows` is a JSON array like ["Mon-Fri 08:00-12:30"]; on the school's holidays none begins unless `on_holidays`.
+CREATE TABLE schedule (
+    id           INTEGER PRIMARY KEY,
+    public_id    TEXT NOT NULL UNIQUE,
+    name         TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    windows      TEXT NOT NULL,
+    on_holidays  INTEGER NOT NULL CHECK (on_holidays IN (0, 1)),
+    created_by   TEXT NOT NULL,
+    created_at   INTEGER NOT NULL
+) STRICT;
+
+-- The same as instants, made ahead for a year from windows, zone and holidays: what a channel should have is a comparison with the clock,
+-- and nothing is forgotten while the server is off.
+CREATE TABLE schedule_span (
+    schedule  INTEGER NOT NULL REFERENCES schedule (id) ON DELETE CASCADE,
+    opens_at   INTEGER NOT NULL,
+    closes_at  INTEGER NOT NULL,
+    PRIMARY KEY (schedule, opens_at),
+    CHECK (closes_at > opens_at)
+) STRICT, WITHOUT ROWID;
 
 -- What management did with a profile on one channel: the version that the device acknowledged, and the last command about it.
 -- Emptied when the device enrols anew, which takes the profiles off it. After a refusal it is tried again at `next_try_at`; when
@@ -711,6 +737,113 @@ CREATE TABLE custom_field (
 ) STRICT;
 CREATE UNIQUE INDEX custom_field_of_device ON custom_field (device, name) WHERE device IS NOT NULL;
 CREATE UNIQUE INDEX custom_field_of_person ON custom_field (person, name) WHERE person IS NOT NULL;
+
+-- ---- Accounts: each stands in a profile of its own, made here, so that it can be changed, repaired or taken away without the others.
+
+-- What is set up, and by which credential; whose it is says the profile's one assignment. The versions of the profile hold everything
+-- but the credential. `sealed_credential` (place 'account/<id>') is what a device is still to be given: a password, or a key with its certificate.
+-- It goes as soon as everybody who should have it acknowledged it, and no other copy is kept.
+CREATE TABLE account (
+    id                INTEGER PRIMARY KEY,
+    public_id         TEXT NOT NULL UNIQUE,
+    profile           INTEGER NOT NULL UNIQUE REFERENCES profile (id),
+    kind              TEXT NOT NULL CHECK (kind IN ('mail', 'exchange', 'exchange-mac', 'caldav', 'carddav', 'ldap', 'wifi', 'vpn')),
+    -- Apple's keys as JSON, with variables; never a password.
+    settings          TEXT NOT NULL,
+    -- 'ask': the device asks its user.
+    credential        TEXT NOT NULL CHECK (credential IN ('ask', 'password', 'certificate')),
+    sealed_credential BLOB,
+    -- Since when it waits to be delivered, and when it was last delivered to everybody.
+    credential_since  INTEGER,
+    credential_done   INTEGER,
+    -- The certificate in force, and the one that it takes the place of until devices have it.
+    certificate       BLOB REFERENCES certificate (fingerprint),
+    replaces          BLOB REFERENCES certificate (fingerprint),
+    created_by        TEXT NOT NULL,
+    created_at        INTEGER NOT NULL,
+    CHECK (credential <> 'ask' OR sealed_credential IS NULL),
+    CHECK ((sealed_credential IS NULL) = (credential_since IS NULL)),
+    CHECK (certificate IS NULL OR credential = 'certificate')
+) STRICT;
+CREATE INDEX account_waiting ON account (credential_since) WHERE credential_since IS NOT NULL;
+
+-- ---- Provisioning profiles: what lets a device run an app that was not bought in a store. One line of them for each app; each upload is
+-- the next one of its line, with a UUID of Apple's.
+
+CREATE TABLE provisioning (
+    id          INTEGER PRIMARY KEY,
+    public_id   TEXT NOT NULL UNIQUE,
+    -- Team and bundle identifier of the app, as Apple writes them: ABCDE12345.org.example.timetable
+    app_id      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    -- The one that devices should have.
+    current     INTEGER NOT NULL,
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    removed_at  INTEGER
+) STRICT;
+CREATE UNIQUE INDEX provisioning_of_app ON provisioning (app_id) WHERE removed_at IS NULL;
+
+-- One upload: the file as Apple signed it, which is no secret.
+CREATE TABLE provisioning_version (
+    id            INTEGER PRIMARY KEY,
+    provisioning  INTEGER NOT NULL REFERENCES provisioning (id),
+    uuid          TEXT NOT NULL UNIQUE,
+    name          TEXT NOT NULL,
+    team          TEXT,
+    signed_by     TEXT NOT NULL,
+    -- How many devices it names; NULL for one that is for all of the team's.
+    devices       INTEGER,
+    made_at       INTEGER,
+    expires_at    INTEGER NOT NULL,
+    body          BLOB NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX provisioning_versions ON provisioning_version (provisioning);
+
+-- To whom: a device, or the devices of a group.
+CREATE TABLE provisioning_assignment (
+    provisioning  INTEGER NOT NULL REFERENCES provisioning (id),
+    device        INTEGER REFERENCES device (id),
+    "group"       INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    CHECK ((device IS NULL) <> ("group" IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX provisioning_assigned_once ON provisioning_assignment (provisioning, coalesce(device, 0), coalesce("group", 0));
+CREATE INDEX provisioning_assigned_device ON provisioning_assignment (device) WHERE device IS NOT NULL;
+CREATE INDEX provisioning_assigned_group ON provisioning_assignment ("group") WHERE "group" IS NOT NULL;
+
+-- What management did with one upload on one device, and what the device says. `stands`: it acknowledged the install and has not lost it
+-- since. `confirmed_at`: it listed it afterwards. `removed_at`: it acknowledged the removal; `returned_at`: it lists it again since.
+CREATE TABLE device_provisioning (
+    enrollment    INTEGER NOT NULL REFERENCES enrollment (id),
+    version       INTEGER NOT NULL REFERENCES provisioning_version (id),
+    command       TEXT NOT NULL,
+    doing         TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
+    stands        INTEGER NOT NULL DEFAULT 0 CHECK (stands IN (0, 1)),
+    confirmed_at  INTEGER,
+    removed_at    INTEGER,
+    returned_at   INTEGER,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    failed_at     INTEGER,
+    next_try_at   INTEGER,
+    PRIMARY KEY (enrollment, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_provisioning_command ON device_provisioning (command);
+CREATE INDEX device_provisioning_of ON device_provisioning (version);
+CREATE INDEX device_provisioning_due ON device_provisioning (next_try_at) WHERE next_try_at IS NOT NULL;
+
+-- What each device said it has, the last time that it was asked; not ours alone.
+CREATE TABLE listed_provisioning (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    uuid        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    expires_at  INTEGER,
+    listed_at   INTEGER NOT NULL,
+    PRIMARY KEY (enrollment, uuid)
+) STRICT, WITHOUT ROWID;
 
 -- ---- Set-up plans: what a device or a user gets while Setup Assistant waits (AwaitingConfiguration), and how long it may wait.
 
@@ -928,3 +1061,42 @@ CREATE TABLE bulk_item (
     PRIMARY KEY (bulk, device),
     CHECK ((command IS NULL) <> (refused IS NULL))
 ) STRICT, WITHOUT ROWID;
+
+-- ---- E-mail: warnings for people.
+
+-- The server that takes our mail, at most one, and whom it is for. `recipients` and `kinds` are JSON arrays. How sending goes is here
+-- too, because one letter holds everything that waits.
+CREATE TABLE mail_server (
+    id              INTEGER PRIMARY KEY CHECK (id = 1),
+    host            TEXT NOT NULL,
+    port            INTEGER NOT NULL CHECK (port BETWEEN 1 AND 65535),
+    -- 'plain' is for a server on this machine only.
+    security        TEXT NOT NULL CHECK (security IN ('tls', 'starttls', 'plain')),
+    username        TEXT,
+    sealed_password BLOB,
+    -- Authorities that the server's certificate may come from, instead of the public ones.
+    ca_pem          TEXT,
+    sender          TEXT NOT NULL,
+    recipients      TEXT NOT NULL,
+    kinds           TEXT NOT NULL,
+    enabled         INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    changed_at      INTEGER NOT NULL,
+    -- Attempts since a letter was last taken, and when the next may be made: after a letter a pause, after a failure a longer one.
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    due_at          INTEGER NOT NULL DEFAULT 0,
+    last_at         INTEGER,
+    last_sent_at    INTEGER,
+    -- Why the last attempt failed, or which recipients were refused.
+    trouble         TEXT,
+    CHECK ((username IS NULL) = (sealed_password IS NULL))
+) STRICT;
+
+-- One event for the next letter, and afterwards the log of it.
+CREATE TABLE mail_delivery (
+    seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+    event        INTEGER NOT NULL UNIQUE REFERENCES event (seq),
+    sent_at      INTEGER,
+    given_up_at  INTEGER,
+    CHECK (sent_at IS NULL OR given_up_at IS NULL)
+) STRICT;
+CREATE INDEX mail_delivery_waiting ON mail_delivery (seq) WHERE sent_at IS NULL AND given_up_at IS NULL;

@@ -162,6 +162,7 @@ impl Server {
         cx.asks_at_enrollment = options.asks_at_enrollment;
         let cx = Arc::new(cx);
         cx.set_directory(Arc::new(crate::directory::Ldap));
+        cx.set_mail_sender(Arc::new(crate::outbound::smtp::Smtp::default()));
         if let Some(pem) = &options.device_ca_pem {
             let read = DeviceAuthorities::with_stand_ins(&String::from_utf8_lossy(pem));
             cx.trust_stand_ins(read.map_err(|why| Error::internal(format!("apple.device_ca_file: {why}")))?);

@@ -92,6 +92,11 @@ pub const MAX_WEBHOOK_ANSWER: usize = 4 * 1024;
 /// A webhook's URL, in bytes.
 pub const MAX_WEBHOOK_URL: usize = 2_048;
 
+// ---- e-mail
+
+/// A whole conversation with a mail server, from the name to its last word.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(30);
+
 // ---- directory
 
 /// A directory must have answered by then, one question at a time.

@@ -5,13 +5,14 @@
 use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
+use super::mail;
+use super::{account, login_policy, profile, schedule, setup_plan};
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -122,6 +123,8 @@ Exit code 1 when something needs attention.")]
     Restore(restore::Args),
     /// Tell other programs over HTTP what happens
     Webhook(webhook::Args),
+    /// Tell people by e-mail what they must do something about
+    Mail(mail::Args),
     /// The school's own root and what stands below it: see it, replace it
     Ca(authorities::CaArgs),
     /// Identities of devices: see them, revoke one
@@ -136,6 +139,8 @@ Exit code 1 when something needs attention.")]
     Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// Accounts on devices (mail, calendars, Wi-Fi, …), each in a profile of its own
+    Account(account::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
     /// What a device gets while Setup Assistant waits
@@ -144,6 +149,8 @@ Exit code 1 when something needs attention.")]
     Retention(retention::Args),
     /// How often devices are asked what they are and what stands on them
     Inventory(inventory::Args),
+    /// When assigned profiles are to be there, and the school's holidays
+    Schedule(schedule::Args),
     /// The people of the school, who use devices
     User(user::Args),
     /// Have Macs escrow their FileVault recovery keys
@@ -338,6 +345,8 @@ mod tests {
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon inventory set --every-hours 12",
+            "cordon schedule add Mornings --window W --on-holidays yes",
+            "cordon schedule calendar --time-zone Europe/Berlin --holiday 2026-12-21",
             "cordon key rotate --recovery-code-file F --wait",
             "cordon key rotate --new-recovery-code --write-code-to F",
             "cordon key replace-machine-key",
@@ -356,6 +365,9 @@ mod tests {
             "cordon user import people.csv --dry-run",
             "cordon directory set --url ldaps://d --base dc=x --bind-dn cn=y --bind-password-file p --guid objectGUID",
             "cordon directory sync --json",
+            "cordon mail set --host m --security starttls --user u --password-file p --from a@b --to c@d --to e@f --event token.expiring",
+            "cordon mail test",
+            "cordon mail log --limit 5",
             "cordon user network --mode digest --serve-further no",
             "cordon group add x --filter platform=iPadOS",
             "cordon group member add 7b --device D --person p --teacher t --admin a",

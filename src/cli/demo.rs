@@ -278,17 +278,17 @@ fn web_clip() -> Vec<u8> {
     let payload = entry(&[
         ("PayloadType", Value::from("com.apple.webClip.managed")),
         ("PayloadVersion", Value::from(1)),
-        ("PayloadIdentifier", Value::from("demo.cordon.webclip.timetable")),
+        ("PayloadIdentifier", Value::from("demo.cordon.webclip.schedule")),
         ("PayloadUUID", Value::from("2C0F7A0E-4C0F-4B9E-9C53-0E5F6A1B2C3D")),
-        ("Label", Value::from("Timetable")),
-        ("URL", Value::from("https://school.example/timetable")),
+        ("Label", Value::from("Schedule")),
+        ("URL", Value::from("https://school.example/schedule")),
     ]);
     to_xml(&Value::Dictionary(entry(&[
         ("PayloadType", Value::from("Configuration")),
         ("PayloadVersion", Value::from(1)),
         ("PayloadIdentifier", Value::from("demo.cordon.webclip")),
         ("PayloadUUID", Value::from("8E1D3C5A-7B0F-4B37-8A3E-5D1B7C9E0F21")),
-        ("PayloadDisplayName", Value::from("Timetable")),
+        ("PayloadDisplayName", Value::from("Schedule")),
         ("PayloadContent", Value::Array(vec![Value::Dictionary(payload)])),
     ])))
 }

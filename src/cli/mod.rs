@@ -3,6 +3,7 @@
 //! Called by `main` and by nobody else. Verbs reach the API through [`reach`], over the control socket of the running server or on
 //! the file itself; `serve` and `demo` are the two that build the server. Deliberately not here: rules about devices or rights.
 
+mod account;
 pub mod args;
 mod audit;
 mod authorities;
@@ -48,8 +49,10 @@ mod doctor;
 mod expiry;
 mod filevault;
 mod key;
+mod mail;
 mod missing;
 mod retention;
+mod schedule;
 mod secret;
 
 mod channels;
@@ -137,8 +140,10 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Report(args) => report::run(api, &args, voice),
         Verb::Expiry(args) => expiry::run(api, &args, voice),
         Verb::Key(args) => key::run(api, &args, voice),
+        Verb::Mail(args) => mail::run(api, &args, voice),
         Verb::Retention(args) => retention::run(api, &args, voice),
         Verb::Inventory(args) => inventory::run(api, &args, voice),
+        Verb::Schedule(args) => schedule::run(api, &args, voice),
         Verb::Ca(args) => authorities::ca(api, &args, voice),
         Verb::Cert(args) => authorities::cert(api, &args, voice),
         Verb::Filevault(args) => filevault::run(api, &args, voice),
@@ -146,6 +151,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Invitations(args) => invitations::run(api, &args, voice),
         Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
         Verb::Directory(args) => directory::run(api, &args, voice),
+        Verb::Account(args) => account::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),
         Verb::Profile(args) => profile::run(api, &args, voice),

@@ -104,7 +104,7 @@ pub fn build(api: &dyn Api, args: &BuildArgs, voice: &mut Voice<'_>) -> Result<(
     let cover = Cover { identifier: &args.id, name: args.name.as_deref().unwrap_or(&args.id), organization: None };
     let made = profile::build(&cover, &[Part { payload_type: args.kind.clone(), keys }]);
     if let Some(file) = &args.output {
-        std::fs::write(file, &made).map_err(|error| Failure::file("write", file, &error))?;
+        files::write_private(file, &made)?; // Wi-Fi passwords stand in it
         let doubts = doubts_of(&made)?;
         voice.show(&json!({ "file": file, "doubts": doubts }), || format!("Written to {}.", file.display()))?;
         for doubt in &doubts {

@@ -47,6 +47,8 @@ enum Verb {
     Retry(ShowArgs),
     /// Why a device has it, or has not
     Why(WhyArgs),
+    /// Split one that sets up several accounts: a profile for each
+    Split(SplitArgs),
     /// Remove it, from every device that has it too
     Remove(RemoveArgs),
 }
@@ -93,6 +95,7 @@ struct ShowArgs {
   cordon profile assign school.mail --group 'class 7b'
   cordon profile assign school.wifi --group 'class 7b' --to devices
   cordon profile assign school.wifi --group 'old iPads'
+  cordon profile assign school.exam --group 'class 7b' --to devices --during Exams
   cordon profile unassign school.mail --user ada
 
 A person of the school is known by any name: short name, mail address, GUID of a directory's record, id. Anybody else by UserID or
@@ -107,6 +110,9 @@ struct AssignArgs {
     /// What of the group is meant
     #[arg(long, value_name = "PART", requires = "group", value_parser = ["people", "devices", "everyone-on"])]
     to: Option<String>,
+    /// Only while this schedule is open; said without it, always
+    #[arg(long, value_name = "SCHEDULE")]
+    during: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,6 +166,17 @@ struct WhyArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  cordon profile split school.everything
+
+Each account gets a profile of its own, with the certificates that it uses, and is assigned to the same devices and people. What is
+left stays in the profile. Devices lose the accounts with the old version and get each of them again, once.")]
+struct SplitArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
   cordon profile remove school.wifi")]
 struct RemoveArgs {
     /// Its id or PayloadIdentifier
@@ -182,6 +199,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Refusals(args) => refusals(api, args, voice),
         Verb::Retry(args) => retry(api, args, voice),
         Verb::Why(args) => why(api, args, voice),
+        Verb::Split(args) => split(api, args, voice),
         Verb::Remove(args) => remove(api, args, voice),
     }
 }
@@ -264,10 +282,17 @@ fn story(profile: &Value, now: Timestamp) -> String {
     }
     let mut text = facts.render();
     if let Some(assignments) = profile["assignments"].as_array().filter(|a| !a.is_empty()) {
-        let mut table = Table::new(&["FOR", "WHO", "SINCE", "BY"]);
+        let mut table = Table::new(&["FOR", "WHO", "DURING", "SINCE", "BY"]);
         for item in assignments {
             let who = [field(item, "device"), field(item, "name")].concat();
-            table.row([cell(item, "target"), who, told_field(&item["created_at"], now), cell(item, "created_by")]);
+            let during = field(item, "during");
+            table.row([
+                cell(item, "target"),
+                who,
+                during,
+                told_field(&item["created_at"], now),
+                cell(item, "created_by"),
+            ]);
         }
         text.push_str(&format!("\n{}", table.render()));
     }
@@ -276,7 +301,10 @@ fn story(profile: &Value, now: Timestamp) -> String {
 
 fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let Whom { device, everyone_on, user, group } = &args.whom;
-    let wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group, "to": args.to });
+    let mut wish = json!({ "device": device, "everyone_on": everyone_on, "user": user, "group": group, "to": args.to });
+    if let Some(schedule) = args.during.as_ref().filter(|_| verb == "assign") {
+        wish["during"] = json!(schedule);
+    }
     let profile = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish))?;
     voice.show(&profile, || {
         let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
@@ -355,6 +383,15 @@ fn why_in_words(found: &Value) -> String {
     lines.join("\n")
 }
 
+fn split(api: &dyn Api, args: &SplitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let made = api.json(&Call::post_json(format!("{}/split", path(&args.profile)), &json!({})))?;
+    voice.show(&made, || {
+        let items = made["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names: Vec<String> = items.iter().map(|one| field(one, "identifier")).collect();
+        format!("{} profiles with one account each: {}", names.len(), names.join(", "))
+    })
+}
+
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
     api.bytes(&Call::delete(path(&args.profile)))?;
     voice.show(&json!({ "removed": args.profile }), || {
@@ -372,8 +409,9 @@ mod tests {
         let made = json!({"id": "pr-1", "name": "Mail", "identifier": "a.b", "version": 1, "waiting": 0, "notes": ["Two accounts."]});
         let fake = Fake::new(move |_| (200, made.clone()));
         let whom = Whom { device: None, everyone_on: None, user: Some("ada".into()), group: None };
-        let (done, out, err) =
-            heard(false, |voice| assign(&fake, &AssignArgs { profile: "a b".into(), whom, to: None }, "assign", voice));
+        let (done, out, err) = heard(false, |voice| {
+            assign(&fake, &AssignArgs { profile: "a b".into(), whom, to: None, during: None }, "assign", voice)
+        });
         assert_eq!(done, Ok(()));
         assert!(out.contains("is assigned") && err.contains("Two accounts."), "{out} {err}");
         assert_eq!(fake.last().target, "/api/v1/profiles/a%20b/assign");

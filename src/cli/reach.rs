@@ -299,6 +299,7 @@ fn open_file(global: &Global, founding: Founding) -> Result<Option<Reach>, Failu
     };
     cx.set_urls(addresses(&cx, &config)?);
     cx.set_directory(Arc::new(crate::directory::Ldap));
+    cx.set_mail_sender(Arc::new(crate::outbound::smtp::Smtp::default()));
     cx.set_surroundings(Some(Arc::new(machine(&config))));
     let front = Front::new(Arc::clone(&cx), config.trusted, None);
     Ok(Some(Reach::File { cx, front }))

@@ -131,7 +131,7 @@ fn announce(global: &Global, server: &Server) -> Result<(), Failure> {
     if moved {
         tracing::warn!(socket = %socket.display(), "the data directory's path is too long for a socket, so the control socket is elsewhere");
     }
-    // Somebody is to set it up: the way there is printed with every start until it is done.
+    // Somebody is to set it up: the way there is printed with every start until something is. From then on `cordon setup-link` says it.
     let fresh = first_steps::is_fresh(server.context())?;
     let link = if fresh { Some(first_steps::make_link(server.context(), &Actor::Job("serve"))?) } else { None };
     let line = if global.json {

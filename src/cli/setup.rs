@@ -12,6 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:
   cordon setup --organization 'Hill School' --hostname mdm.hill.example
   cordon setup --organization 'Hill School' --hostname mdm.hill.example --admin ada
+  cordon setup --organization 'Hill School' --hostname mdm.hill.example --time-zone Europe/Berlin
   cordon setup --organization 'Hill School' --hostname mdm.hill.example --json --admin ada \\
       --admin-password-file ada.txt --recovery-code-file code.txt
 
@@ -38,6 +39,9 @@ pub struct Args {
     /// Whether devices that nobody here knows are told to un-enrol, as Apple advises; off unless said, as `cordon device policy` explains
     #[arg(long, value_name = "on|off", value_parser = super::leaving::on_off)]
     unenroll_strangers: Option<bool>,
+    /// Zone of the school's clocks, such as Europe/Berlin; schedules go by it
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
 }
 
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -61,6 +65,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     };
     if let Some(on) = args.unenroll_strangers {
         api.json(&Call::patch_json("/api/v1/device-policy", &json!({ "unenroll_strangers": on })))?;
+    }
+    if let Some(zone) = &args.time_zone {
+        api.json(&Call::patch_json("/api/v1/calendar", &json!({ "time_zone": zone })))?;
     }
     let mut shown = None;
     match (file, done["recovery_code"].as_str().map(str::to_owned)) {
@@ -131,6 +138,7 @@ mod tests {
             admin_password_file: Some(dir.join("p")),
             recovery_code_file: None,
             unenroll_strangers: None,
+            time_zone: None,
         }
     }
 

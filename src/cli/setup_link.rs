@@ -11,7 +11,7 @@ use serde_json::Value;
   cordon setup-link
   cordon setup-link --json
 
-The link opens once. The browser that opened it may take a day, and stop and go on; with a new link it goes on in another one.
+The link opens once, within a day. The browser that opened it may take another day, and stop and go on; with a new link it goes on in another one.
 The server must run. When the school is set up and somebody can log in, there is no link any more.")]
 pub struct Args {}
 

@@ -38,7 +38,7 @@ pub struct Body {
     pub oversized: bool,
 }
 
-/// Bodies bring passwords, unlock tokens and profiles: nothing of them is left in memory.
+/// Bodies bring passwords, unlock tokens and profiles: the bytes as they came are not left in memory.
 impl Drop for Body {
     fn drop(&mut self) {
         self.bytes.zeroize();

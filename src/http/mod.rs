@@ -11,6 +11,7 @@ mod crl;
 pub mod device;
 pub mod doors;
 pub mod enroll;
+mod form;
 pub mod listen;
 pub mod look;
 pub mod message;

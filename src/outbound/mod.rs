@@ -1,9 +1,10 @@
-//! Out to the receivers of webhooks: HTTPS requests, one thread per receiver that is being told something. Implements
+//! Out to the receivers of webhooks (and, in `smtp`, to the mail server): HTTPS requests, one thread per receiver that is being told something. Implements
 //! `service::ports::WebhookSender`; when to send, in which order and how often is `service::telling`'s to decide.
 //!
 //! No redirect is followed and no proxy is used: a request goes where the owner said, or nowhere.
 
 pub mod acme;
+pub mod smtp;
 
 use crate::base::limits::{MAX_WEBHOOK_ANSWER, WEBHOOK_TIMEOUT};
 use crate::service::ports::{Post, PostResult, PostsDone, SenderFull, WebhookSender};

@@ -17,6 +17,7 @@ pub mod profile;
 pub mod push;
 pub mod queue;
 pub mod report;
+pub mod schedule;
 pub mod sender;
 pub mod series;
 pub mod status;

@@ -3,8 +3,9 @@
 
 use super::actor::{Actor, Permission};
 use super::library::{self, AssignmentView, ProfileView};
-use super::{Context, Error, auditing, devices, groups, reconciling, users};
+use super::{Context, Error, accounts, auditing, devices, groups, reconciling, schedules, users};
 use crate::base::texts::Text;
+use crate::base::time::Timestamp;
 use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, GroupPart, Target};
 use serde_json::json;
 
@@ -23,7 +24,21 @@ pub enum Whom {
 /// # Errors
 /// `NotFound` for the profile or the device.
 pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, true)
+    assign_or_not(cx, actor, profile, whom, Some(None))
+}
+
+/// As [`assign`], but the profile is there only while a schedule (by name or id) is open. Assigned so already, it follows this one now.
+///
+/// # Errors
+/// As [`assign`]; `NotFound` for the schedule.
+pub fn assign_during(
+    cx: &Context,
+    actor: &Actor,
+    profile: &str,
+    whom: &Whom,
+    schedule: &str,
+) -> Result<ProfileView, Error> {
+    assign_or_not(cx, actor, profile, whom, Some(Some(schedule)))
 }
 
 /// Takes an assignment back; the profile leaves every channel that has it by no other assignment.
@@ -31,10 +46,17 @@ pub fn assign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result
 /// # Errors
 /// `NotFound` for the profile, the device, or an assignment that is not there.
 pub fn unassign(cx: &Context, actor: &Actor, profile: &str, whom: &Whom) -> Result<ProfileView, Error> {
-    assign_or_not(cx, actor, profile, whom, false)
+    assign_or_not(cx, actor, profile, whom, None)
 }
 
-fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bool) -> Result<ProfileView, Error> {
+/// `on`: assigned, and when; `None` takes it back.
+fn assign_or_not(
+    cx: &Context,
+    actor: &Actor,
+    profile: &str,
+    whom: &Whom,
+    on: Option<Option<&str>>,
+) -> Result<ProfileView, Error> {
     actor.require(Permission::Enroll)?;
     let Meant { target, id: subject, shown, mut notes } = meant(cx, actor, whom)?;
     let now = cx.now();
@@ -42,25 +64,30 @@ fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bo
     let channels = cx.store.read(|db| reconciling::concerned(db, &target))?;
     let id = cx.store.write(|tx| {
         let row = library::find(tx, profile)?;
-        let changed = if on {
-            tx.insert_assignment(row.id, &target, &actor.name(), now)?
-        } else {
-            tx.delete_assignment(row.id, &target)?
+        accounts::require_free(tx, &row)?;
+        let schedule = on.flatten().map(|name| schedules::find(tx, name)).transpose()?;
+        let changed = match on {
+            Some(_) => tx.put_assignment(row.id, &target, schedule.as_ref().map(|t| t.id), &actor.name(), now)?,
+            None => tx.delete_assignment(row.id, &target)?,
         };
         if changed {
-            let verb = if on { "profile.assign" } else { "profile.unassign" };
-            let detail = json!({ "target": target.kind(), "to": subject });
+            let verb = if on.is_some() { "profile.assign" } else { "profile.unassign" };
+            let mut detail = json!({ "target": target.kind(), "to": subject });
+            if let Some(schedule) = &schedule {
+                detail["schedule"] = json!(schedule.public_id);
+                notes.extend(schedules::notes(tx, schedule, now)?);
+            }
             auditing::record(tx, actor, verb, Some(&row.identifier), Some(detail), now)?;
-        } else if !on {
+        } else if on.is_none() {
             return Err(Error::not_found(Text::NotAssigned { profile: row.name, to: shown.clone() }));
         }
         Ok::<_, Error>(row.id)
     })?;
     reconciling::reconcile_all(cx, &channels)?;
     let mut view = cx.store.read(|db| library::view(db, id))?;
-    if on {
+    if on.is_some() {
         view.notes.append(&mut notes);
-        view.notes.extend(cx.store.read(|db| held_back(db, id, &channels))?);
+        view.notes.extend(cx.store.read(|db| held_back(db, id, &channels, now))?);
         let by_user = cx.store.read(|db| -> Result<bool, Error> {
             for channel in &channels {
                 if db.find_enrollment_by_row(*channel)?.is_some_and(|row| row.parent.is_some()) {
@@ -81,16 +108,16 @@ fn assign_or_not(cx: &Context, actor: &Actor, profile: &str, whom: &Whom, on: bo
 }
 
 /// Whom a wish means.
-struct Meant {
-    target: Target,
+pub(super) struct Meant {
+    pub target: Target,
     /// For the audit, which never names a person; `None` for somebody who is a mere name.
-    id: Option<String>,
+    pub id: Option<String>,
     /// As the wish said it.
     shown: String,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
+pub(super) fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
     let mut notes = Vec::new();
     let (target, id, shown) = match whom {
         Whom::Device(device) => {
@@ -141,7 +168,8 @@ pub(super) fn view(db: &Db<'_>, row: AssignmentRow) -> Result<AssignmentView, Er
         Target::Person(person) => (None, db.find_person_by_row(*person)?.map(|person| person.short_name)),
         Target::Group(group, _) => (None, db.find_group_by_row(*group)?.map(|group| group.name)),
     };
-    Ok(AssignmentView { row, device, name })
+    let schedule = row.schedule.map(|id| db.find_schedule_by_row(id)).transpose()?.flatten().map(|t| t.name);
+    Ok(AssignmentView { row, device, name, schedule })
 }
 
 /// Every channel that a profile concerns: it stands there, or should.
@@ -156,12 +184,12 @@ pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> 
 }
 
 /// Why a profile is not sent to some of these channels; each reason once.
-fn held_back(db: &Db<'_>, profile: i64, channels: &[i64]) -> Result<Vec<String>, Error> {
+pub(super) fn held_back(db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
         let Some(channel) = db.find_enrollment_by_row(*id)? else { continue };
         let Some(device) = db.find_device(channel.device)? else { continue };
-        if let Some(why) = why_held(db, &device, &channel, profile)? {
+        if let Some(why) = why_held(db, &device, &channel, profile, now)? {
             match reasons.iter_mut().find(|(known, _)| *known == why) {
                 Some((_, times)) => *times += 1,
                 None => reasons.push((why, 1)),
@@ -177,8 +205,9 @@ pub(super) fn why_held(
     device: &DeviceRow,
     channel: &EnrollmentRow,
     profile: i64,
+    now: Timestamp,
 ) -> Result<Option<String>, Error> {
-    match reconciling::wanted(db, channel)?.into_iter().find(|due| due.profile.id == profile) {
+    match reconciling::wanted(db, channel, now)?.into_iter().find(|due| due.profile.id == profile) {
         None => Ok(None),
         Some(due) if due.held.is_some() => Ok(due.held),
         Some(due) => library::unfit(db, device, channel, &due.profile),

@@ -120,7 +120,8 @@ pub fn list(cx: &Context, actor: &Actor) -> Result<Vec<View>, Error> {
     })
 }
 
-fn words(kind: &str, device: &str) -> String {
+/// What it is and what to do, for people.
+pub(super) fn words(kind: &str, device: &str) -> String {
     match kind {
         CAME_BACK => format!(
             "{device} had left and shows its old identity again, as after the restore of a backup. Take it back with `cordon device take-back {device}`, \

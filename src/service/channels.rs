@@ -195,9 +195,10 @@ pub fn profiles(
 pub(super) fn profiles_of(cx: &Context, channel: &EnrollmentRow) -> Result<Vec<ProfileOnChannel>, Error> {
     let reported = reported(cx, channel)?;
     let is_reported = |identifier: &str| reported.as_ref().map(|all| all.iter().any(|(id, _)| id == identifier));
+    let now = cx.now();
     let (wanted, have) = cx
         .store
-        .read(|db| Ok::<_, Error>((reconciling::wanted(db, channel)?, db.list_channel_profiles(channel.id)?)))?;
+        .read(|db| Ok::<_, Error>((reconciling::wanted(db, channel, now)?, db.list_channel_profiles(channel.id)?)))?;
     let mut found = Vec::new();
     let device = cx.store.read(|db| db.find_device(channel.device))?;
     let device = device.ok_or_else(|| Error::internal("a channel without its device"))?;

@@ -1,10 +1,11 @@
-//! Events: what happened, told to other programs. A verb records an event in the transaction of what it tells; without a webhook
-//! that wants the kind, that costs one look at a number in memory. `webhooks` holds whom to tell, `telling` carries it out.
+//! Events: what happened, told to other programs and, by e-mail, to people. A verb records an event in the transaction of what it tells;
+//! when nobody wants the kind, that costs one look at a number in memory. `webhooks` and `mail` hold whom to tell, `telling` and `mailing`
+//! carry it out.
 
 use super::{Context, Error};
 use crate::base::ids::short_code;
 use crate::base::time::{HOUR, Timestamp};
-use crate::store::{ChannelKind, Db, NewEvent, Store, Tx};
+use crate::store::{ChannelKind, Db, MailServerRow, NewEvent, Store, Tx};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -181,7 +182,15 @@ fn wanted(db: &Db<'_>) -> Result<u32, Error> {
             }
         }
     }
+    if let Some(mail) = db.find_mail_server()? {
+        bits |= Kind::ALL.into_iter().filter(|kind| mails(&mail, *kind)).fold(0, |all, kind| all | kind.bit());
+    }
     Ok(bits)
+}
+
+/// Whether people are told of this kind by e-mail.
+fn mails(mail: &MailServerRow, kind: Kind) -> bool {
+    mail.enabled && mail.kinds.iter().any(|wanted| wanted == kind.as_str())
 }
 
 /// Webhooks changed: which kinds are wanted now. Called after the commit.
@@ -193,7 +202,7 @@ pub(super) fn reload(cx: &Context) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether any enabled webhook wants this kind.
+/// Whether any enabled webhook or the e-mail wants this kind.
 pub(super) fn wants(cx: &Context, kind: Kind) -> bool {
     cx.hooks.wanted.load(Ordering::SeqCst) & kind.bit() != 0
 }
@@ -216,12 +225,16 @@ pub(super) fn record(
         return Ok(());
     }
     let takers = tx.list_takers(kind.as_str())?;
-    if takers.is_empty() {
+    let by_mail = tx.find_mail_server()?.is_some_and(|mail| mails(&mail, kind));
+    if takers.is_empty() && !by_mail {
         return Ok(());
     }
     let event = write(cx, tx, kind.as_str(), device, now, more())?;
     for webhook in takers {
         tx.owe_event(event, &webhook, now)?;
+    }
+    if by_mail {
+        tx.owe_mail(event)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Certificates and API tokens that end soon, told to webhooks 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
+//! Everything that ends soon, told to webhooks and by e-mail 60, 30, 14, 7 and 1 days before. Called by `jobs`; renewal is not here.
 
 use super::events::{self, Kind};
 use super::expiry::{self, Entry};
@@ -14,10 +14,13 @@ const TOLD: &str = "expiry_told";
 /// What a webhook is told of one thing that ends.
 fn event(entry: &Entry, now: Timestamp) -> Value {
     let (name, ends, days_left) = (events::bounded(&entry.name), entry.not_after.to_string(), entry.days_left(now));
+    let title = events::bounded(&entry.title());
     match entry.key.strip_prefix("token/") {
-        Some(id) => json!({ "token": { "id": id, "name": name, "expires_at": ends, "days_left": days_left } }),
+        Some(id) => {
+            json!({ "token": { "id": id, "name": name, "title": title, "expires_at": ends, "days_left": days_left, "what": entry.what } })
+        }
         None => {
-            json!({ "certificate": { "purpose": entry.kind, "name": name, "not_after": ends, "days_left": days_left, "what": entry.what } })
+            json!({ "certificate": { "purpose": entry.kind, "name": name, "title": title, "not_after": ends, "days_left": days_left, "what": entry.what } })
         }
     }
 }
@@ -35,8 +38,10 @@ pub fn tell(cx: &Context) -> Result<(), Error> {
     let now = cx.now();
     let before = cx.store.read(|db| db.find_setting(TOLD))?.unwrap_or_default();
     let (mut told, mut due) = (Map::new(), Vec::new());
-    // Identities of devices renew by themselves all the time; together they are no event.
-    for watched in expiry::entries(cx)?.into_iter().filter(|entry| entry.kind != "identities") {
+    // Identities of devices and certificates of accounts renew by themselves all the time; together they are no event.
+    for watched in
+        expiry::entries(cx)?.into_iter().filter(|entry| !matches!(entry.kind, "identities" | "account-certificates"))
+    {
         let Some(step) = step(watched.not_after.since(now)) else { continue };
         told.insert(watched.key.clone(), json!(step));
         if before.get(&watched.key).and_then(Value::as_i64).is_none_or(|last| last > step) {

@@ -9,10 +9,14 @@ use crate::pki::digest::{constant_time_eq, sha256};
 use crate::store::{Db, Tx};
 use serde_json::{Value, json};
 
+/// Name in the audit of whoever came with the link.
+const VISITOR: &str = "setup-link";
 /// Setting: hashes of link and session, and what was confirmed.
 const SETUP: &str = "setup";
 /// How long the browser that opened the link may take.
 const SESSION: i64 = DAY;
+/// How long a link waits to be opened: it was printed, and may lie in a log or a message.
+const LINK: i64 = DAY;
 
 /// How far a school is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +69,7 @@ pub fn make_link(cx: &Context, actor: &Actor) -> Result<String, Error> {
     cx.store.write(|tx| {
         let mut state = state(tx)?;
         state["link"] = json!(hash(&secret));
+        state["link_until"] = json!(cx.now().plus(LINK).0);
         state["session"] = Value::Null;
         put(tx, &state)?;
         auditing::record(tx, actor, "setup.link", None, None, cx.now())
@@ -82,7 +87,8 @@ pub fn open(cx: &Context, secret: &str) -> Result<Option<String>, Error> {
     cx.store.write(|tx| {
         let mut state = state(tx)?;
         let held = state["link"].as_str().unwrap_or_default().to_owned();
-        if held.is_empty() || !constant_time_eq(held.as_bytes(), hash(secret).as_bytes()) {
+        let until = Timestamp(state["link_until"].as_i64().unwrap_or(0));
+        if held.is_empty() || now >= until || !constant_time_eq(held.as_bytes(), hash(secret).as_bytes()) {
             return Ok(None);
         }
         state["link"] = Value::Null;
@@ -108,7 +114,22 @@ pub fn find_visitor(cx: &Context, word: &str) -> Result<Option<Actor>, Error> {
 
 /// Counts as somebody at this machine: the link was printed there, for whoever runs the server.
 fn visitor() -> Actor {
-    Actor::LocalShell { user: String::from("setup-link") }
+    Actor::LocalShell { user: String::from(VISITOR) }
+}
+
+/// Somebody was made who may log in. When it is the first, and was not made by whoever came with the link, the link has done its work
+/// elsewhere: printed by a server that was then set up at the command line, it would otherwise make an owner of whoever finds it.
+///
+/// # Errors
+/// Faults of the store.
+pub(super) fn admin_made(tx: &Tx<'_>, actor: &Actor, first: bool) -> Result<(), Error> {
+    if first && *actor != visitor() {
+        let mut state = state(tx)?;
+        state["link"] = Value::Null;
+        state["session"] = Value::Null;
+        put(tx, &state)?;
+    }
+    Ok(())
 }
 
 /// How far the school is.
@@ -121,20 +142,20 @@ pub fn steps(cx: &Context) -> Result<Steps, Error> {
         cx.store.read(|db| Ok::<_, Error>((db.find_setting(SETUP)?, !db.list_admins()?.is_empty())))?;
     let says = |key: &str| state.as_ref().is_some_and(|state| state[key] == true);
     let current = push_certificates::list(cx, &visitor())?.into_iter().find(|row| row.current);
-    let host = school.hostname.clone().unwrap_or_default();
     let served = super::doctor::host_and_port(&cx.urls().devices).map(|(host, _)| host);
+    let restart_needed = school.hostname.is_some() && served.is_some() && served != school.hostname;
     Ok(Steps {
         organization: school.organization,
         hostname: school.hostname,
-        restart_needed: served.is_some_and(|served| served != host),
+        restart_needed,
         admin,
         code_made: recovery::find_made_at(cx)?.is_some(),
-        // Made at the command line, it was shown or written there.
         code_confirmed: says("confirmed"),
         push_topic: current.map(|row| row.topic),
         tested: says("tested"),
-        // Set up past the browser, an owner can log in: there is nothing left for a link.
-        done: says("done") || (admin && state.as_ref().is_none_or(|state| state["session"].is_null())),
+        // Set up past the browser, an owner can log in: there is nothing left for a link. One that was made is still good.
+        done: says("done")
+            || (admin && ["link", "session"].iter().all(|key| state.as_ref().is_none_or(|s| s[key].is_null()))),
     })
 }
 

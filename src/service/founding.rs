@@ -106,7 +106,7 @@ fn assemble(
     let now = clock.now();
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
     let hooks = super::events::Hooks::load(&store)?;
-    let guesses = super::login::Guesses::load(&store, now)?;
+    let guesses = super::guesses::Guesses::load(&store, now)?;
     Ok(Context {
         store,
         clock,
@@ -132,7 +132,9 @@ fn assemble(
         device_authorities: OnceLock::new(),
         directory: std::sync::RwLock::new(None),
         surroundings: std::sync::RwLock::new(None),
+        mail_sender: std::sync::RwLock::new(None),
         synthetic: Mutex::default(),
+        rounds: Default::default(),
     })
 }
 

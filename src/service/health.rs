@@ -3,7 +3,7 @@
 
 use super::actor::Actor;
 use super::expiry::{self, Renewal};
-use super::{Context, Error, activity, backing_up, faults, lost, push_certificates, serving};
+use super::{Context, Error, activity, backing_up, faults, lost, mailing, push_certificates, serving};
 use crate::base::limits::MIN_FREE_SPACE;
 use crate::base::texts::Text;
 use crate::base::time::DAY;
@@ -44,6 +44,7 @@ pub fn examine(cx: &Context) -> Result<Health, Error> {
         reasons.push(format!("The last backup failed: {why}"));
     }
     reasons.extend(activity::worry(cx)?);
+    reasons.extend(mailing::worry(cx)?);
     reasons.extend(lost::worries(cx)?);
     reasons.extend(serving::find_fault(cx)?);
     for entry in expiry::entries(cx)? {

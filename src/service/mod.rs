@@ -7,6 +7,7 @@ pub mod actor;
 mod answers;
 pub mod auditing;
 pub mod certifying;
+mod channel_facts;
 pub mod checkin;
 pub mod commands;
 pub mod devices;
@@ -14,6 +15,7 @@ pub mod enrolling;
 pub mod enrollment_policy;
 pub mod error;
 pub mod founding;
+mod handing_out;
 pub mod identity;
 pub mod polling;
 pub mod ports;
@@ -25,6 +27,7 @@ pub mod serving;
 pub mod tokens;
 pub mod trust;
 
+mod guesses;
 pub mod login;
 pub mod passwords;
 pub mod people;
@@ -32,6 +35,8 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+mod account_credentials;
+pub mod accounts;
 pub mod assigning;
 pub mod attention;
 pub mod channels;
@@ -45,14 +50,17 @@ pub mod library;
 pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
+pub mod own_accounts;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;
 pub mod replacing;
 pub mod revoking;
 pub mod roster;
+pub mod schedules;
 pub mod series;
 pub mod setting_up;
+pub mod splitting;
 pub mod users;
 pub mod variables;
 
@@ -68,7 +76,10 @@ pub mod faults;
 pub mod filevault;
 pub mod first_steps;
 pub mod health;
+mod letters;
 pub mod lost;
+pub mod mail;
+pub mod mailing;
 pub mod overview;
 pub mod purging;
 pub mod revealing;
@@ -154,16 +165,19 @@ pub struct Context {
     /// Whether a device is asked what it is when it has enrolled, and on a cadence from then on; tests of other things want to know every
     /// command.
     pub asks_at_enrollment: bool,
-    guesses: login::Guesses,
+    guesses: guesses::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
     backups: backing_up::Backups,
     device_authorities: OnceLock<DeviceAuthorities>,
     /// What asks the school's directory; none where nothing may use the network.
     directory: RwLock<Option<Arc<dyn ports::Directory>>>,
+    /// What hands letters to a mail server; none where nothing may use the network.
+    mail_sender: RwLock<Option<Arc<dyn ports::MailSender>>>,
     /// What the doctor asks about the machine; none where nobody knows it.
     surroundings: RwLock<Option<Arc<dyn ports::Surroundings>>>,
     synthetic: Mutex<doctor::Synthetic>,
+    rounds: doctor::rounds::Rounds,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.
@@ -251,6 +265,15 @@ impl Context {
         *self.directory.write().unwrap_or_else(|p| p.into_inner()) = Some(directory);
     }
 
+    pub fn mail_sender(&self) -> Option<Arc<dyn ports::MailSender>> {
+        self.mail_sender.read().unwrap_or_else(|p| p.into_inner()).clone()
+    }
+
+    /// Set by whoever may use the network.
+    pub fn set_mail_sender(&self, sender: Arc<dyn ports::MailSender>) {
+        *self.mail_sender.write().unwrap_or_else(|p| p.into_inner()) = Some(sender);
+    }
+
     /// Notes that a channel was heard of; flushed by [`Context::flush_seen`].
     pub fn note_seen(&self, enrollment: i64, at: Timestamp) {
         self.seen.lock().unwrap_or_else(|p| p.into_inner()).enrollments.insert(enrollment, at);
@@ -267,7 +290,7 @@ impl Context {
 
     /// Writes what was gathered since the last time, and the highest time seen.
     pub fn flush_seen(&self) -> Result<(), Error> {
-        login::flush(self)?;
+        guesses::flush(self)?;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|p| p.into_inner()));
         let now = self.now();
         let clock_moved = self.highest_time.fetch_max(now.0, Ordering::SeqCst) < now.0;

@@ -2,7 +2,7 @@
 //! [`super::login`]. Nobody is ever deleted: the audit names them.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, login, passwords, school, totp};
+use super::{Context, Error, auditing, first_steps, login, passwords, school, totp};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::store::{AdminRow, Role, Tx};
@@ -48,6 +48,7 @@ pub fn create(
         if tx.find_admin(name)?.is_some() {
             return Err(Error::conflict(Text::AdminExists { name: name.to_owned() }));
         }
+        first_steps::admin_made(tx, actor, tx.list_admins()?.is_empty())?;
         tx.insert_admin(name, role, &hash, &actor.name(), now)?;
         auditing::record(tx, actor, "admin.create", Some(name), Some(json!({ "role": role.as_str() })), now)
     })?;

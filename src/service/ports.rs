@@ -249,6 +249,63 @@ pub trait WebhookSender: Send + Sync {
     fn send(&self, posts: Vec<Post>, done: PostsDone) -> Result<(), SenderFull>;
 }
 
+// ---- e-mail
+
+/// How a mail server is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// From the first byte.
+    Tls,
+    /// In the clear until the server agrees to TLS; nothing is told before.
+    StartTls,
+    /// In the clear, to this machine only.
+    Plain,
+}
+
+/// Where a mail server is, and who we are there.
+#[derive(Debug, Clone)]
+pub struct MailPlace {
+    pub host: String,
+    pub port: u16,
+    pub security: MailSecurity,
+    pub login: Option<(String, Secret<String>)>,
+    /// Authorities that the server's certificate may come from, instead of the public ones.
+    pub ca_pem: Option<String>,
+}
+
+/// One letter. Addresses are plain ones that were checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// How we call ourselves to the server.
+    pub hello: String,
+    pub from: String,
+    pub to: Vec<String>,
+    pub subject: String,
+    pub body: String,
+    pub at: Timestamp,
+    pub id: String,
+}
+
+/// The server took it for at least one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailTaken {
+    pub answer: String,
+    /// Whom the server would not take, and its words.
+    pub refused: Vec<(String, String)>,
+}
+
+/// Why no letter was taken, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MailFault(pub String);
+
+/// Hands letters to a mail server. Every call waits for the network; never inside a transaction.
+pub trait MailSender: Send + Sync {
+    fn send(&self, place: &MailPlace, letter: &Letter) -> Result<MailTaken, MailFault>;
+    /// What is under way ends soon, and nothing is sent any more.
+    fn stop(&self);
+}
+
 // ---- the school's directory
 
 /// Where a directory is, who asks, and which attribute is what.

@@ -2,8 +2,8 @@
 //! profiles there speak about the same things. Called by the API.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, channels, devices, library, reconciling};
-use crate::store::{ChannelNames, Db, EnrollmentRow, GroupPart, ProfileRow, Target};
+use super::{Context, Error, channels, devices, library, reconciling, schedules};
+use crate::store::{ChannelNames, Db, EnrollmentRow, GroupPart, ProfileRow, Target, WantedRow};
 
 /// One channel of a device, and why it has a profile or not.
 #[derive(Debug, Clone)]
@@ -43,17 +43,23 @@ pub fn why(cx: &Context, actor: &Actor, device: &str, user: Option<&str>, profil
 fn of_channel(cx: &Context, channel: &EnrollmentRow, profile: &ProfileRow) -> Result<ChannelReasons, Error> {
     let state = channels::profiles_of(cx, channel)?.into_iter().find(|p| p.identifier == profile.identifier);
     let state = state.map_or_else(|| String::from("not there, and not wanted there"), |p| p.words);
+    let now = cx.now();
     cx.store.read(|db| {
         let names = reconciling::names_of(db, channel)?;
         let mut found = Vec::new();
         for assignment in db.list_reasons(&names, profile.id)? {
-            found.push((rank(&assignment.target), in_words(db, &names, &assignment.target)?));
+            let mut words = in_words(db, &names, &assignment.target)?;
+            if let Some(when) = schedules::in_words(db, assignment.schedule, now)? {
+                words.push_str(&format!(" It holds {when}."));
+            }
+            found.push((rank(&assignment.target), words));
         }
         found.sort();
-        let wanted = !found.is_empty();
+        let others = db.list_wanted_profiles(&names, now)?;
+        let wanted = others.iter().any(|other| other.profile.id == profile.id);
         let mut beside = Vec::new();
         if wanted {
-            beside = neighbours(db, &names, profile)?;
+            beside = neighbours(db, others, profile)?;
         }
         let user = channel.user_short_name.clone().or_else(|| channel.user_id.clone()).filter(|_| names.is_user);
         let reasons = found.into_iter().map(|(_, words)| words).collect();
@@ -108,14 +114,14 @@ fn kind_in_words(kind: &str) -> &'static str {
 }
 
 /// Other profiles of the channel with payloads of the same type.
-fn neighbours(db: &Db<'_>, names: &ChannelNames, profile: &ProfileRow) -> Result<Vec<String>, Error> {
+fn neighbours(db: &Db<'_>, others: Vec<WantedRow>, profile: &ProfileRow) -> Result<Vec<String>, Error> {
     let types = |row: &ProfileRow| -> Result<Vec<String>, Error> {
         let current = db.find_profile_version(row.id, row.version)?;
         Ok(current.and_then(|current| serde_json::from_str(&current.payload_types).ok()).unwrap_or_default())
     };
     let own = types(profile)?;
     let mut found = Vec::new();
-    for other in db.list_wanted_profiles(names)?.into_iter().map(|wanted| wanted.profile) {
+    for other in others.into_iter().map(|wanted| wanted.profile) {
         if other.id == profile.id {
             continue;
         }

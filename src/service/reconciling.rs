@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::variables::{self, Values};
-use super::{Context, Error, error, groups, library, network_users};
+use super::{Context, Error, account_credentials, error, groups, library, network_users};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -72,11 +72,11 @@ pub(super) struct Due {
     pub held: Option<String>,
 }
 
-/// Every profile that a channel should have by what is assigned now.
-pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow) -> Result<Vec<Due>, Error> {
+/// Every profile that a channel should have at `now`, by what is assigned and which schedules are open.
+pub(super) fn wanted(db: &Db<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<Vec<Due>, Error> {
     let names = names_of(db, channel)?;
     let mut found = Vec::new();
-    for WantedRow { profile, variables: used } in db.list_wanted_profiles(&names)? {
+    for WantedRow { profile, variables: used } in db.list_wanted_profiles(&names, now)? {
         found.push(if used.is_empty() {
             Due { profile, values: BTreeMap::new(), fill: 0, held: None }
         } else {
@@ -127,7 +127,7 @@ pub(super) fn reconcile(
     if !is_served(tx, channel)? {
         return Ok(0);
     }
-    let wanted = wanted(tx, channel)?;
+    let wanted = wanted(tx, channel, now)?;
     let have = tx.list_channel_profiles(channel.id)?;
     let mut queued = 0;
     let device = tx.find_device(channel.device)?.ok_or_else(|| Error::internal("a channel without its device"))?;
@@ -318,6 +318,7 @@ fn answered(
         tx.delete_channel_profile(channel.id, known.profile)?;
     } else if report.status == Status::Acknowledged {
         tx.put_profile_installed(channel.id, known.profile)?;
+        account_credentials::installed(tx, &known, now)?;
     } else {
         let failures = known.failures.saturating_add(1);
         let next = desired::next_try(failures, now);
@@ -418,7 +419,7 @@ pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
         let now = cx.now();
         let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
             Some(channel) if is_served(db, &channel)? => {
-                Ok::<_, Error>(!steps(&wanted(db, &channel)?, &db.list_channel_profiles(*id)?, now).is_empty())
+                Ok::<_, Error>(!steps(&wanted(db, &channel, now)?, &db.list_channel_profiles(*id)?, now).is_empty())
             }
             _ => Ok(false),
         })?;

@@ -73,6 +73,8 @@ pub struct AssignmentRow {
     pub id: i64,
     pub profile: i64,
     pub target: Target,
+    /// Only while this schedule (row id) is open.
+    pub schedule: Option<i64>,
     pub created_by: String,
     pub created_at: Timestamp,
 }
@@ -101,7 +103,7 @@ pub struct WantedRow {
 }
 
 const ASSIGNMENT: &str =
-    "a.id, a.profile, a.target, a.device, a.subject, a.person, a.\"group\", a.created_by, a.created_at";
+    "a.id, a.profile, a.target, a.device, a.subject, a.person, a.\"group\", a.schedule, a.created_by, a.created_at";
 /// The assignments that concern one channel: device, whether a user speaks, names, persons, their groups, the device's groups.
 const CONCERNS: &str = "SELECT id FROM assignment WHERE device = ?1 AND target = iif(?2, 'everyone-on', 'device')
     UNION ALL SELECT id FROM assignment WHERE ?2 AND target = 'user' AND subject IN (SELECT value FROM json_each(?3))
@@ -109,6 +111,10 @@ const CONCERNS: &str = "SELECT id FROM assignment WHERE device = ?1 AND target =
     UNION ALL SELECT id FROM assignment WHERE ?2 AND target = 'group-people' AND \"group\" IN (SELECT value FROM json_each(?5))
     UNION ALL SELECT id FROM assignment WHERE target = iif(?2, 'group-everyone-on', 'group-devices')
         AND \"group\" IN (SELECT value FROM json_each(?6))";
+/// A schedule that is open at ?7. A clock that was set back closes and opens nothing: the highest time that was seen counts.
+const OPEN: &str = "EXISTS (SELECT 1 FROM schedule_span t,
+        (SELECT max(?7, coalesce((SELECT CAST(value AS INTEGER) FROM setting WHERE name = 'highest_time'), 0)) AS now) c
+    WHERE t.schedule = a.schedule AND t.opens_at <= c.now AND t.closes_at > c.now)";
 
 fn row_to_assignment(row: &Row<'_>) -> Result<AssignmentRow, StoreError> {
     let kind: String = row.get("target")?;
@@ -128,6 +134,7 @@ fn row_to_assignment(row: &Row<'_>) -> Result<AssignmentRow, StoreError> {
         id: row.get("id")?,
         profile: row.get("profile")?,
         target,
+        schedule: row.get("schedule")?,
         created_by: row.get("created_by")?,
         created_at: Timestamp(row.get("created_at")?),
     })
@@ -145,18 +152,19 @@ impl Db<'_> {
         Ok(found)
     }
 
-    /// Every profile that this channel should have, by what is assigned now.
-    pub fn list_wanted_profiles(&self, channel: &ChannelNames) -> Result<Vec<WantedRow>, StoreError> {
+    /// Every profile that this channel should have by what is assigned, as far as schedules are open at `now`.
+    pub fn list_wanted_profiles(&self, channel: &ChannelNames, now: Timestamp) -> Result<Vec<WantedRow>, StoreError> {
         let sql = format!(
             "SELECT DISTINCT {PROFILE}, v.variables FROM assignment a JOIN profile p ON p.id = a.profile
              JOIN profile_version v ON v.profile = p.id AND v.version = p.version
-             WHERE p.removed_at IS NULL AND a.id IN ({CONCERNS}) ORDER BY p.id"
+             WHERE p.removed_at IS NULL AND a.id IN ({CONCERNS}) AND (a.schedule IS NULL OR {OPEN}) ORDER BY p.id"
         );
         let json = |ids: &[i64]| serde_json::Value::from(ids).to_string();
         let names = serde_json::Value::from(channel.names.as_slice()).to_string();
         let mut statement = self.conn.prepare_cached(&sql)?;
         let (persons, groups) = (json(&channel.persons), json(&channel.person_groups));
-        let values = params![channel.device, channel.is_user, names, persons, groups, json(&channel.device_groups)];
+        let device_groups = json(&channel.device_groups);
+        let values = params![channel.device, channel.is_user, names, persons, groups, device_groups, now.0];
         let rows = statement.query_map(values, |row| {
             let names: String = row.get("variables")?;
             let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(&names).unwrap_or_default() };
@@ -263,7 +271,7 @@ impl Db<'_> {
 }
 
 impl Tx<'_> {
-    /// `false` when it is assigned so already.
+    /// Assigned always; `false` when it is assigned so already, always or by a schedule.
     pub fn insert_assignment(
         &self,
         profile: i64,
@@ -271,10 +279,39 @@ impl Tx<'_> {
         created_by: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        self.insert(profile, target, None, created_by, now)
+    }
+
+    /// Assigned so already, it follows this schedule from now on, or none; `false` when nothing changes.
+    pub fn put_assignment(
+        &self,
+        profile: i64,
+        target: &Target,
+        schedule: Option<i64>,
+        created_by: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let (device, subject, person, group) = target.columns();
-        let sql = "INSERT INTO assignment (profile, target, device, subject, person, \"group\", created_by, created_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
-        let values = params![profile, target.kind(), device, subject, person, group, created_by, now.0];
+        let sql =
+            "UPDATE assignment SET schedule = ?7 WHERE profile = ?1 AND target = ?2 AND device IS ?3 AND subject IS ?4
+                       AND person IS ?5 AND \"group\" IS ?6 AND schedule IS NOT ?7";
+        let there = params![profile, target.kind(), device, subject, person, group, schedule];
+        let moved = self.conn.prepare_cached(sql)?.execute(there)?;
+        Ok(moved > 0 || self.insert(profile, target, schedule, created_by, now)?)
+    }
+
+    fn insert(
+        &self,
+        profile: i64,
+        target: &Target,
+        schedule: Option<i64>,
+        created_by: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (device, subject, person, group) = target.columns();
+        let sql = "INSERT INTO assignment (profile, target, device, subject, person, \"group\", schedule, created_by, created_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
+        let values = params![profile, target.kind(), device, subject, person, group, schedule, created_by, now.0];
         Ok(self.conn.prepare_cached(sql)?.execute(values)? == 1)
     }
 

@@ -52,6 +52,10 @@ impl Db<'_> {
             ("SELECT name FROM school_group", "GROUP"),
             ("SELECT name FROM webhook", "WEBHOOK"),
             ("SELECT url FROM webhook", "WEBHOOK"),
+            ("SELECT host FROM mail_server", "MAIL_SERVER"),
+            ("SELECT username FROM mail_server WHERE username IS NOT NULL", "MAIL_ACCOUNT"),
+            ("SELECT sender FROM mail_server", "MAIL_ADDRESS"),
+            ("SELECT r.value FROM mail_server, json_each(recipients) r", "MAIL_ADDRESS"),
         ] {
             let mut statement = self.conn.prepare(sql)?;
             let rows = statement.query_map([], |row| row.get::<_, String>(0))?;

@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod accounts;
 mod acme;
 mod activity;
 mod assignments;
@@ -23,14 +24,17 @@ mod handed;
 mod inventory;
 mod library;
 mod machine_key;
+mod mail;
 mod migrations;
 mod overview;
 mod profiles;
+mod provisioning;
 mod push;
 mod readers;
 mod renewals;
 mod retention;
 mod revocations;
+mod schedules;
 mod sealed;
 mod secrets;
 mod series;
@@ -63,6 +67,7 @@ mod invitations;
 pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
+pub use accounts::{AccountRow, Credential, NewAccount};
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use activity::ActivityRow;
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target, WantedRow};
@@ -81,11 +86,16 @@ pub use folders::create_folder;
 pub use gauges::Gauges;
 pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
+pub use mail::{MailDelivery, MailServerRow};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
+pub use provisioning::{
+    DeviceProvisioningRow, ListedRow, NewProvisioning, ProvisioningRow, ProvisioningVersionRow, ProvisioningWhom,
+};
 pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
+pub use schedules::ScheduleRow;
 pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;

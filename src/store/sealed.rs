@@ -52,6 +52,7 @@ const SHELVES: &[Shelf] = &[
         place: "'person/' || person || '/digest/' || realm",
     },
     Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
+    Shelf { table: "mail_server", column: "sealed_password", key: "id", place: "'mail/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf {
         table: "profile_version",
@@ -59,6 +60,7 @@ const SHELVES: &[Shelf] = &[
         key: "id",
         place: "'profile/' || profile || '/' || version",
     },
+    Shelf { table: "account", column: "sealed_credential", key: "id", place: "'account/' || id" },
     Shelf { table: "setup_plan", column: "sealed_commands", key: "id", place: "'setup-plan/' || id" },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },
 ];

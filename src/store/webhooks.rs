@@ -276,11 +276,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes events from before `before` with their deliveries, oldest first; returns how many events.
+    /// Removes events from before `before` with what was told of them, oldest first; returns how many events.
     pub fn forget_events(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let old = "SELECT seq FROM event WHERE at < ?1 ORDER BY at, seq LIMIT ?2";
         let values = params![before.0, limit as i64];
         self.conn.execute(&format!("DELETE FROM webhook_delivery WHERE event IN ({old})"), values)?;
+        self.conn.execute(&format!("DELETE FROM mail_delivery WHERE event IN ({old})"), values)?;
         Ok(self.conn.execute(&format!("DELETE FROM event WHERE seq IN ({old})"), values)?)
     }
 }

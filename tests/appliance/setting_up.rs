@@ -3,10 +3,12 @@
 
 use crate::support::api::Reply;
 use crate::support::{Plan, School, TOPIC};
+use cordon::base::time::{Clock, DAY, ManualClock, SystemClock};
 use cordon::simulator::network::tls_config;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
 
 /// A browser with one cookie.
 struct Browser<'s> {
@@ -69,7 +71,8 @@ fn path(url: &str) -> &str {
 
 #[test]
 fn from_the_link_to_a_managed_device() {
-    let school = School::bare(Plan::default());
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::bare(Plan { clock: clock.clone(), ..Plan::default() });
     let mut stranger = Browser { school: &school, cookie: None };
     for page in ["/", "/enroll"] {
         let closed = stranger.send("GET", page, "");
@@ -107,6 +110,13 @@ fn from_the_link_to_a_managed_device() {
     assert_eq!(code.len(), 39, "{code}");
     assert_eq!(bea.take("code", &[("typed", "abcd-efgh")]).status, 400, "not what is on the paper");
     assert_eq!(bea.take("code", &[("typed", &code[30..])]).status, 303);
+    let made = || school.get("/setup")["recovery_code_made_at"].clone();
+    let first = made();
+    clock.advance(1_000);
+    for again in [&[("typed", &code[30..])][..], &[]] {
+        bea.take("code", again);
+        assert_eq!(made(), first, "a double click makes no other code");
+    }
     assert!(!bea.page("?step=code").contains(&code), "never shown again");
 
     let csr = bea.send("GET", "/setup/request.csr", "");
@@ -126,4 +136,36 @@ fn from_the_link_to_a_managed_device() {
     assert_eq!((state["organization"].as_str(), state["restart_needed"].as_bool()), (Some("Hill School"), Some(false)));
     let login = serde_json::json!({ "name": "ada", "password": "tin roof in may" });
     assert_eq!(school.https(None, "POST", "/api/v1/login", &login).status, 200);
+}
+
+#[test]
+fn a_link_that_nobody_opened_is_over_with_the_day_and_with_the_first_owner() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::bare(Plan { clock: clock.clone(), ..Plan::default() });
+    let link = || school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+    let opened = |url: &str| Browser { school: &school, cookie: None }.send("GET", path(url), "").status;
+    let url = link();
+    clock.advance(DAY);
+    assert_eq!(opened(&url), 403, "a day later");
+
+    // Printed at the start; then somebody set the school up at the command line.
+    let url = link();
+    let wish = serde_json::json!({ "organization": "Hill School", "hostname": "localhost", "admin": { "name": "ada", "password": "tin roof in may" } });
+    school.api("POST", "/setup", &wish).is(200);
+    assert_eq!(opened(&url), 403, "the first owner was made without it");
+    school.api("POST", "/setup/link", &Value::Null).is_problem(409, "set-up-done");
+}
+
+#[test]
+fn a_new_link_may_be_asked_for_more_than_once() {
+    let school = School::bare(Plan::default());
+    let link = || school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+    let mut ada = Browser { school: &school, cookie: None };
+    ada.send("GET", path(&link()), "");
+    ada.take("school", &[("organization", "Hill School"), ("hostname", "localhost")]);
+    ada.take("admin", &[("name", "ada"), ("password", "tin roof in may"), ("again", "tin roof in may")]);
+    let (lost, found) = (link(), link());
+    for (url, status) in [(lost, 403), (found, 303)] {
+        assert_eq!(Browser { school: &school, cookie: None }.send("GET", path(&url), "").status, status);
+    }
 }

@@ -15,6 +15,7 @@ run(async () => {
   await press(page, "Lock");
   await sees(page, "What this does");
   await type(page, "Message on the screen", "Please bring it to room 12");
+  await type(page, "Name of the device", process.env.CORDON_IPAD_NAME);
   await press(page, "Lock it");
   await sees(page, "Lock");
   await waits_for(page, "Done");

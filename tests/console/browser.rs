@@ -9,11 +9,11 @@ use std::process::Command;
 
 const PASSWORD: &str = "tin roof in may";
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser")
 }
 
-fn artefacts() -> PathBuf {
+pub fn artefacts() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target"), PathBuf::from);
     target.join("console")
@@ -126,6 +126,10 @@ fn every_page_is_for_everybody_and_photographed() {
         ("clear-passcode", format!("{ipad}/clear-passcode")),
         ("mark-lost", format!("{ipad}/lost")),
         ("erase", format!("{ipad}/erase")),
+        ("command-any", format!("{ipad}/command")),
+        ("command-settings", format!("{ipad}/command/Settings")),
+        ("command-erase", format!("{ipad}/command/EraseDevice")),
+        ("command-raw", format!("{ipad}/command/raw")),
         ("found", format!("{lost}/found")),
         ("commands", "/console/commands".into()),
         ("command-answer", format!("/console/commands/{apps}")),
@@ -138,6 +142,18 @@ fn every_page_is_for_everybody_and_photographed() {
         ("profiles", "/console/profiles".into()),
         ("profile", format!("/console/profiles/{profile}")),
         ("profile-new", "/console/profiles/new".into()),
+        ("profile-build", "/console/profiles/build".into()),
+        ("profile-wifi", "/console/profiles/build/com.apple.wifi.managed".into()),
+        ("profile-restrictions", "/console/profiles/build/com.apple.applicationaccess".into()),
+        ("profile-versions", format!("/console/profiles/{profile}/versions")),
+        ("device-theft", format!("{ipad}/theft")),
+        ("device-sheet", format!("{ipad}/sheet")),
+        ("group-filter", "/console/groups/filter?any=no&field0=platform&how0=%3D&value0=iPadOS".into()),
+        ("plans", "/console/plans".into()),
+        ("plan-new", "/console/plans/new".into()),
+        ("directory", "/console/directory".into()),
+        ("keys", "/console/keys".into()),
+        ("bulk-ahead", "/console/bulk?group=room+12&command=RestartDevice".into()),
         ("groups", "/console/groups".into()),
         ("group", "/console/groups/7b".into()),
         ("group-new", "/console/groups/new".into()),
@@ -146,6 +162,14 @@ fn every_page_is_for_everybody_and_photographed() {
         ("people-import", "/console/people/import".into()),
         ("requests", "/console/requests".into()),
         ("audit", "/console/audit".into()),
+        ("upkeep", "/console/upkeep".into()),
+        ("doctor", "/console/doctor".into()),
+        ("expiry", "/console/expiry".into()),
+        ("backups", "/console/backups".into()),
+        ("security", "/console/security".into()),
+        ("quiet", "/console/quiet".into()),
+        ("support", "/console/support".into()),
+        ("mail", "/console/mail".into()),
         ("webhooks", "/console/webhooks".into()),
         ("webhook", format!("/console/webhooks/{hook}")),
         ("webhook-new", "/console/webhooks/new".into()),

@@ -2,7 +2,11 @@
 
 mod browser;
 mod door;
+mod first_run;
+mod forms;
 mod pages;
+mod serving;
+mod upkeep;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

@@ -12,7 +12,7 @@ const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
 const HOSTILE: &str = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>";
 
 /// Enrolled devices, written down as a check-in would leave them; the id of each.
-fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
+pub fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
     let now = house.cx.now();
     house
         .cx
@@ -83,6 +83,20 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/devices/{device}/restart", COMMAND),
         ("/console/devices/{device}/lost", COMMAND),
         ("/console/devices/{device}/locate", ENROLL),
+        ("/console/devices/{device}/command", COMMAND),
+        ("/console/devices/{device}/command/ProfileList", COMMAND),
+        ("/console/devices/{device}/command/EraseDevice", ENROLL),
+        ("/console/devices/{device}/command/raw", ENROLL),
+        ("/console/devices/{device}/theft", ENROLL),
+        ("/console/devices/{device}/sheet", ENROLL),
+        ("/console/groups/filter", ENROLL),
+        ("/console/groups/filter/now", ENROLL),
+        ("/console/plans", LOOK),
+        ("/console/plans/new", ENROLL),
+        ("/console/directory", LOOK),
+        ("/console/keys", OWNER),
+        ("/console/profiles/build", ENROLL),
+        ("/console/profiles/build/com.apple.wifi.managed", ENROLL),
         ("/console/bulk", &["owner", "admin", "helpdesk", "teacher"]),
         ("/console/enrolment", &["owner", "admin", "teacher"]),
         ("/console/enrolment/invite", &["owner", "admin", "teacher"]),
@@ -96,6 +110,16 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/requests", ENROLL),
         ("/console/audit", AUDIT),
         ("/console/audit/export", AUDIT),
+        ("/console/upkeep", LOOK),
+        ("/console/doctor", OWNER),
+        ("/console/doctor/now", OWNER),
+        ("/console/expiry", LOOK),
+        ("/console/backups", OWNER),
+        ("/console/security", LOOK),
+        ("/console/security?format=csv", LOOK),
+        ("/console/quiet", LOOK),
+        ("/console/support", OWNER),
+        ("/console/mail", OWNER),
         ("/console/webhooks", OWNER),
         ("/console/webhooks/new", OWNER),
         ("/console/push", LOOK),
@@ -147,7 +171,7 @@ fn what_nobody_may_is_in_the_audit_and_changes_nothing() {
     let page = auditor.get("/console");
     for (path, fields) in [
         (format!("/console/devices/{device}/restart"), vec![]),
-        (format!("/console/devices/{device}/erase"), vec![("reason", "because I can do it"), ("name", "iPad")]),
+        (format!("/console/devices/{device}/erase"), vec![("reason", "because I can do it"), ("device_name", "iPad")]),
         (String::from("/console/admins/new"), vec![("name", "eve"), ("role", "owner"), ("password", PASSWORD)]),
         (String::from("/console/settings/place"), vec![("organization", "Mine")]),
         (String::from("/console/groups/new"), vec![("name", "g"), ("kind", "devices")]),
@@ -305,10 +329,10 @@ fn everything_can_be_done_with_forms_alone() {
     };
     // Erase only with the name typed back, and a reason.
     let erase = format!("{device}/erase");
-    let refused = done(&erase, &[("reason", "it is sold to the town hall"), ("name", "Room 11")], 422);
+    let refused = done(&erase, &[("reason", "it is sold to the town hall"), ("device_name", "Room 11")], 422);
     refused.has("This was not done").has("it is sold to the town hall");
-    done(&erase, &[("reason", "short"), ("name", "Room 12")], 422);
-    let queued = done(&erase, &[("reason", "it is sold to the town hall"), ("name", "Room 12")], 303);
+    done(&erase, &[("reason", "short"), ("device_name", "Room 12")], 422);
+    let queued = done(&erase, &[("reason", "it is sold to the town hall"), ("device_name", "Room 12")], 303);
     let command = queued.header("location").split('?').next().unwrap().to_owned();
     ada.get(&command).has("Waits to be fetched").has("it has not been sent yet");
     done(&format!("{command}/cancel"), &[], 303);
@@ -316,7 +340,11 @@ fn everything_can_be_done_with_forms_alone() {
     // Lost, and found again; meanwhile no passcode is cleared.
     done(&format!("{device}/lost"), &[("message", "Call the school")], 303);
     ada.get(&device).has("Lost").has("It was found");
-    done(&format!("{device}/clear-passcode"), &[("possession", "she stands in front of me")], 409);
+    done(
+        &format!("{device}/clear-passcode"),
+        &[("possession", "she stands in front of me"), ("device_name", "Room 12")],
+        409,
+    );
     done(&format!("{device}/found"), &[("reason", "it was in the library")], 303);
     // People, groups, invitations, tokens, settings.
     done("/console/people/new", &[("short_name", "bea"), ("long_name", "Bea Roy")], 303);

@@ -16,6 +16,8 @@ const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
 /// Devices of their own classes: a teacher too, who here has none.
 const DEVICE: &[&str] = &["owner", "admin", "helpdesk", "teacher", "auditor"];
 const ASK: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
+/// Helping somebody with what is there already.
+const DESK: &[&str] = &["owner", "admin", "helpdesk"];
 const ENROLL: &[&str] = &["owner", "admin"];
 /// A teacher for own classes, of which there are none here.
 const INVITE: &[&str] = &["owner", "admin", "teacher"];
@@ -107,6 +109,16 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/key/machine-key", OWNER, fresh.clone()),
         ("post", "/recovery-code", OWNER, fresh),
         ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
+        ("get", "/mail", OWNER, Value::Null),
+        (
+            "put",
+            "/mail",
+            OWNER,
+            json!({ "host": "localhost", "security": "plain", "port": 9, "from": "c@hill.example", "to": ["it@hill.example"], "enabled": false }),
+        ),
+        ("delete", "/mail", OWNER, Value::Null),
+        ("post", "/mail/test", OWNER, Value::Null),
+        ("get", "/mail/log", OWNER, Value::Null),
         ("get", "/webhooks", OWNER, Value::Null),
         (
             "post",
@@ -139,6 +151,13 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/profiles", ENROLL, Value::Null),
         ("get", "/profiles/{id}", LOOK, Value::Null),
         ("patch", "/profiles/{id}", ENROLL, json!({ "comes_back": false })),
+        ("get", "/calendar", LOOK, Value::Null),
+        ("patch", "/calendar", ENROLL, json!({ "time_zone": "Europe/Berlin" })),
+        ("get", "/schedules", LOOK, Value::Null),
+        ("post", "/schedules", ENROLL, json!({ "name": "s", "windows": ["daily 08:00-09:00"] })),
+        ("get", "/schedules/{name}", LOOK, Value::Null),
+        ("patch", "/schedules/{name}", ENROLL, json!({ "on_holidays": true })),
+        ("delete", "/schedules/{name}", ENROLL, Value::Null),
         ("get", "/inventory-policy", LOOK, Value::Null),
         ("patch", "/inventory-policy", ENROLL, json!({ "every_hours": 12 })),
         ("post", "/commands/check", DEVICE, json!({ "RequestType": "ProfileList", "devices": ["x"] })),
@@ -161,6 +180,19 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/profiles/{id}/refusals", LOOK, Value::Null),
         ("get", "/devices/{id}/profiles/{profile}/why", DEVICE, Value::Null),
         ("delete", "/profiles/{id}", ENROLL, Value::Null),
+        ("post", "/profiles/{id}/split", ENROLL, Value::Null),
+        ("get", "/accounts", LOOK, Value::Null),
+        (
+            "post",
+            "/accounts",
+            ENROLL,
+            json!({ "kind": "caldav", "name": "c", "user": "ada", "settings": { "CalDAVHostName": "c" } }),
+        ),
+        ("get", "/accounts/{id}", LOOK, Value::Null),
+        ("patch", "/accounts/{id}", ENROLL, json!({ "name": "d" })),
+        ("delete", "/accounts/{id}", ENROLL, Value::Null),
+        ("post", "/accounts/{id}/password", DESK, json!({ "password": "p" })),
+        ("post", "/accounts/{id}/repair", DESK, json!({})),
         ("post", "/profiles/{id}/assign", ENROLL, json!({ "user": "ada" })),
         ("post", "/profiles/{id}/unassign", ENROLL, json!({ "user": "ada" })),
         ("get", "/users", LOOK, Value::Null),

@@ -7,11 +7,13 @@ use crate::users::profiles::add;
 use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 
+pub mod accounts;
 mod commands;
 mod converging;
 mod groups;
 mod library;
 mod returning;
+mod schedules;
 
 pub fn assign(school: &School, profile: &str, whom: &Value) -> Value {
     school.api("POST", &format!("/profiles/{profile}/assign"), whom).is(200)

@@ -56,7 +56,8 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-const LISTS: [&str; 28] = [
+const LISTS: [&str; 29] = [
+    "accounts",
     "devices",
     "commands",
     "audit?limit=500",

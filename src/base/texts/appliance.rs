@@ -14,6 +14,8 @@ pub enum Appliance {
     NameMissing,
     PasswordsDiffer,
     CodeNotTypedBack,
+    NoMailServer,
+    MailNotTaken { why: String },
 }
 
 impl Appliance {
@@ -28,6 +30,8 @@ impl Appliance {
             Self::NameMissing => "name-missing",
             Self::PasswordsDiffer => "passwords-differ",
             Self::CodeNotTypedBack => "code-not-typed-back",
+            Self::NoMailServer => "no-mail-server",
+            Self::MailNotTaken { .. } => "mail-not-taken",
         }
     }
 
@@ -57,6 +61,8 @@ impl Appliance {
             Self::CodeNotTypedBack => {
                 f.write_str("That is not what the code ends with. Compare your paper with the code, letter by letter, and type its last two groups.")
             }
+            Self::NoMailServer => f.write_str("No mail server is set. Say which one takes letters with `cordon mail set`."),
+            Self::MailNotTaken { why } => write!(f, "The mail server did not take the letter: {why}. Look at its name, port and security, the account, and the addresses."),
         }
     }
 }

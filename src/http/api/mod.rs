@@ -1,6 +1,7 @@
 //! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
+mod accounts;
 mod authorities;
 mod commands;
 mod devices;
@@ -22,6 +23,7 @@ mod doctor;
 mod expiry;
 mod invitations;
 mod keys;
+mod mail;
 mod reports;
 mod retention;
 mod sheets;
@@ -34,6 +36,7 @@ mod users;
 mod channels;
 mod payloads;
 mod profiles;
+mod schedules;
 mod setup_plans;
 
 use super::message::{Door, Request, Response};
@@ -262,6 +265,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         }
         (&Method::POST, ["webhooks", id, "test"]) => webhooks::test(call, id),
         (&Method::GET, ["webhooks", id, "deliveries"]) => webhooks::deliveries(call, id),
+        (&Method::GET, ["mail"]) => mail::show(call),
+        (&Method::PUT, ["mail"]) => mail::set(call),
+        (&Method::DELETE, ["mail"]) => mail::remove(call),
+        (&Method::POST, ["mail", "test"]) => mail::test(call),
+        (&Method::GET, ["mail", "log"]) => mail::log(call),
         (&Method::GET, ["invitations"]) => invitations::list(call),
         (&Method::POST, ["invitations"]) => invitations::make(call),
         (&Method::POST, ["invitations", "sheet"]) => invitations::print(call),
@@ -322,6 +330,14 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["profiles", id, "retry"]) => profiles::retry(call, id),
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "split"]) => profiles::split(call, id),
+        (&Method::GET, ["accounts"]) => accounts::list(call),
+        (&Method::POST, ["accounts"]) => accounts::add(call),
+        (&Method::GET, ["accounts", id]) => accounts::show(call, id),
+        (&Method::PATCH, ["accounts", id]) => accounts::change(call, id),
+        (&Method::DELETE, ["accounts", id]) => accounts::remove(call, id),
+        (&Method::POST, ["accounts", id, "password"]) => accounts::password(call, id),
+        (&Method::POST, ["accounts", id, "repair"]) => accounts::repair(call, id),
         (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
         (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),
@@ -341,6 +357,13 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::DELETE, ["directory"]) => directory::remove(call),
         (&Method::POST, ["directory", "test"]) => directory::test(call),
         (&Method::POST, ["directory", "sync"]) => directory::sync(call),
+        (&Method::GET, ["calendar"]) => schedules::calendar(call),
+        (&Method::PATCH, ["calendar"]) => schedules::set_calendar(call),
+        (&Method::GET, ["schedules"]) => schedules::list(call),
+        (&Method::POST, ["schedules"]) => schedules::create(call),
+        (&Method::GET, ["schedules", name]) => schedules::show(call, name),
+        (&Method::PATCH, ["schedules", name]) => schedules::change(call, name),
+        (&Method::DELETE, ["schedules", name]) => schedules::remove(call, name),
         (&Method::GET, ["groups"]) => groups::list(call),
         (&Method::POST, ["groups"]) => groups::create(call),
         (&Method::GET, ["groups", name]) => groups::show(call, name),

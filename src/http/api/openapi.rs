@@ -238,6 +238,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("KeyState"),
     op("post", "/key/machine-key", "A new machine key in the place of this machine's. Not for API tokens", "204")
         .takes("MachineKeyReplacement"),
+    op("get", "/mail", "Which server takes our letters, whom they go to, and how sending goes; without the password", "200")
+        .gives("MailServer"),
+    op("put", "/mail", "Say which server takes letters, and whom they go to", "200").takes("NewMailServer").gives("MailServer"),
+    op("delete", "/mail", "Tell nobody by e-mail any more", "204"),
+    op("post", "/mail/test", "Send a trial letter and wait for the server's word", "200").gives("MailTried"),
+    op("get", "/mail/log", "What people were told by e-mail, newest first", "200").gives("Page_MailLine").paged(),
     op("get", "/webhooks", "Webhooks, without their secrets", "200").gives("Page_Webhook"),
     op("post", "/webhooks", "Make a webhook; its secret is shown only now", "201").takes("NewWebhook").gives("Webhook"),
     op("get", "/webhooks/{id}", "One webhook", "200").gives("Webhook"),
@@ -358,6 +364,25 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("get", "/devices/{id}/profiles/{profile}/why", "Why the device or its users have a profile, or have not", "200")
         .gives("ProfileWhy"),
     op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
+    op("post", "/profiles/{id}/split", "Split a profile with several accounts: one profile for each, assigned alike", "200")
+        .gives("Page_Profile"),
+    op("get", "/accounts", "Accounts on devices, each in a profile of its own; `user` asks for one person's", "200")
+        .gives("Page_DeviceAccount")
+        .paged(),
+    op("post", "/accounts", "Add an account for a person or a device", "201")
+        .takes("NewDeviceAccount")
+        .gives("DeviceAccount"),
+    op("get", "/accounts/{id}", "One account", "200").gives("DeviceAccount"),
+    op("patch", "/accounts/{id}", "Change an account: its profile is replaced, and no other", "200")
+        .takes("DeviceAccountChange")
+        .gives("DeviceAccount"),
+    op("delete", "/accounts/{id}", "Remove an account from every device that has it", "204"),
+    op("post", "/accounts/{id}/password", "A new password for an account: its profile is replaced, and no other", "200")
+        .takes("AccountPassword")
+        .gives("DeviceAccount"),
+    op("post", "/accounts/{id}/repair", "Install the profile of an account once more, and no other", "200")
+        .takes("AccountRepair")
+        .gives("DeviceAccount"),
     op("post", "/profiles/{id}/assign", "Assign it to a device, everyone on a device, a user or a group", "200")
         .takes("AssignmentWish")
         .gives("Profile"),
@@ -384,6 +409,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
     op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
     op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
+    op("get", "/calendar", "The school's time zone and its holidays", "200").gives("Calendar"),
+    op("patch", "/calendar", "Set them; every schedule follows at once", "200").takes("CalendarWish").gives("Calendar"),
+    op("get", "/schedules", "When assigned profiles are to be there: schedules by name", "200").gives("Page_Schedule"),
+    op("post", "/schedules", "Make a schedule", "201").takes("ScheduleWish").gives("Schedule"),
+    op("get", "/schedules/{name}", "One schedule, by name or id: whether it is open, when next, and what follows it", "200")
+        .gives("Schedule"),
+    op("patch", "/schedules/{name}", "Change a schedule; whoever follows it is brought to it at once", "200")
+        .takes("ScheduleWish")
+        .gives("Schedule"),
+    op("delete", "/schedules/{name}", "Remove a schedule that no assignment follows", "204"),
     op("get", "/groups", "Groups and classes by name; a teacher's own classes for a teacher", "200")
         .gives("Page_Group"),
     op("post", "/groups", "Make a group", "201").takes("NewGroup").gives("Group"),

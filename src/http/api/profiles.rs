@@ -7,7 +7,7 @@ use crate::base::texts::Text;
 use crate::service::Error;
 use crate::service::assigning::{self, Whom};
 use crate::service::library::{self, Change, ProfileView};
-use crate::service::{library_versions, reasons};
+use crate::service::{library_versions, reasons, splitting};
 use crate::store::GroupPart;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +27,8 @@ pub struct AssignmentWish {
     /// With a group: its `people`, its `devices`, or `everyone-on` its devices. A group of people is its people unless said, a group
     /// of devices its devices, a class its people.
     pub to: Option<String>,
+    /// Only while this schedule is open, by name or id. Without it: always. Not part of what is taken back.
+    pub during: Option<String>,
 }
 
 /// What is to change; what is left out stays.
@@ -149,6 +151,8 @@ pub struct Assignment {
     pub device: Option<String>,
     /// The person, user or group, for the others.
     pub name: Option<String>,
+    /// Only while this schedule is open; `null`: always.
+    pub during: Option<String>,
     pub created_by: String,
     pub created_at: String,
 }
@@ -210,7 +214,13 @@ pub fn remove(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 }
 
 pub fn assign(call: &Call<'_>, id: &str) -> Result<Response, Error> {
-    let view = assigning::assign(call.cx, &call.actor, id, &whom(call.body()?)?)?;
+    let mut wish: AssignmentWish = call.body()?;
+    let during = wish.during.take();
+    let whom = whom(wish)?;
+    let view = match during {
+        Some(schedule) => assigning::assign_during(call.cx, &call.actor, id, &whom, &schedule)?,
+        None => assigning::assign(call.cx, &call.actor, id, &whom)?,
+    };
     Ok(json(200, &profile(view)))
 }
 
@@ -268,6 +278,11 @@ pub fn retry(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     Ok(json(200, &profile(library::retry(call.cx, &call.actor, id)?)))
 }
 
+pub fn split(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let items = splitting::split(call.cx, &call.actor, id)?.into_iter().map(profile).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
+}
+
 pub fn refusals(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     let found = library::refusals(call.cx, &call.actor, id)?;
     let items = found.into_iter().map(|view| Refusal {
@@ -307,7 +322,7 @@ fn bad(key: &str, why: &str) -> Error {
 }
 
 fn whom(wish: AssignmentWish) -> Result<Whom, Error> {
-    let AssignmentWish { device, everyone_on, user, group, to } = wish;
+    let AssignmentWish { device, everyone_on, user, group, to, during: _ } = wish;
     let part = match to.as_deref() {
         None => None,
         Some(text) => Some(
@@ -335,6 +350,7 @@ fn profile(view: ProfileView) -> Profile {
         target: a.row.target.kind(),
         device: a.device,
         name: a.name,
+        during: a.schedule,
         created_by: a.row.created_by,
         created_at: a.row.created_at.to_string(),
     });

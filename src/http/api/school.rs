@@ -9,7 +9,9 @@ use crate::service::actor::Permission;
 use crate::service::auditing::export::{self, Format};
 use crate::service::push_signing::Vendor;
 use crate::service::school::{self, School};
-use crate::service::{Context, Error, auditing, people, push_certificates, push_signing, recovery, tokens};
+use crate::service::{
+    Context, Error, auditing, first_steps, people, push_certificates, push_signing, recovery, tokens,
+};
 use crate::store::AuditFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -70,12 +72,12 @@ pub fn set_up(call: &Call<'_>) -> Result<Response, Error> {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SetUpLink {
-    /// Opens once; a browser that has opened it may take a day.
+    /// Opens once, within a day; the browser that opened it may take another day.
     pub url: String,
 }
 
 pub fn make_setup_link(call: &Call<'_>) -> Result<Response, Error> {
-    Ok(json(201, &SetUpLink { url: crate::service::first_steps::make_link(call.cx, &call.actor)? }))
+    Ok(json(201, &SetUpLink { url: first_steps::make_link(call.cx, &call.actor)? }))
 }
 
 pub fn show_setup(call: &Call<'_>) -> Result<Response, Error> {
@@ -85,12 +87,11 @@ pub fn show_setup(call: &Call<'_>) -> Result<Response, Error> {
 
 fn setup_state(call: &Call<'_>) -> Result<SetUpState, Error> {
     let now = school::find(call.cx)?;
-    // The listeners' certificate and addresses are made at start.
-    let restart_needed = now.hostname.as_ref().is_some_and(|name| !call.cx.urls().devices.contains(name.as_str()));
     Ok(SetUpState {
+        // The listeners' certificate and addresses are made at start.
+        restart_needed: first_steps::steps(call.cx)?.restart_needed,
         organization: now.organization,
         hostname: now.hostname,
-        restart_needed,
         recovery_code_made_at: recovery::find_made_at(call.cx)?.map(|at| at.to_string()),
         recovery_code: None,
         admin_created: false,

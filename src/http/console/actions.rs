@@ -4,14 +4,15 @@
 use super::form::Form;
 use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, prose, section, text};
 use super::texts::Words;
-use super::{Answer, Outcome, Visit, device, marks};
+use super::{Answer, Outcome, Visit, device, forecast, marks};
 use crate::base::texts::Text;
 use crate::plist::{Dictionary, Value};
 use crate::service::actor::Permission;
 use crate::service::commands::{self, Wish};
+use crate::service::forecasting::Question;
 use crate::service::lost::{self, Notice};
 use crate::service::unlocking::Stated;
-use crate::service::{Error, channels, devices, leaving};
+use crate::service::{Error, channels, devices, leaving, school};
 use crate::store::{DeviceRow, Lost};
 
 /// The words of a deed.
@@ -31,6 +32,10 @@ pub struct Deed {
     /// Common enough to stand on top.
     pub first: bool,
     pub grave: bool,
+    /// The name of the device must be typed back.
+    named: bool,
+    /// The command that it becomes, for the look ahead; none for what only the server does.
+    sends: Option<&'static str>,
     pub words: fn(&'static Words) -> Said,
     offered: fn(&DeviceRow) -> bool,
     fields: fn(&Visit<'_>, &DeviceRow) -> Vec<Field>,
@@ -53,11 +58,11 @@ fn no_fields(_: &Visit<'_>, _: &DeviceRow) -> Vec<Field> {
 }
 
 fn reason(v: &Visit<'_>) -> Field {
-    Field::text("reason", v.words.reason).hint(v.words.reason_hint).value(v.typed("reason")).required()
+    Field::text("reason", v.words.deeds.reason).hint(v.words.deeds.reason_hint).value(v.typed("reason")).required()
 }
 
 fn pin(v: &Visit<'_>) -> Field {
-    Field::text("pin", v.words.pin).hint(v.words.pin_hint).value(v.typed("pin")).required()
+    Field::text("pin", v.words.deeds.pin).hint(v.words.deeds.pin_hint).value(v.typed("pin")).required()
 }
 
 fn said(name: &'static str, does: &'static str, button: &'static str) -> Said {
@@ -71,12 +76,14 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: true,
         grave: false,
-        words: |w| said(w.lock, w.lock_does, w.lock_button),
+        named: true,
+        sends: Some("DeviceLock"),
+        words: |w| said(w.deeds.lock, w.deeds.lock_does, w.deeds.lock_button),
         offered: |d| is_phone(d) || is_mac(d),
         fields: |v, d| {
             let mut all = vec![
-                Field::text("message", v.words.message).value(v.typed("message")),
-                Field::text("phone", v.words.phone).value(v.typed("phone")),
+                Field::text("message", v.words.deeds.message).value(v.typed("message")),
+                Field::text("phone", v.words.deeds.phone).value(v.typed("phone")),
             ];
             if is_mac(d) {
                 all.push(pin(v));
@@ -89,7 +96,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Command,
         first: false,
         grave: false,
-        words: |w| said(w.restart, w.restart_does, w.restart_button),
+        named: false,
+        sends: Some("RestartDevice"),
+        words: |w| said(w.deeds.restart, w.deeds.restart_does, w.deeds.restart_button),
         offered: |_| true,
         fields: no_fields,
     },
@@ -98,7 +107,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Command,
         first: false,
         grave: false,
-        words: |w| said(w.shut_down, w.shut_down_does, w.shut_down_button),
+        named: false,
+        sends: Some("ShutDownDevice"),
+        words: |w| said(w.deeds.shut_down, w.deeds.shut_down_does, w.deeds.shut_down_button),
         offered: |d| is_phone(d) || is_mac(d),
         fields: no_fields,
     },
@@ -107,12 +118,17 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: false,
         grave: true,
-        words: |w| said(w.clear_passcode, w.clear_passcode_does, w.clear_passcode_button),
+        named: true,
+        sends: Some("ClearPasscode"),
+        words: |w| said(w.deeds.clear_passcode, w.deeds.clear_passcode_does, w.deeds.clear_passcode_button),
         offered: |d| is_phone(d) && !is_missed(d),
         fields: |v, _| {
             let w = v.words;
             vec![
-                Field::text("possession", w.possession).hint(w.possession_hint).value(v.typed("possession")).required(),
+                Field::text("possession", w.deeds.possession)
+                    .hint(w.deeds.possession_hint)
+                    .value(v.typed("possession"))
+                    .required(),
             ]
         },
     },
@@ -121,19 +137,21 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Ask,
         first: false,
         grave: false,
-        words: |w| said(w.lost, w.lost_does, w.lost_button),
+        named: false,
+        sends: Some("EnableLostMode"),
+        words: |w| said(w.deeds.lost, w.deeds.lost_does, w.deeds.lost_button),
         offered: |d| d.lost == Lost::No,
         fields: |v, d| {
             let w = v.words;
             let mut all = vec![
-                Field::text("message", w.message).hint(w.lost_message_hint).value(v.typed("message")),
-                Field::text("phone", w.phone).value(v.typed("phone")),
-                Field::text("footnote", w.footnote).value(v.typed("footnote")),
+                Field::text("message", w.deeds.message).hint(w.deeds.lost_message_hint).value(v.typed("message")),
+                Field::text("phone", w.deeds.phone).value(v.typed("phone")),
+                Field::text("footnote", w.deeds.footnote).value(v.typed("footnote")),
             ];
             if !is_phone(d) {
                 all.clear();
             }
-            all.push(Field::tick("missing", w.missing).hint(w.missing_hint).value(v.typed("missing")));
+            all.push(Field::tick("missing", w.deeds.missing).hint(w.deeds.missing_hint).value(v.typed("missing")));
             all
         },
     },
@@ -142,7 +160,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: true,
         grave: false,
-        words: |w| said(w.found, w.found_does, w.found_button),
+        named: false,
+        sends: Some("DisableLostMode"),
+        words: |w| said(w.deeds.found, w.deeds.found_does, w.deeds.found_button),
         offered: is_missed,
         fields: |v, _| vec![reason(v)],
     },
@@ -151,7 +171,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Reveal,
         first: false,
         grave: false,
-        words: |w| said(w.locate, w.locate_does, w.locate_button),
+        named: false,
+        sends: Some("DeviceLocation"),
+        words: |w| said(w.deeds.locate, w.deeds.locate_does, w.deeds.locate_button),
         offered: |d| is_missed(d) && is_phone(d),
         fields: |v, _| vec![reason(v)],
     },
@@ -160,7 +182,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Reveal,
         first: false,
         grave: false,
-        words: |w| said(w.whereabouts, w.whereabouts_does, w.whereabouts_button),
+        named: false,
+        sends: None,
+        words: |w| said(w.deeds.whereabouts, w.deeds.whereabouts_does, w.deeds.whereabouts_button),
         offered: |d| is_missed(d) && is_phone(d),
         fields: |v, _| vec![reason(v)],
     },
@@ -169,16 +193,15 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: false,
         grave: true,
-        words: |w| said(w.erase, w.erase_does, w.erase_button),
+        named: true,
+        sends: Some("EraseDevice"),
+        words: |w| said(w.deeds.erase, w.deeds.erase_does, w.deeds.erase_button),
         offered: |_| true,
         fields: |v, d| {
-            let w = v.words;
             let mut all = vec![reason(v)];
             if is_mac(d) {
                 all.push(pin(v));
             }
-            let hint = format!("{} {}", w.type_name_hint, marks::device_name(d));
-            all.push(Field::text("name", w.type_name).hint(&hint).value(v.typed("name")).required());
             all
         },
     },
@@ -187,7 +210,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: false,
         grave: true,
-        words: |w| said(w.remove, w.remove_does, w.remove_button),
+        named: true,
+        sends: Some("RemoveProfile"),
+        words: |w| said(w.deeds.remove, w.deeds.remove_does, w.deeds.remove_button),
         offered: |_| true,
         fields: no_fields,
     },
@@ -196,7 +221,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: false,
         grave: true,
-        words: |w| said(w.block, w.block_does, w.block_button),
+        named: true,
+        sends: None,
+        words: |w| said(w.deeds.block, w.deeds.block_does, w.deeds.block_button),
         offered: |_| true,
         fields: no_fields,
     },
@@ -205,7 +232,9 @@ pub static DEEDS: [Deed; 12] = [
         needs: Permission::Destroy,
         first: false,
         grave: false,
-        words: |w| said(w.unblock, w.unblock_does, w.unblock_button),
+        named: false,
+        sends: None,
+        words: |w| said(w.deeds.unblock, w.deeds.unblock_does, w.deeds.unblock_button),
         offered: |_| true,
         fields: no_fields,
     },
@@ -228,7 +257,7 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
     let words = (deed.words)(w);
     let mut does = vec![paragraph(words.does)];
     if deed.grave {
-        does.insert(0, badge(Mood::Bad, w.cannot_be_undone).into_paragraph());
+        does.insert(0, badge(Mood::Bad, w.deeds.cannot_be_undone).into_paragraph());
     }
     let stories = channels::explain(v.cx, &v.actor, &shown.row.public_id, None)?;
     let now: Vec<Html> = stories
@@ -236,7 +265,7 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
         .filter(|story| story.view.row.parent.is_none())
         .flat_map(|story| {
             let ahead = story.view.waiting;
-            let queue = (ahead > 0).then(|| note(&format!("{ahead} {}", w.ahead)));
+            let queue = (ahead > 0).then(|| note(&format!("{ahead} {}", w.deeds.ahead)));
             story.words.iter().map(|words| prose(words).into_paragraph()).chain(queue)
         })
         .collect();
@@ -245,10 +274,45 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
     for field in (deed.fields)(v, &shown.row) {
         form = form.field(field);
     }
+    if deed.named {
+        form = form.field(name_typed_back(v, &shown.row));
+    }
     let form = if deed.grave { form.danger(words.button) } else { form.button(words.button) };
-    let page = device::page(v, &shown, words.name).with(section(w.what_it_does, does));
-    let page = if now.is_empty() { page } else { page.with(section(w.how_it_stands, now)) };
+    let page = device::page(v, &shown, words.name).with(section(w.deeds.what_it_does, does));
+    let page = match deed.sends {
+        Some(request_type) => page.with(forecast::of_one(v, &shown.row, &question(v, &shown.row, request_type)?)?),
+        None => page,
+    };
+    let page = if now.is_empty() { page } else { page.with(section(w.deeds.how_it_stands, now)) };
     Ok(page.with(form.html()).into())
+}
+
+/// What the look ahead asks about.
+fn question(v: &Visit<'_>, device: &DeviceRow, request_type: &str) -> Result<Question, Error> {
+    let mut keys = Dictionary::new();
+    if request_type == "RemoveProfile" {
+        // Management itself, which needs no right.
+        keys.insert(String::from("Identifier"), Value::String(school::payload_identifier(v.cx)?));
+    }
+    let (request_type, devices) = (request_type.to_owned(), vec![device.public_id.clone()]);
+    Ok(Question { request_type, keys, devices, group: None, user: None })
+}
+
+/// So that nothing grave is done to the device beside.
+pub fn name_typed_back(v: &Visit<'_>, device: &DeviceRow) -> Field {
+    let hint = format!("{} {}", v.words.deeds.type_name_hint, marks::device_name(device));
+    Field::text("device_name", v.words.deeds.type_name).hint(&hint).value(v.typed("device_name")).required()
+}
+
+/// # Errors
+/// `Invalid` when something else was typed.
+pub fn require_its_name(v: &Visit<'_>, device: &DeviceRow, form: &Form) -> Result<(), Error> {
+    let typed = form.text("device_name");
+    if typed == marks::device_name(device).trim() || Some(typed) == device.serial.as_deref() {
+        return Ok(());
+    }
+    let why = v.words.deeds.not_its_name.to_owned();
+    Err(Error::invalid(Text::BadArgument { key: v.words.deeds.type_name.to_owned(), why }))
 }
 
 /// A wish for one command, checked by Apple's schema.
@@ -269,21 +333,16 @@ pub fn act(v: &Visit<'_>, id: &str, deed: &Deed, form: &Form) -> Outcome {
         let sent = commands::send_stating(cx, actor, id, &wish(request_type, keys), &stated)?;
         Ok(Answer::To(format!("/console/commands/{}?said=queued", sent.delivery.command)))
     };
+    if deed.named {
+        require_its_name(v, &devices::show(cx, actor, id)?.row, form)?;
+    }
     let stated = Stated { possession: form.some("possession"), reason: form.some("reason") };
     match deed.verb {
         "lock" => send("DeviceLock", &[("Message", "message"), ("PhoneNumber", "phone"), ("PIN", "pin")], stated),
         "restart" => send("RestartDevice", &[], stated),
         "shut-down" => send("ShutDownDevice", &[], stated),
         "clear-passcode" => send("ClearPasscode", &[], stated),
-        "erase" => {
-            let shown = devices::show(cx, actor, id)?;
-            let typed = form.text("name");
-            if typed != marks::device_name(&shown.row) && Some(typed) != shown.row.serial.as_deref() {
-                let why = v.words.not_its_name.to_owned();
-                return Err(Error::invalid(Text::BadArgument { key: v.words.type_name.to_owned(), why }));
-            }
-            send("EraseDevice", &[("PIN", "pin")], stated)
-        }
+        "erase" => send("EraseDevice", &[("PIN", "pin")], stated),
         "lost" => {
             let (message, phone, footnote) = (form.some("message"), form.some("phone"), form.some("footnote"));
             lost::mark(cx, actor, id, &Notice { message, phone, footnote, missing: form.ticked("missing") })?;
@@ -326,7 +385,7 @@ fn whereabouts(v: &Visit<'_>, id: &str, form: &Form) -> Outcome {
         })
         .collect();
     let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.clone()));
-    let page = device::page(v, &shown, v.words.whereabouts);
+    let page = device::page(v, &shown, v.words.deeds.whereabouts);
     let at = super::parts::when(found.received_at, v.now).into_paragraph();
-    Ok(page.with(section(v.words.where_it_was, [at, facts(pairs)])).into())
+    Ok(page.with(section(v.words.deeds.where_it_was, [at, facts(pairs)])).into())
 }

@@ -36,12 +36,12 @@ pub fn list(v: &Visit<'_>) -> Outcome {
     let line = |one: &AdminRow| {
         let (_, waits) = login::standing(v.cx, &one.name);
         let mut state = vec![if one.disabled_at.is_some() {
-            badge(Mood::Quiet, w.disabled)
+            badge(Mood::Quiet, w.door_words.disabled)
         } else {
-            badge(Mood::Good, w.may_log_in)
+            badge(Mood::Good, w.door_words.may_log_in)
         }];
-        state.extend(one.totp_confirmed_at.map(|_| badge(Mood::Busy, w.with_app)));
-        state.extend(waits.map(|_| badge(Mood::Warn, w.locked_out)));
+        state.extend(one.totp_confirmed_at.map(|_| badge(Mood::Busy, w.door_words.with_app)));
+        state.extend(waits.map(|_| badge(Mood::Warn, w.door_words.locked_out)));
         vec![
             link(&format!("{PATH}/{}", parts::segment(&one.name)), &one.name),
             text(w.role(one.role.as_str())),
@@ -50,15 +50,25 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         ]
     };
     let admins = people::list(v.cx, &v.actor)?;
-    let table =
-        Table::new(w.nav_admins).columns([w.name, w.role, w.standing, w.last_login]).rows(admins.iter().map(line));
+    let table = Table::new(w.nav_admins)
+        .columns([w.name, w.door_words.role, w.standing, w.door_words.last_login])
+        .rows(admins.iter().map(line));
     let token = |one: &TokenRow| {
         let over = one.revoked_at.is_some() || one.expires_at.is_some_and(|at| at < v.now);
-        let state = if over { badge(Mood::Quiet, w.token_over) } else { badge(Mood::Good, w.token_valid) };
+        let state = if over {
+            badge(Mood::Quiet, w.door_words.token_over)
+        } else {
+            badge(Mood::Good, w.door_words.token_valid)
+        };
         let end = if over {
             Html::default()
         } else {
-            post_button(&format!("/console/tokens/{}/revoke", parts::segment(&one.id)), &v.token, w.revoke, &one.name)
+            post_button(
+                &format!("/console/tokens/{}/revoke", parts::segment(&one.id)),
+                &v.token,
+                w.door_words.revoke,
+                &one.name,
+            )
         };
         vec![
             text(&one.name),
@@ -70,11 +80,15 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         ]
     };
     let scripts = tokens::list(v.cx, &v.actor)?;
-    let columns = [w.name, w.role, w.standing, w.last_used, w.ends, ""];
-    let scripts = Table::new(w.tokens).columns(columns).rows(scripts.iter().map(token)).empty(w.no_tokens);
-    let page = Page::new(Area::Admins, w.nav_admins).action(main_link("/console/admins/new", w.new_admin));
-    let page = page.action(parts::button_link("/console/tokens/new", w.new_token));
-    Ok(page.with(table.html()).with(section(w.tokens, [note(w.tokens_lead), scripts.html()])).into())
+    let columns = [w.name, w.door_words.role, w.standing, w.door_words.last_used, w.ends, ""];
+    let scripts =
+        Table::new(w.door_words.tokens).columns(columns).rows(scripts.iter().map(token)).empty(w.door_words.no_tokens);
+    let page = Page::new(Area::Admins, w.nav_admins).action(main_link("/console/admins/new", w.door_words.new_admin));
+    let page = page.action(parts::button_link("/console/tokens/new", w.door_words.new_token));
+    Ok(page
+        .with(table.html())
+        .with(section(w.door_words.tokens, [note(w.door_words.tokens_lead), scripts.html()]))
+        .into())
 }
 
 pub fn new(v: &Visit<'_>) -> Outcome {
@@ -82,10 +96,14 @@ pub fn new(v: &Visit<'_>) -> Outcome {
     let w = v.words;
     let form = FormSpec::new("/console/admins/new", &v.token)
         .field(Field::text("name", w.name).value(v.typed("name")).required())
-        .field(Field::choice("role", w.role, roles(v)).value(v.typed("role").or(Some("admin"))).hint(w.roles_hint))
-        .field(Field::password("password", w.password, "new-password").hint(w.password_hint).required())
+        .field(
+            Field::choice("role", w.door_words.role, roles(v))
+                .value(v.typed("role").or(Some("admin")))
+                .hint(w.door_words.roles_hint),
+        )
+        .field(Field::password("password", w.password, "new-password").hint(w.door_words.password_hint).required())
         .button(w.add);
-    Ok(Page::new(Area::Admins, w.new_admin).under(PATH, w.nav_admins).with(form.html()).into())
+    Ok(Page::new(Area::Admins, w.door_words.new_admin).under(PATH, w.nav_admins).with(form.html()).into())
 }
 
 pub fn add(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -106,19 +124,32 @@ pub fn show(v: &Visit<'_>, name: &str) -> Outcome {
     let path = format!("{PATH}/{}", parts::segment(&one.name));
     let (wrong, waits) = login::standing(v.cx, &one.name);
     let form = FormSpec::new(&path, &v.token)
-        .field(Field::choice("role", w.role, roles(v)).value(Some(one.role.as_str())).hint(w.roles_hint))
-        .field(Field::tick("disabled", w.disable).hint(w.disable_hint).value(one.disabled_at.map(|_| "yes")))
-        .field(Field::password("password", w.new_password, "new-password").hint(w.new_password_for_hint))
-        .field(Field::password("current", w.own_password, "current-password").hint(w.only_for_password))
+        .field(
+            Field::choice("role", w.door_words.role, roles(v))
+                .value(Some(one.role.as_str()))
+                .hint(w.door_words.roles_hint),
+        )
+        .field(
+            Field::tick("disabled", w.door_words.disable)
+                .hint(w.door_words.disable_hint)
+                .value(one.disabled_at.map(|_| "yes")),
+        )
+        .field(
+            Field::password("password", w.door_words.new_password, "new-password")
+                .hint(w.door_words.new_password_for_hint),
+        )
+        .field(Field::password("current", w.own_password, "current-password").hint(w.door_words.only_for_password))
         .button(w.save);
     let mut page =
         Page::new(Area::Admins, one.name.clone()).under(PATH, w.nav_admins).mark(text(w.role(one.role.as_str())));
     if wrong > 0 || waits.is_some() {
-        let words = text(&format!("{wrong} {}", w.wrong_passwords)).into_paragraph();
-        page =
-            page.with(section(w.locked_out, [words, post_button(&format!("{path}/unlock"), &v.token, w.unlock, "")]));
+        let words = text(&format!("{wrong} {}", w.door_words.wrong_passwords)).into_paragraph();
+        page = page.with(section(
+            w.door_words.locked_out,
+            [words, post_button(&format!("{path}/unlock"), &v.token, w.door_words.unlock, "")],
+        ));
     }
-    Ok(page.with(form.html()).with(section(w.sessions, [sessions(v, &one.name)?])).into())
+    Ok(page.with(form.html()).with(section(w.door_words.sessions, [sessions(v, &one.name)?])).into())
 }
 
 fn sessions(v: &Visit<'_>, name: &str) -> Result<Html, Error> {
@@ -127,15 +158,15 @@ fn sessions(v: &Visit<'_>, name: &str) -> Result<Html, Error> {
     let open = login::sessions(v.cx, &v.actor, name)?;
     let line = |one: &crate::store::OpenSession| {
         let end = if own == Some(one.id) {
-            badge(Mood::Good, w.this_one)
+            badge(Mood::Good, w.door_words.this_one)
         } else {
             let path = format!("{PATH}/{}/sessions/{}", parts::segment(name), one.id);
-            post_button(&path, &v.token, w.end_it, &one.origin)
+            post_button(&path, &v.token, w.door_words.end_it, &one.origin)
         };
         vec![text(&one.origin), when(one.created_at, v.now), when(one.last_used_at, v.now), end]
     };
-    let table = Table::new(w.sessions).columns([w.from, w.since, w.last_used, ""]);
-    Ok(table.rows(open.iter().map(line)).empty(w.no_sessions).html())
+    let table = Table::new(w.door_words.sessions).columns([w.door_words.from, w.since, w.door_words.last_used, ""]);
+    Ok(table.rows(open.iter().map(line)).empty(w.door_words.no_sessions).html())
 }
 
 pub fn change(v: &Visit<'_>, name: &str, form: &Form) -> Outcome {
@@ -166,11 +197,15 @@ pub fn new_token(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::Administer)?;
     let w = v.words;
     let form = FormSpec::new("/console/tokens/new", &v.token)
-        .field(Field::text("name", w.name).hint(w.token_name_hint).value(v.typed("name")).required())
-        .field(Field::choice("role", w.role, roles(v)).value(v.typed("role").or(Some("auditor"))))
+        .field(Field::text("name", w.name).hint(w.door_words.token_name_hint).value(v.typed("name")).required())
+        .field(Field::choice("role", w.door_words.role, roles(v)).value(v.typed("role").or(Some("auditor"))))
         .field(Field::text("expires", w.valid_for).hint(w.valid_for_hint).value(v.typed("expires").or(Some("90d"))))
         .button(w.make);
-    Ok(Page::new(Area::Admins, w.new_token).under(PATH, w.nav_admins).lead(w.tokens_lead).with(form.html()).into())
+    Ok(Page::new(Area::Admins, w.door_words.new_token)
+        .under(PATH, w.nav_admins)
+        .lead(w.door_words.tokens_lead)
+        .with(form.html())
+        .into())
 }
 
 pub fn add_token(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -200,19 +235,25 @@ pub fn account(v: &Visit<'_>) -> Outcome {
     let name = me(v)?;
     let password = FormSpec::new("/console/account", &v.token)
         .field(Field::password("current", w.own_password, "current-password").required())
-        .field(Field::password("password", w.new_password, "new-password").hint(w.password_hint).required())
-        .button(w.change_password);
+        .field(
+            Field::password("password", w.door_words.new_password, "new-password")
+                .hint(w.door_words.password_hint)
+                .required(),
+        )
+        .button(w.door_words.change_password);
     let app = FormSpec::new("/console/account/app", &v.token)
         .field(Field::password("current", w.own_password, "current-password").required())
-        .button(w.set_up_app);
+        .button(w.door_words.set_up_app);
     let off = FormSpec::new("/console/account/app/remove", &v.token)
         .field(Field::password("current", w.own_password, "current-password").required())
-        .button(w.remove_app);
-    let page = Page::new(Area::Other, w.account).mark(text(&name));
-    let page = page.with(section(w.change_password, [note(w.change_password_hint), password.html()]));
+        .button(w.door_words.remove_app);
+    let page = Page::new(Area::Other, w.door_words.account).mark(text(&name));
     let page =
-        page.with(section(w.app, [note(w.app_hint), app.html()])).with(parts::folded(w.remove_app, [off.html()]));
-    Ok(page.with(section(w.sessions, [sessions(v, &name)?])).into())
+        page.with(section(w.door_words.change_password, [note(w.door_words.change_password_hint), password.html()]));
+    let page = page
+        .with(section(w.door_words.app, [note(w.door_words.app_hint), app.html()]))
+        .with(parts::folded(w.door_words.remove_app, [off.html()]));
+    Ok(page.with(section(w.door_words.sessions, [sessions(v, &name)?])).into())
 }
 
 pub fn change_own(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -227,13 +268,13 @@ pub fn begin_app(v: &Visit<'_>, form: &Form) -> Outcome {
     let w = v.words;
     let current = form.secret("current");
     let begun = people::enrol_totp(v.cx, &v.actor, &me(v)?, current.as_ref().map(|p| p.expose().as_str()))?;
-    let square = qr::svg(begun.uri.expose(), w.app_square).map(drawn).unwrap_or_default();
+    let square = qr::svg(begun.uri.expose(), w.door_words.app_square).map(drawn).unwrap_or_default();
     let confirm = FormSpec::new("/console/account/app/confirm", &v.token)
-        .field(Field::text("code", w.code).hint(w.app_confirm_hint).required())
-        .button(w.confirm);
-    let typed = row([text(w.app_typed), code(begun.secret.expose())]).into_paragraph();
-    let page = Page::new(Area::Other, w.app).under("/console/account", w.account);
-    Ok(page.with(section(w.app_scan, [parts::scanned(square, [typed])])).with(confirm.html()).into())
+        .field(Field::text("code", w.code).hint(w.door_words.app_confirm_hint).required())
+        .button(w.door_words.confirm);
+    let typed = row([text(w.door_words.app_typed), code(begun.secret.expose())]).into_paragraph();
+    let page = Page::new(Area::Other, w.door_words.app).under("/console/account", w.door_words.account);
+    Ok(page.with(section(w.door_words.app_scan, [parts::scanned(square, [typed])])).with(confirm.html()).into())
 }
 
 pub fn confirm_app(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -245,9 +286,12 @@ pub fn confirm_app(v: &Visit<'_>, form: &Form) -> Outcome {
 pub fn confirm_again(v: &Visit<'_>) -> Outcome {
     let w = v.words;
     let confirm = FormSpec::new("/console/account/app/confirm", &v.token)
-        .field(Field::text("code", w.code).hint(w.app_confirm_hint).required())
-        .button(w.confirm);
-    Ok(Page::new(Area::Other, w.app).under("/console/account", w.account).with(confirm.html()).into())
+        .field(Field::text("code", w.code).hint(w.door_words.app_confirm_hint).required())
+        .button(w.door_words.confirm);
+    Ok(Page::new(Area::Other, w.door_words.app)
+        .under("/console/account", w.door_words.account)
+        .with(confirm.html())
+        .into())
 }
 
 pub fn remove_app(v: &Visit<'_>, form: &Form) -> Outcome {

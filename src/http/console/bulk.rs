@@ -5,10 +5,11 @@ use super::frame::{Area, Page};
 use super::parts::{
     self, Field, FormSpec, Html, Table, facts, link, list, named, number, paragraph, renewed, row, section, text, when,
 };
-use super::{Answer, Outcome, Visit, marks, plots, story};
+use super::{Answer, Outcome, Visit, forecast, marks, plots, story};
 use crate::service::actor::Permission;
 use crate::service::bulk::{self, BulkView, KINDS};
-use crate::service::{devices, groups};
+use crate::service::forecasting::Question;
+use crate::service::{Error, devices, groups};
 use crate::store::{BulkItem, BulkRow};
 
 const PATH: &str = "/console/bulk";
@@ -26,11 +27,15 @@ pub fn ask(v: &Visit<'_>) -> Outcome {
         let names: Vec<(&str, &str)> = groups.iter().map(|group| (group.name.as_str(), group.name.as_str())).collect();
         let words: Vec<(&str, String)> = KINDS.into_iter().map(|kind| (kind, w.request(kind))).collect();
         let kinds = words.iter().map(|(kind, words)| (*kind, words.as_str()));
-        let form = FormSpec::new(PATH, &v.token)
-            .field(Field::choice("group", w.group, names).value(v.typed("group").or(v.query("group").as_deref())))
-            .field(Field::choice("command", w.command, kinds).value(v.typed("command")))
-            .button(w.bulk_button);
+        let (group, command) = (v.query("group"), v.query("command"));
+        let form = FormSpec::asking(PATH)
+            .field(Field::choice("group", w.group, names).value(v.typed("group").or(group.as_deref())))
+            .field(Field::choice("command", w.command, kinds).value(v.typed("command").or(command.as_deref())))
+            .button(w.deeds.look_ahead);
         page = page.with(form.html());
+        if let (Some(group), Some(command)) = (group, command) {
+            page = look_ahead(v, page, &group, &command)?;
+        }
     }
     let rows = bulk::list(v.cx, &v.actor, ROWS)?;
     let line = |one: &BulkRow| {
@@ -42,6 +47,15 @@ pub fn ask(v: &Visit<'_>) -> Outcome {
         .rows(rows.iter().map(line))
         .empty(w.bulk_none);
     Ok(page.with(section(w.bulk_before, [table.html()])).into())
+}
+
+/// What would become of it on each device, and the button that asks them.
+fn look_ahead(v: &Visit<'_>, page: Page, group: &str, command: &str) -> Result<Page, Error> {
+    let question = Question { request_type: command.to_owned(), group: Some(group.to_owned()), ..Question::default() };
+    let ahead = forecast::of_many(v, &question)?;
+    let send = FormSpec::new(PATH, &v.token).hidden("group", group).hidden("command", command);
+    let title = format!("{}: {group}", v.words.request(command));
+    Ok(page.with(section(&title, [send.button(v.words.bulk_button).html()])).with(ahead))
 }
 
 pub fn begin(v: &Visit<'_>, form: &Form) -> Outcome {

@@ -68,7 +68,7 @@ fn line(v: &Visit<'_>, one: &View) -> Vec<Html> {
         .collect();
     let end = if one.standing == Standing::Open && v.may(Permission::Invite) {
         let path = format!("{PATH}/invitations/{}/revoke", parts::segment(&one.row.public_id));
-        post_button(&path, &v.token, w.revoke, &one.row.recipient)
+        post_button(&path, &v.token, w.door_words.revoke, &one.row.recipient)
     } else {
         Html::default()
     };

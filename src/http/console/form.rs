@@ -3,8 +3,8 @@
 
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
+use crate::http::form;
 use crate::http::message::Request;
-use crate::http::query::percent_decode;
 use crate::pki::constant_time_eq;
 use crate::pki::digest::hmac_sha256;
 use crate::service::Error;
@@ -31,16 +31,21 @@ impl Form {
     /// # Errors
     /// `Denied` for one from elsewhere, or from a session that is over.
     pub fn check(request: &Request, token: &str) -> Result<Form, Error> {
-        let form = read(request);
-        let ours = form.get(TOKEN).is_some_and(|given| constant_time_eq(given.as_bytes(), token.as_bytes()));
+        let sent = read(request);
+        let ours = sent.get(TOKEN).is_some_and(|given| constant_time_eq(given.as_bytes(), token.as_bytes()));
         // A browser that says where a request began has the last word.
-        let elsewhere = matches!(request.header("sec-fetch-site"), Some("cross-site" | "same-site"));
-        if ours && !elsewhere { Ok(form) } else { Err(Error::denied(Text::PageTooOld)) }
+        if ours && !form::is_from_elsewhere(request) { Ok(sent) } else { Err(Error::denied(Text::PageTooOld)) }
     }
 
     /// Nothing was sent.
     pub(super) fn empty() -> Form {
         Form { fields: Vec::new(), files: Vec::new() }
+    }
+
+    /// As if somebody had typed these.
+    #[cfg(test)]
+    pub(super) fn of(fields: Vec<(String, String)>) -> Form {
+        Form { fields, files: Vec::new() }
     }
 
     /// The first value of a field, if anything was typed.
@@ -91,15 +96,8 @@ fn read(request: &Request) -> Form {
     let boundary = kind.strip_prefix("multipart/form-data").and_then(|rest| rest.split_once("boundary="));
     match boundary {
         Some((_, boundary)) => read_parts(&request.body.bytes, boundary.trim().trim_matches('"')),
-        None => Form { fields: read_encoded(&request.body.bytes), files: Vec::new() },
+        None => Form { fields: form::read(&request.body.bytes, MAX_FIELDS), files: Vec::new() },
     }
-}
-
-fn read_encoded(body: &[u8]) -> Vec<(String, String)> {
-    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
-    let decode = |part: &str| String::from_utf8(percent_decode(&part.replace('+', " "))?).ok();
-    let pairs = text.split('&').take(MAX_FIELDS).filter_map(|pair| pair.split_once('='));
-    pairs.filter_map(|(key, value)| Some((decode(key)?, decode(value)?))).collect()
 }
 
 /// RFC 7578, as browsers write it.
@@ -148,7 +146,7 @@ mod tests {
             filename=\"a.mobileconfig\"\r\nContent-Type: application/x-apple-aspen-config\r\n\r\n<plist>\r\n</plist>\r\n--xyz--\r\n";
         let form = read_parts(body, "xyz");
         assert_eq!((form.text("form"), form.file("file").unwrap()), ("abc", b"<plist>\r\n</plist>".to_vec()));
-        let encoded = read_encoded("name=Ada+L%C3%B6we&tick=on&tick=two&broken=%4".as_bytes());
+        let encoded = form::read("name=Ada+L%C3%B6we&tick=on&tick=two&broken=%4".as_bytes(), 9);
         let form = Form { fields: encoded, files: Vec::new() };
         assert_eq!((form.text("name"), form.ticked("tick"), form.get("broken")), ("Ada Löwe", true, None));
         for hostile in

@@ -21,14 +21,18 @@ pub enum Area {
     Devices,
     Commands,
     Enrolment,
+    Plans,
     Profiles,
     Groups,
     People,
+    Directory,
     Requests,
     Audit,
+    Upkeep,
     Webhooks,
     Push,
     Settings,
+    Keys,
     Admins,
     Other,
 }
@@ -92,10 +96,12 @@ impl Bare {
     }
 }
 
+/// A page in the navigation. The first of each part stands for it; the others show while somebody is in that part.
 struct Entry {
     href: &'static str,
     name: &'static str,
     here: bool,
+    below: Vec<Entry>,
 }
 
 #[derive(Template)]
@@ -112,23 +118,54 @@ struct Framed<'a> {
     refused: Option<&'a str>,
 }
 
-/// Address, name, area, and what one must be allowed to for it to be shown.
-fn places(w: &'static Words) -> Vec<(&'static str, &'static str, Area, Permission)> {
+type Place = (&'static str, &'static str, Area, Permission);
+
+/// Part by part: address, name, area, and what one must be allowed to for it to be shown. A page goes into the part where somebody would
+/// look for it; a new part only for a new question.
+fn places(w: &'static Words) -> Vec<Vec<Place>> {
     vec![
-        ("/console", w.nav_home, Area::Home, Permission::Look),
-        ("/console/devices", w.nav_devices, Area::Devices, Permission::Look),
-        ("/console/commands", w.nav_commands, Area::Commands, Permission::Look),
-        ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
-        ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
-        ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
-        ("/console/people", w.nav_people, Area::People, Permission::LookAround),
-        ("/console/requests", w.nav_requests, Area::Requests, Permission::Reveal),
-        ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
-        ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
-        ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
-        ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
-        ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
+        vec![("/console", w.nav_home, Area::Home, Permission::Look)],
+        vec![
+            ("/console/devices", w.nav_devices, Area::Devices, Permission::Look),
+            ("/console/commands", w.nav_commands, Area::Commands, Permission::Look),
+        ],
+        vec![
+            ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
+            ("/console/plans", w.serving.nav_plans, Area::Plans, Permission::LookAround),
+        ],
+        vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
+        vec![
+            ("/console/people", w.nav_people, Area::People, Permission::LookAround),
+            ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
+            ("/console/directory", w.serving.nav_directory, Area::Directory, Permission::LookAround),
+        ],
+        vec![
+            ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
+            ("/console/requests", w.nav_requests, Area::Requests, Permission::Reveal),
+        ],
+        vec![
+            ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
+            ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
+            ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
+            ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
+            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
+            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
+        ],
     ]
+}
+
+fn navigation(v: &Visit<'_>, here: Area) -> Vec<Entry> {
+    let part = |part: Vec<Place>| {
+        let open = part.iter().any(|(_, _, area, _)| *area == here);
+        let seen = part.into_iter().filter(|(_, _, _, needed)| v.may(*needed));
+        let mut seen = seen.map(|(href, name, area, _)| Entry { href, name, here: area == here, below: Vec::new() });
+        let mut first = seen.next()?;
+        if open {
+            first.below = seen.collect();
+        }
+        Some(first)
+    };
+    places(v.words).into_iter().filter_map(part).collect()
 }
 
 /// An answer as bytes.
@@ -142,8 +179,7 @@ pub fn answer(v: &Visit<'_>, answer: Answer, status: u16) -> Response {
 }
 
 fn whole(v: &Visit<'_>, page: &Page, status: u16) -> Response {
-    let nav = places(v.words).into_iter().filter(|(_, _, _, needed)| v.may(*needed));
-    let nav = nav.map(|(href, name, area, _)| Entry { href, name, here: area == page.area }).collect();
+    let nav = navigation(v, page.area);
     let (who, role) = match &v.actor {
         Actor::Admin { name, role, .. } => (name.clone(), v.words.role(role.as_str())),
         other => (other.name(), ""),

@@ -3,8 +3,8 @@
 use super::frame::{Area, Page};
 use super::marks;
 use super::parts::{
-    self, Html, Mood, Table, badge, button_link, grouped, link, note, paragraph, post_button, quiet, row, section,
-    side_by_side, text, tile, tiles, when,
+    self, Html, Mood, Table, badge, button_link, grouped, link, main_link, note, paragraph, post_button, quiet, row,
+    section, side_by_side, text, tile, tiles, when,
 };
 use super::plots::{self, Bar};
 use super::{Outcome, Visit};
@@ -20,6 +20,9 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     let w = v.words;
     let numbers = overview::numbers(v.cx, &v.actor)?;
     let mut page = Page::new(Area::Home, w.home_title);
+    if numbers.devices.enrolled == 0 {
+        page = page.with(first_device(v));
+    }
     if v.may(Permission::LookAround) {
         let health = overview::standing(v.cx, &v.actor)?;
         let waiting = attention::list(v.cx, &v.actor)?;
@@ -33,6 +36,16 @@ pub fn show(v: &Visit<'_>) -> Outcome {
         page = page.with(figures(v, &numbers)).with(side_by_side([seen(v, &numbers), versions(v, &numbers)]));
     }
     Ok(page.into())
+}
+
+/// Where to begin while there is no device.
+fn first_device(v: &Visit<'_>) -> Html {
+    let w = v.words;
+    let mut parts = vec![paragraph(w.home_no_device)];
+    if v.may(Permission::Invite) {
+        parts.push(row([main_link("/console/enrolment/invite", w.home_first_device)]).into_buttons());
+    }
+    section(w.home_begin, parts)
 }
 
 fn verdict(v: &Visit<'_>, health: &Standing, waiting: usize) -> Html {

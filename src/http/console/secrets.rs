@@ -36,7 +36,12 @@ pub fn of_device(v: &Visit<'_>, id: &str) -> Outcome {
     };
     let table = Table::new(w.secrets_title).columns([w.secret_kind, w.generation, w.standing, w.since, ""]);
     let table = table.rows(kept.iter().map(line)).empty(w.no_secrets);
-    Ok(device::page(v, &shown, w.secrets_title).lead(w.secrets_lead).with(table.html()).into())
+    let mut page = device::page(v, &shown, w.secrets_title).lead(w.secrets_lead);
+    if v.may(Permission::Reveal) {
+        let sheet = format!("{}/sheet", marks::device_path(&shown.row.public_id));
+        page = page.action(button_link(&sheet, w.serving.sheet_sealed));
+    }
+    Ok(page.with(table.html()).into())
 }
 
 /// Asks for a reason and the password.
@@ -48,10 +53,10 @@ pub fn ask(v: &Visit<'_>, id: &str, kind: &str) -> Outcome {
     let generation = v.typed("generation").map(str::to_owned).or_else(|| v.query("generation")).unwrap_or_default();
     let form = FormSpec::new(&path, &v.token)
         .hidden("generation", &generation)
-        .field(Field::text("reason", w.reason).hint(w.reason_hint).value(v.typed("reason")).required())
+        .field(Field::text("reason", w.deeds.reason).hint(w.deeds.reason_hint).value(v.typed("reason")).required())
         .field(Field::password("password", w.own_password, "current-password").hint(w.own_password_hint).required())
         .danger(w.reveal);
-    let page = device::page(v, &shown, w.secret(kind)).with(section(w.what_it_does, [paragraph(w.reveal_does)]));
+    let page = device::page(v, &shown, w.secret(kind)).with(section(w.deeds.what_it_does, [paragraph(w.reveal_does)]));
     Ok(page.with(form.html()).into())
 }
 
@@ -101,7 +106,7 @@ pub fn requests(v: &Visit<'_>) -> Outcome {
             agree,
         ]
     };
-    let table = Table::new(w.nav_requests).columns([w.what, w.asked_by, w.reason, w.asked, w.standing, ""]);
+    let table = Table::new(w.nav_requests).columns([w.what, w.asked_by, w.deeds.reason, w.asked, w.standing, ""]);
     let table = table.rows(waiting.iter().map(line)).empty(w.no_requests);
     Ok(Page::new(Area::Requests, w.nav_requests).lead(w.requests_lead).with(table.html()).into())
 }

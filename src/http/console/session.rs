@@ -41,7 +41,7 @@ struct Login<'a> {
 /// # Errors
 /// `Denied` when nobody is.
 pub fn find(cx: &Context, request: &Request, from: &Origin) -> Result<(Actor, String), Error> {
-    let word = cookie(request, COOKIE).ok_or_else(|| Error::denied(Text::LoginNeeded))?;
+    let word = crate::http::form::cookie(request, COOKIE).ok_or_else(|| Error::denied(Text::LoginNeeded))?;
     let actor = login::authenticate(cx, word, from.words())?;
     Ok((actor, form::token(word)))
 }
@@ -80,7 +80,7 @@ pub fn door(cx: &Context, words: &'static Words, request: &Request, from: &Origi
 }
 
 fn enter(cx: &Context, words: &'static Words, request: &Request, from: &Origin) -> Response {
-    let word = cookie(request, DOOR_COOKIE).ok_or_else(|| Error::denied(Text::PageTooOld));
+    let word = crate::http::form::cookie(request, DOOR_COOKIE).ok_or_else(|| Error::denied(Text::PageTooOld));
     let form = match word.and_then(|word| Form::check(request, &form::token(word))) {
         Ok(form) => form,
         Err(error) => return page(cx, words, request, &Form::empty(), "", Some(error)),
@@ -102,7 +102,7 @@ fn enter(cx: &Context, words: &'static Words, request: &Request, from: &Origin) 
 }
 
 fn page(cx: &Context, w: &'static Words, request: &Request, form: &Form, next: &str, wrong: Option<Error>) -> Response {
-    let (word, fresh) = match cookie(request, DOOR_COOKIE) {
+    let (word, fresh) = match crate::http::form::cookie(request, DOOR_COOKIE) {
         Some(word) => (word.to_owned(), false),
         None => (hex::encode(cx.random_bytes::<16>()), true),
     };
@@ -135,15 +135,6 @@ pub fn logout(v: &Visit<'_>) -> Outcome {
 
 fn to(path: &str) -> Response {
     Response::empty(303).with_header("location", path).with_header("cache-control", "no-store")
-}
-
-/// The value of a cookie that was sent once.
-fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let all = request.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
-    let mut found =
-        all.flat_map(|h| h.split(';')).filter_map(|pair| pair.trim().split_once('=')).filter(|(key, _)| *key == name);
-    let (_, value) = found.next()?;
-    (found.next().is_none() && !value.is_empty() && value.len() <= 128).then_some(value)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const PATH: &str = "/console/webhooks";
 const ROWS: usize = 25;
 
 fn state(v: &Visit<'_>, one: &WebhookView) -> Html {
-    if one.row.enabled { badge(Mood::Good, v.words.enabled) } else { badge(Mood::Quiet, v.words.disabled) }
+    if one.row.enabled { badge(Mood::Good, v.words.enabled) } else { badge(Mood::Quiet, v.words.door_words.disabled) }
 }
 
 pub fn list(v: &Visit<'_>) -> Outcome {

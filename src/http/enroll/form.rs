@@ -4,8 +4,8 @@
 //! a browser send a form here, but it can neither read that cookie nor make the digest.
 
 use super::Desk;
+use crate::http::form;
 use crate::http::message::Request;
-use crate::http::query::percent_decode;
 use crate::pki::constant_time_eq;
 use crate::pki::digest::hmac_sha256;
 
@@ -15,30 +15,11 @@ const MAX_FIELDS: usize = 16;
 const MAX_FIELD: usize = 4 * 1024;
 const FORM_COOKIE: &str = "__Host-cordon-form";
 
-/// The fields of an `application/x-www-form-urlencoded` body, in order; what cannot be read is left out.
+/// The fields of a form, in order; what cannot be read, and what is longer than any of ours, is left out.
 pub fn read(body: &[u8]) -> Vec<(String, String)> {
-    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
-    let decode = |part: &str| {
-        let bytes = percent_decode(&part.replace('+', " "))?;
-        String::from_utf8(bytes).ok().filter(|text| text.len() <= MAX_FIELD)
-    };
-    text.split('&')
-        .take(MAX_FIELDS)
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=')?;
-            Some((decode(key)?, decode(value)?))
-        })
-        .collect()
-}
-
-/// The value of a cookie.
-pub fn cookie<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let all = request.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
-    all.flat_map(|header| header.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value)
-        .filter(|value| !value.is_empty() && value.len() <= 128)
+    let mut fields = form::read(body, MAX_FIELDS);
+    fields.retain(|(_, value)| value.len() <= MAX_FIELD);
+    fields
 }
 
 /// What a form must carry, and the cookie to set when the browser has none yet.
@@ -49,7 +30,7 @@ pub struct Bound {
 
 /// Binds a form to this browser; `fresh` are random bytes for its word.
 pub fn bind(desk: &Desk, request: &Request, fresh: [u8; 16]) -> Bound {
-    match cookie(request, FORM_COOKIE) {
+    match form::cookie(request, FORM_COOKIE) {
         Some(word) => Bound { token: digest(desk, word), cookie: None },
         None => {
             let word = hex::encode(fresh);
@@ -61,7 +42,7 @@ pub fn bind(desk: &Desk, request: &Request, fresh: [u8; 16]) -> Bound {
 
 /// Whether a form of ours was sent, from the browser that was given it.
 pub fn is_ours(desk: &Desk, request: &Request, token: Option<&str>) -> bool {
-    match (cookie(request, FORM_COOKIE), token) {
+    match (form::cookie(request, FORM_COOKIE), token) {
         (Some(word), Some(token)) => constant_time_eq(digest(desk, word).as_bytes(), token.as_bytes()),
         _ => false,
     }

@@ -123,7 +123,7 @@ fn enter(cx: &Context, desk: &Desk, request: &Request, from: &Origin) -> Respons
 }
 
 fn inside(cx: &Context, desk: &Desk, request: &Request) -> Response {
-    let found = form::cookie(request, ARRIVAL_COOKIE).map(|token| arriving::find(cx, token));
+    let found = crate::http::form::cookie(request, ARRIVAL_COOKIE).map(|token| arriving::find(cx, token));
     match found {
         Some(Ok(arrival)) => pages::inside(cx, request, &arrival),
         Some(Err(wrong)) => {
@@ -134,7 +134,7 @@ fn inside(cx: &Context, desk: &Desk, request: &Request) -> Response {
 }
 
 fn fetch(cx: &Context, request: &Request) -> Response {
-    let given = match form::cookie(request, ARRIVAL_COOKIE) {
+    let given = match crate::http::form::cookie(request, ARRIVAL_COOKIE) {
         Some(token) => arriving::give(cx, token),
         None => Err(Error::new(Kind::Denied, Text::ArrivalOver)),
     };

@@ -3,9 +3,8 @@
 
 mod page;
 
-use super::look;
 use super::message::{Request, Response};
-use super::query::percent_decode;
+use super::{form, look};
 use crate::base::secret::Secret;
 use crate::base::texts::Appliance;
 use crate::pki::digest::{constant_time_eq, sha256};
@@ -18,6 +17,8 @@ use page::{Note, Step};
 use std::sync::{Mutex, PoisonError};
 
 const COOKIE: &str = "__Host-cordon-setup";
+/// Fields of a form that are read; no step has more than five.
+const MAX_FIELDS: usize = 16;
 /// Characters of the recovery code that are typed back: its last two groups.
 const TYPED_BACK: usize = 9;
 
@@ -64,9 +65,10 @@ pub fn handle(cx: &Context, desk: &Desk, request: &Request, sender: Option<&dyn 
 fn open(cx: &Context, secret: &str) -> Result<Response, Error> {
     Ok(match first_steps::open(cx, secret)? {
         Some(word) => {
+            // Lax: whoever clicks the link in a mail comes from another site, and the way to /setup must carry the cookie. Forms need their word.
             Response::empty(303).with_header("location", "/setup").with_header("cache-control", "no-store").with_header(
                 "set-cookie",
-                format!("{COOKIE}={word}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=86400"),
+                format!("{COOKIE}={word}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=86400"),
             )
         }
         None => page::link_over(),
@@ -78,10 +80,7 @@ fn with_visitor(
     request: &Request,
     go_on: impl FnOnce(&Actor, &str) -> Result<Response, Error>,
 ) -> Result<Response, Error> {
-    let cookies = request.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
-    let mut pairs = cookies.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let word = pairs.find(|(key, _)| *key == COOKIE).map(|(_, value)| value);
-    let Some(word) = word else { return Ok(page::link_over()) };
+    let Some(word) = form::cookie(request, COOKIE) else { return Ok(page::link_over()) };
     match first_steps::find_visitor(cx, word)? {
         Some(actor) => go_on(&actor, word),
         None => Ok(page::link_over()),
@@ -107,13 +106,6 @@ fn show(
     page::step(cx, &steps, step, &form_word(word), pending, note)
 }
 
-fn fields(body: &[u8]) -> Vec<(String, String)> {
-    let Ok(text) = std::str::from_utf8(body) else { return Vec::new() };
-    let decode = |part: &str| String::from_utf8(percent_decode(&part.replace('+', " "))?).ok();
-    let pairs = text.split('&').take(16).filter_map(|pair| pair.split_once('='));
-    pairs.filter_map(|(key, value)| Some((decode(key)?, decode(value)?))).collect()
-}
-
 fn take(
     cx: &Context,
     desk: &Desk,
@@ -123,9 +115,9 @@ fn take(
     word: &str,
     path: &str,
 ) -> Result<Response, Error> {
-    let fields = fields(&request.body.bytes);
+    let fields = form::read(&request.body.bytes, MAX_FIELDS);
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-    if !constant_time_eq(field("form").as_bytes(), form_word(word).as_bytes()) {
+    if form::is_from_elsewhere(request) || !constant_time_eq(field("form").as_bytes(), form_word(word).as_bytes()) {
         return Ok(page::link_over());
     }
     let Some(step) = Step::parse(path.trim_start_matches('/')) else { return Ok(page::link_over()) };
@@ -180,6 +172,10 @@ fn take(
 fn code(cx: &Context, desk: &Desk, actor: &Actor, typed: &str) -> Result<(), Error> {
     let mut pending = desk.0.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(held) = pending.as_ref() else {
+        // The second half of a double click, or the page of yesterday: the code in force must not be replaced by it.
+        if !typed.is_empty() || first_steps::steps(cx)?.code_confirmed {
+            return Ok(());
+        }
         *pending = Some(recovery::make(cx, actor, None)?);
         return Ok(());
     };

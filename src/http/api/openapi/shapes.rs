@@ -1,6 +1,7 @@
 //! What the OpenAPI document calls a shape: a struct that the API really reads or writes, described by utoipa. A new operation's request
 //! and answer are added here.
 
+use super::super::accounts::{AccountPassword, AccountRepair, DeviceAccount, DeviceAccountChange, NewDeviceAccount};
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::super::backups::Backup;
 use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
@@ -20,6 +21,7 @@ use super::super::inventory::InventoryPolicy;
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
+use super::super::mail::{MailLine, MailServer, MailTried, NewMailServer};
 use super::super::payloads::PayloadType;
 use super::super::people::{
     Admin, AdminChange, LoggedIn, Login, NewAdmin, OpenSession, OwnPassword, RecoveryCode, RecoveryCodeTry,
@@ -31,6 +33,7 @@ use super::super::profiles::{
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
+use super::super::schedules::{Calendar, CalendarWish, Schedule, ScheduleWish};
 use super::super::school::{
     AuditVerdict, Health, NewToken, PushImport, PushMailed, PushRequest, PushRequestMade, SetUp,
 };
@@ -186,6 +189,12 @@ pub(super) fn components() -> Value {
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+    add::<Page<DeviceAccount>>(&mut all, "Page_DeviceAccount");
+    add::<DeviceAccount>(&mut all, "DeviceAccount");
+    add::<NewDeviceAccount>(&mut all, "NewDeviceAccount");
+    add::<DeviceAccountChange>(&mut all, "DeviceAccountChange");
+    add::<AccountPassword>(&mut all, "AccountPassword");
+    add::<AccountRepair>(&mut all, "AccountRepair");
 
     add::<Page<Person>>(&mut all, "Page_Person");
     add::<Person>(&mut all, "Person");
@@ -199,6 +208,15 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Calendar>(&mut all, "Calendar");
+    add::<CalendarWish>(&mut all, "CalendarWish");
+    add::<Page<Schedule>>(&mut all, "Page_Schedule");
+    add::<Schedule>(&mut all, "Schedule");
+    add::<ScheduleWish>(&mut all, "ScheduleWish");
+    add::<NewMailServer>(&mut all, "NewMailServer");
+    add::<MailServer>(&mut all, "MailServer");
+    add::<MailTried>(&mut all, "MailTried");
+    add::<Page<MailLine>>(&mut all, "Page_MailLine");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");

@@ -2,15 +2,58 @@
 //! errors are in `base::texts`. Sentences are whole, so that another language may build them its own way.
 
 mod saying;
+mod upkeep;
 
-/// Declares the words and their English.
+mod deeds;
+mod filters;
+mod logins;
+mod schema;
+mod server;
+mod told;
+
+/// Declares a group of words and their English.
+macro_rules! group {
+    ($(#[$about:meta])* $group:ident, $($name:ident: $english:literal;)*) => {
+        $(#[$about])*
+        #[derive(Clone, Copy)]
+        pub struct $group { $(pub $name: &'static str,)* }
+        impl $group {
+            pub const ENGLISH: $group = $group { $($name: $english,)* };
+        }
+    };
+}
+use group;
+
+/// Declares the words that many pages use, and their English.
 macro_rules! words {
     ($($name:ident: $english:literal;)*) => {
         /// The words of one language.
         #[derive(Clone, Copy)]
-        pub struct Words { $(pub $name: &'static str,)* }
+        pub struct Words {
+            $(pub $name: &'static str,)*
+            /// What can be done to devices, and what would become of it.
+            pub deeds: deeds::Deeds,
+            /// Who may log in, and how.
+            pub door_words: logins::Logins,
+            /// Smart groups, and fields of one's own.
+            pub filters: filters::Filters,
+            /// Plans, directory, keys.
+            pub serving: server::Serving,
+            /// Forms by Apple's schema.
+            pub schema: schema::Schema,
+            /// What happened.
+            pub tale: told::Told,
+        }
         /// English, for a school.
-        pub static ENGLISH: Words = Words { $($name: $english,)* };
+        pub static ENGLISH: Words = Words {
+            $($name: $english,)*
+            deeds: deeds::Deeds::ENGLISH,
+            door_words: logins::Logins::ENGLISH,
+            filters: filters::Filters::ENGLISH,
+            serving: server::Serving::ENGLISH,
+            schema: schema::Schema::ENGLISH,
+            tale: told::Told::ENGLISH,
+        };
     };
 }
 
@@ -41,6 +84,7 @@ words! {
     all: "All";
     never: "never";
     next: "Next page";
+    and_more: "more are not named here.";
     to_first: "First page";
     search: "Show";
     what: "What";
@@ -49,6 +93,9 @@ words! {
     said_decided: "Done. The device is served by it from now on.";
 
     home_title: "Is everything all right?";
+    home_begin: "Where to begin";
+    home_no_device: "No device is enrolled yet. An invitation lets the first one in: its person opens your enrolment page and types a short code.";
+    home_first_device: "Invite the first device";
     home_good: "Everything is all right.";
     home_look: "Something wants your attention.";
     home_no_push: "No push certificate yet: devices can enrol once it is imported.";
@@ -171,62 +218,6 @@ words! {
     no_story: "Nothing has happened yet.";
     its_command: "command";
 
-    cannot_be_undone: "Think twice: this cannot be taken back.";
-    what_it_does: "What this does";
-    how_it_stands: "How the device stands now";
-    ahead: "command(s) wait already and may go first.";
-    reason: "Reason";
-    reason_hint: "At least 10 characters. It is kept in the audit for ever.";
-    pin: "PIN of six digits";
-    pin_hint: "Whoever unlocks the Mac types it. It is kept in custody.";
-    message: "Message on the screen";
-    phone: "Phone number on the screen";
-    footnote: "Footnote on the screen";
-    type_name: "Name of the device";
-    type_name_hint: "To be sure that it is this one, type its name:";
-    not_its_name: "is not the name of this device";
-    lock: "Lock";
-    lock_does: "Locks the screen at once. Whoever knows the passcode opens it again. A Mac restarts and stays locked until the PIN is typed.";
-    lock_button: "Lock it";
-    restart: "Restart";
-    restart_does: "Restarts the device at once; unsaved work is lost. An iPhone or iPad must be supervised, and with a passcode it is off the Wi-Fi until somebody unlocks it.";
-    restart_button: "Restart it";
-    shut_down: "Shut down";
-    shut_down_does: "Switches the device off. It cannot be reached until somebody switches it on again.";
-    shut_down_button: "Shut it down";
-    clear_passcode: "Clear the passcode";
-    clear_passcode_does: "Opens the device for whoever holds it, and switches its data protection off until a new passcode is set. Only for a device that is in the hands of its owner: be sure of that first, and say how.";
-    clear_passcode_button: "Clear the passcode";
-    possession: "How do you know that the owner holds it?";
-    possession_hint: "For example “She is standing in front of me with it”. At least 10 characters; kept in the audit for ever.";
-    lost: "Mark as lost";
-    lost_does: "Marks the device as lost and puts it into Lost Mode: it is locked and shows your words to whoever finds it. A waiting clearing of its passcode is stopped. A Mac is only marked.";
-    lost_button: "Mark as lost";
-    lost_message_hint: "Give a message or a phone number: the finder sees it.";
-    missing: "Only mark it as missing";
-    missing_hint: "Nothing is sent to the device.";
-    found: "It was found";
-    found_does: "Takes the mark away and ends Lost Mode, so that the device can be used again.";
-    found_button: "It was found";
-    locate: "Ask where it is";
-    locate_does: "Asks the device for its place. It answers only in Lost Mode. Whoever uses it is told afterwards that its place was asked for.";
-    locate_button: "Ask where it is";
-    whereabouts: "Where it was";
-    whereabouts_does: "Shows where the device said it was. That you looked, and why, is kept in its story and in the audit.";
-    whereabouts_button: "Show where it was";
-    where_it_was: "As the device said it";
-    erase: "Erase";
-    erase_does: "Deletes everything on the device and takes it back to how it left the factory. What was not saved elsewhere is gone.";
-    erase_button: "Erase everything on it";
-    remove: "Remove management";
-    remove_does: "Takes the device out of management. Everything that came with it goes too: its profiles, managed apps and their data, managed accounts. To come back it must be enrolled anew.";
-    remove_button: "Remove management";
-    block: "Block";
-    block_does: "Tells the device to leave the next time it comes, and refuses it until it is unblocked. Everything that came with management goes too.";
-    block_button: "Block it";
-    unblock: "Unblock";
-    unblock_does: "Lets the device enrol again. It does not come back by itself.";
-    unblock_button: "Unblock it";
 
     command: "Command";
     asked_by: "Asked by";
@@ -240,58 +231,6 @@ words! {
     error_chain: "What the device complained of";
     why_title: "Where it is, and why";
 
-    story_queued: "Asked for";
-    story_sent: "Fetched by the device";
-    story_not_now: "The device said “not now”";
-    story_done: "Done by the device";
-    story_failed: "The device could not do it";
-    story_not_understood: "The device did not understand it";
-    story_cancelled: "Cancelled";
-    story_expired: "Its time was over";
-    story_late: "An answer came late";
-    story_already_sent: "Could not be stopped any more";
-    story_authenticate: "Began to enrol";
-    story_token_update: "Said how it can be called";
-    story_check_out: "Left management";
-    story_set_bootstrap: "Handed over its bootstrap token";
-    story_get_bootstrap: "Asked for its bootstrap token";
-    story_user_authenticate: "A user logged in";
-    story_user_channel: "A user's channel appeared";
-    story_secret_kept: "A secret was put into custody";
-    story_secret_revealed: "A secret was shown";
-    story_location_shown: "Its place was shown";
-    story_lost: "Marked as lost";
-    story_missing: "Marked as missing";
-    story_found: "Found again";
-    story_came_back: "Came back with its old identity";
-    story_clone: "Another device showed its identity";
-    story_other_identity: "Showed another certificate";
-    story_taken_back: "Taken back";
-    story_block: "Blocked";
-    story_unblock: "Unblocked";
-    story_release: "Released on the server";
-    story_remove: "Is to leave management";
-    story_removed: "Removed from management";
-    story_renewed: "Its identity was renewed";
-    story_renewal_failed: "The renewal of its identity failed";
-    secret_unlock: "Unlock token";
-    secret_bootstrap: "Bootstrap token";
-    secret_filevault: "FileVault key";
-    secret_activation: "Activation Lock bypass code";
-    secret_server_activation: "Activation Lock bypass code of this server";
-    secret_recovery_lock: "Recovery lock";
-    secret_firmware: "Firmware password";
-    secret_pin: "PIN of a lock";
-    request_information: "Ask what it is";
-    request_profile: "Install a profile";
-    request_remove_profile: "Remove a profile";
-    request_apps: "Ask for its apps";
-    request_security: "Ask for its security";
-    request_profiles: "Ask for its profiles";
-    request_certificates: "Ask for its certificates";
-    request_bypass: "Ask for its Activation Lock code";
-    request_lost_on: "Switch Lost Mode on";
-    request_lost_off: "Switch Lost Mode off";
 
     nav_requests: "Second word";
     nav_enrolment: "Enrolment";
@@ -346,49 +285,6 @@ words! {
     agreed_by: "Agreed by";
     agree: "Agree";
     agree_lead: "Your name is written into the audit. Ask the person what it is for first.";
-
-    role: "Role";
-    roles_hint: "An owner may do everything; an admin runs devices; the help desk gives commands that take nothing away; an auditor only looks.";
-    last_login: "Last login";
-    disabled: "Switched off";
-    may_log_in: "May log in";
-    with_app: "With an app";
-    locked_out: "Must wait";
-    tokens: "Tokens for scripts";
-    tokens_lead: "A token lets a script use the API with a role. It is shown once, when it is made.";
-    no_tokens: "There are no tokens.";
-    token_valid: "Valid";
-    token_over: "Over";
-    last_used: "Last used";
-    revoke: "Revoke";
-    new_admin: "Add somebody";
-    new_token: "Make a token";
-    token_name_hint: "What it is for.";
-    password_hint: "At least 12 characters of any kind.";
-    new_password: "New password";
-    new_password_for_hint: "Leave empty to keep it. A new one ends every session of that person.";
-    only_for_password: "Only needed for a new password.";
-    disable: "May not log in";
-    disable_hint: "Nobody is ever deleted: the audit names them.";
-    wrong_passwords: "wrong passwords in a row.";
-    unlock: "Let them try again";
-    sessions: "Sessions";
-    no_sessions: "Nobody is logged in under this name.";
-    this_one: "This one";
-    end_it: "End it";
-    from: "From";
-    account: "Your account";
-    change_password: "Change the password";
-    change_password_hint: "You log in again afterwards, everywhere.";
-    app: "Authenticator app";
-    app_hint: "With an app on your phone a stolen password is not enough. Any app that shows codes of six digits will do.";
-    set_up_app: "Set up an app";
-    remove_app: "Stop using the app";
-    app_scan: "Scan this with your app";
-    app_square: "Square code for your authenticator app";
-    app_typed: "Or type this into it:";
-    app_confirm_hint: "The six digits that the app shows now. Until they fit, no code is asked for.";
-    confirm: "Confirm";
 
     did: "What was done";
     about_what: "About";
@@ -548,7 +444,6 @@ words! {
     group_of_people: "People";
     group_smart: "Smart: by a filter";
     filter: "Filter";
-    filter_hint: "Only for a smart group, such as platform = iPadOS and os_version < 17.";
     nobody: "Nobody and nothing yet.";
     taught_by: "Taught by";
     taught_by_hint: "Who logs in under these names sees the devices of this class.";

@@ -63,22 +63,22 @@ impl Words {
     /// A command by its purpose; Apple's own name where there is no better one.
     pub fn request(&self, request_type: &str) -> String {
         let words = match request_type {
-            "DeviceInformation" => self.request_information,
-            "DeviceLock" => self.lock,
-            "RestartDevice" => self.restart,
-            "ShutDownDevice" => self.shut_down,
-            "ClearPasscode" => self.clear_passcode,
-            "EraseDevice" => self.erase,
-            "EnableLostMode" => self.request_lost_on,
-            "DisableLostMode" => self.request_lost_off,
-            "DeviceLocation" => self.locate,
-            "InstallProfile" => self.request_profile,
-            "RemoveProfile" => self.request_remove_profile,
-            "InstalledApplicationList" => self.request_apps,
-            "SecurityInfo" => self.request_security,
-            "ProfileList" => self.request_profiles,
-            "ActivationLockBypassCode" => self.request_bypass,
-            "CertificateList" => self.request_certificates,
+            "DeviceInformation" => self.tale.request_information,
+            "DeviceLock" => self.deeds.lock,
+            "RestartDevice" => self.deeds.restart,
+            "ShutDownDevice" => self.deeds.shut_down,
+            "ClearPasscode" => self.deeds.clear_passcode,
+            "EraseDevice" => self.deeds.erase,
+            "EnableLostMode" => self.tale.request_lost_on,
+            "DisableLostMode" => self.tale.request_lost_off,
+            "DeviceLocation" => self.deeds.locate,
+            "InstallProfile" => self.tale.request_profile,
+            "RemoveProfile" => self.tale.request_remove_profile,
+            "InstalledApplicationList" => self.tale.request_apps,
+            "SecurityInfo" => self.tale.request_security,
+            "ProfileList" => self.tale.request_profiles,
+            "ActivationLockBypassCode" => self.tale.request_bypass,
+            "CertificateList" => self.tale.request_certificates,
             other => return other.to_owned(),
         };
         words.to_owned()
@@ -98,19 +98,19 @@ impl Words {
 
     /// What somebody asked a second word for.
     pub fn secret_or_command(&self, kind: &str) -> String {
-        if kind == "ClearPasscode" { self.clear_passcode.to_owned() } else { self.secret(kind).to_owned() }
+        if kind == "ClearPasscode" { self.deeds.clear_passcode.to_owned() } else { self.secret(kind).to_owned() }
     }
 
     pub fn secret(&self, kind: &str) -> &'static str {
         match kind {
-            "unlock-token" => self.secret_unlock,
-            "bootstrap-token" => self.secret_bootstrap,
-            "filevault-key" => self.secret_filevault,
-            "activation-lock-code" => self.secret_activation,
-            "activation-lock-server-code" => self.secret_server_activation,
-            "recovery-lock" => self.secret_recovery_lock,
-            "firmware-password" => self.secret_firmware,
-            _ => self.secret_pin,
+            "unlock-token" => self.tale.secret_unlock,
+            "bootstrap-token" => self.tale.secret_bootstrap,
+            "filevault-key" => self.tale.secret_filevault,
+            "activation-lock-code" => self.tale.secret_activation,
+            "activation-lock-server-code" => self.tale.secret_server_activation,
+            "recovery-lock" => self.tale.secret_recovery_lock,
+            "firmware-password" => self.tale.secret_firmware,
+            _ => self.tale.secret_pin,
         }
     }
 }

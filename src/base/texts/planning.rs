@@ -1,0 +1,44 @@
+//! What is said about plans: schedules, wishes for many devices, what the inventory tells. Ids and English words side by side.
+
+use std::fmt;
+
+/// Part of [`super::Text`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Planning {
+    NoSuchSchedule { name: String },
+    ScheduleExists { name: String },
+    ScheduleInUse { name: String, times: i64 },
+    ZoneNotSet,
+    ClosedNow { name: String, next: String },
+}
+
+impl Planning {
+    pub(super) fn id(&self) -> &'static str {
+        match self {
+            Self::NoSuchSchedule { .. } => "no-such-schedule",
+            Self::ScheduleExists { .. } => "schedule-exists",
+            Self::ScheduleInUse { .. } => "schedule-in-use",
+            Self::ZoneNotSet => "time-zone-not-set",
+            Self::ClosedNow { .. } => "closed-now",
+        }
+    }
+
+    pub(super) fn english(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchSchedule { name } => {
+                write!(f, "There is no schedule “{name}”. `cordon schedule list` shows those there are.")
+            }
+            Self::ScheduleExists { name } => {
+                write!(f, "There is a schedule “{name}” already. Choose another name, or change that one.")
+            }
+            Self::ScheduleInUse { name, times } => write!(
+                f,
+                "“{name}” is followed by {times} assignment(s). Assign those profiles anew without it, or take the assignments back; `cordon schedule show` lists them."
+            ),
+            Self::ZoneNotSet => f.write_str(
+                "The school's time zone is not set, so times are read as UTC. Set it: cordon schedule calendar --time-zone Europe/Berlin",
+            ),
+            Self::ClosedNow { name, next } => write!(f, "“{name}” is closed now; it opens {next}. Devices get it then."),
+        }
+    }
+}
