@@ -4,7 +4,7 @@ use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::revealing::{self, Agreement};
 use super::unlocking::{self, Stated};
-use super::{Context, Error, answers, auditing, channels, custody, devices, errands, network_users};
+use super::{Context, Error, answers, auditing, channels, custody, devices, errands, gates, network_users};
 use crate::base::ids::CommandUuid;
 use crate::base::limits::{MAX_COMMAND, MAX_QUEUED_PER_ENROLLMENT};
 use crate::base::texts::Text;
@@ -399,6 +399,10 @@ pub fn explain(cx: &Context, actor: &Actor, uuid: &str) -> Result<Vec<String>, E
         words.push(format!(
             "What the device answered was purged at {at}: the time that this school keeps answers was over."
         ));
+    }
+    // What the gates of pairs asked, or let through, is explained by how they stand.
+    if matches!(view.created_by.as_str(), "job:gates" | "job:profiles") {
+        words.extend(cx.store.read(|db| gates::in_words(db, &channel, cx.now()))?);
     }
     if !delivery.state.is_finished() {
         words.extend(waiting_in_words(&channel, delivery, push.as_ref(), paused, seen, ahead, cx.now()));

@@ -78,7 +78,8 @@ pub fn new(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::Enroll)?;
     let (w, p) = (v.words, v.words.pairs());
     let all = library::list(v.cx, &v.actor, 0, MOST)?;
-    let page = Page::new(Area::Profiles, p.new).under("/console/profiles", w.nav_profiles).under(PATH, p.nav).lead(p.lead);
+    let page =
+        Page::new(Area::Profiles, p.new).under("/console/profiles", w.nav_profiles).under(PATH, p.nav).lead(p.lead);
     if all.len() < 2 {
         return Ok(page.with(note(p.too_few)).into());
     }
