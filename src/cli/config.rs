@@ -136,6 +136,8 @@ pub struct Tls {
 /// Where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsSource {
+    /// Nothing is said: what was chosen at set-up, the school's own authority while nobody chose.
+    Chosen,
     /// Issued by the school's own authority.
     OwnCa,
     /// Somebody else's; the files are watched.
@@ -358,7 +360,8 @@ impl Settings {
                 .ok_or_else(|| self.wrong("tls.mode", &format!("with tls.mode = \"files\", {key} must be set as well")))
         };
         let source = match self.read("tls.mode", text)?.as_deref() {
-            None | Some("own-ca") => TlsSource::OwnCa,
+            None => TlsSource::Chosen,
+            Some("own-ca") => TlsSource::OwnCa,
             Some("files") => TlsSource::Files { certificate: file("tls.cert_file")?, key: file("tls.key_file")? },
             Some("acme") => TlsSource::Acme {
                 directory: self.read("tls.acme_directory", url)?.unwrap_or_else(|| ACME_DIRECTORY.to_owned()),
@@ -472,7 +475,7 @@ mod tests {
         assert_eq!(config.listen.devices.fixed_port(), Some(8443));
         assert_eq!((config.listen.proxied, config.listen.metrics), (Listen::Off, Listen::Off));
         assert_eq!(config.trusted, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
-        assert_eq!(config.tls, Tls { source: TlsSource::OwnCa, publicly_trusted: None });
+        assert_eq!(config.tls, Tls { source: TlsSource::Chosen, publicly_trusted: None });
         assert_eq!((config.log, config.machine_key), (LogFormat::Text, None));
     }
 

@@ -24,6 +24,7 @@ pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
+pub mod tls_choice;
 pub mod tokens;
 pub mod trust;
 

@@ -39,6 +39,7 @@ mod settings;
 mod setups;
 mod snapshots;
 mod synthetic;
+mod tls_choice;
 mod tokens;
 mod upgrading;
 mod webhooks;
@@ -92,6 +93,7 @@ pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
 pub use setups::{SetupPlanRow, SetupRunRow};
+pub use tls_choice::TlsChoiceRow;
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

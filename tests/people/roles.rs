@@ -107,6 +107,7 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("post", "/key/machine-key", OWNER, fresh.clone()),
         ("post", "/recovery-code", OWNER, fresh),
         ("post", "/recovery-code/check", OWNER, json!({ "recovery_code": "x" })),
+        ("put", "/tls", OWNER, json!({ "mode": "given", "certificate": "none" })),
         ("get", "/mail", OWNER, Value::Null),
         (
             "put",

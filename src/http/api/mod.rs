@@ -227,6 +227,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
         (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["tls"]) => enrollment::show_tls(call),
+        (&Method::PUT, ["tls"]) => enrollment::choose_tls(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),

@@ -145,6 +145,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
         .gives("Tls"),
+    op("put", "/tls", "Choose where the listeners' certificate comes from; in force at once", "200").takes("TlsChoice").gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")

@@ -12,7 +12,7 @@ use super::super::custody::{
 };
 use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::super::doctor::Examination;
-use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls, TlsChoice};
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
@@ -206,6 +206,7 @@ pub(super) fn components() -> Value {
     add::<Page<Schedule>>(&mut all, "Page_Schedule");
     add::<Schedule>(&mut all, "Schedule");
     add::<ScheduleWish>(&mut all, "ScheduleWish");
+    add::<TlsChoice>(&mut all, "TlsChoice");
     add::<NewMailServer>(&mut all, "NewMailServer");
     add::<MailServer>(&mut all, "MailServer");
     add::<MailTried>(&mut all, "MailTried");
