@@ -7,8 +7,8 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, activity, auditing, backing_up, commands, directories, events, expiring, faults, inventory,
-    mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
+    Context, Error, accounts, activity, auditing, backing_up, commands, directories, events, expiring, faults,
+    inventory, mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -153,6 +153,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         if round.is_multiple_of(RENEWALS) {
             log_fault(cx, "renewals", renewing::run(cx).map(drop));
             log_fault(cx, "inventory", inventory::run(cx).map(drop));
+            log_fault(cx, "accounts", accounts::upkeep(cx, round.is_multiple_of(SELDOM)).map(drop));
         }
         round = round.wrapping_add(1);
     }

@@ -36,6 +36,8 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+mod account_credentials;
+pub mod accounts;
 pub mod assigning;
 pub mod attention;
 pub mod channels;
@@ -49,6 +51,7 @@ pub mod library;
 pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
+pub mod own_accounts;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;
@@ -58,6 +61,7 @@ pub mod roster;
 pub mod schedules;
 pub mod series;
 pub mod setting_up;
+pub mod splitting;
 pub mod users;
 pub mod variables;
 
