@@ -37,7 +37,7 @@ mod story;
 mod texts;
 mod webhooks;
 
-use super::message::{Request, Response};
+use super::message::{Head, Request, Response};
 use super::origin::Origin;
 use super::query;
 use crate::base::texts::Text;
@@ -116,6 +116,12 @@ impl Visit<'_> {
 /// Whether a path is this room's.
 pub fn is_here(path: &str) -> bool {
     path == "/" || path == "/console" || path.starts_with("/console/")
+}
+
+/// Whether whoever sends this claims to be logged in; whether they are is looked at with the whole request.
+pub fn may_be_somebody(head: &Head<'_>) -> bool {
+    let cookies = head.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
+    head.path != "/console/login" && cookies.flat_map(|header| header.split(';')).any(session::is_one)
 }
 
 pub fn handle(cx: &Context, world: &World<'_>, request: &Request) -> Response {
