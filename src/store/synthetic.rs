@@ -32,6 +32,8 @@ impl Tx<'_> {
             "delivery",
             "push",
             "channel_profile",
+            "device_provisioning",
+            "listed_provisioning",
             "setup_run",
             "setup_step",
             "series",
@@ -54,6 +56,7 @@ impl Tx<'_> {
             "attention",
             "group_device",
             "assignment",
+            "provisioning_assignment",
             "bulk_item",
             "custom_field",
         ] {
