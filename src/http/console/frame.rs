@@ -140,16 +140,16 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/directory", w.serving.nav_directory, Area::Directory, Permission::LookAround),
         ],
         vec![
+            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
             ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
             ("/console/requests", w.nav_requests, Area::Requests, Permission::Reveal),
+            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
         vec![
             ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
             ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
             ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
-            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
-            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
     ]
 }

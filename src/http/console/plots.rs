@@ -37,9 +37,11 @@ pub fn columns(about: &str, bars: &[Bar]) -> Html {
         );
         // Every other name where there are many.
         if bars.len() <= 8 || (bars.len() - 1 - i).is_multiple_of(2) {
+            // And every fourth on a small screen.
+            let class = if bars.len() > 8 && !(bars.len() - 1 - i).is_multiple_of(4) { "tick less" } else { "tick" };
             let _ = write!(
                 svg,
-                "<text class=\"tick\" x=\"{}\" y=\"{}\">{}</text>",
+                "<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>",
                 x + step / 2,
                 floor + 20,
                 text(&bar.name)
