@@ -23,14 +23,17 @@ pub fn list(v: &Visit<'_>, lines: &[TimelineRow]) -> Html {
     let item = |line: &TimelineRow| {
         let mut detail = read(line);
         let name = line.command.as_deref().and_then(|uuid| names.get(uuid)).map(|name| v.words.request(name));
+        let mut by = None;
         if let (Some(_), Some(told)) = (&name, detail.as_object_mut()) {
             told.remove("RequestType");
+            by = told.remove("by");
         }
         let mut said = vec![text(&sentence(v.words, &line.kind, &detail))];
         if let Some(uuid) = &line.command {
             let name = name.as_deref().unwrap_or(v.words.its_command);
             said.push(link(&format!("/console/commands/{}", parts::segment(uuid)), name));
         }
+        said.extend(by.as_ref().and_then(Value::as_str).map(|by| quiet(&format!("({})", person(by)))));
         let more: Vec<&str> = ["reason", "possession", "why"].iter().filter_map(|key| detail[*key].as_str()).collect();
         if !more.is_empty() {
             said.push(quiet(&format!("“{}”", more.join("”, “"))));
@@ -97,5 +100,8 @@ fn with(words: String, what: &str, by: &str) -> String {
 
 /// `admin:ada` is Ada to people, and what no person asked for was Cordon's own doing.
 pub fn person(actor: &str) -> &str {
-    if actor.starts_with("job:") { "Cordon" } else { actor.strip_prefix("admin:").unwrap_or(actor) }
+    if actor.starts_with("job:") {
+        return "Cordon";
+    }
+    ["admin:", "local:"].into_iter().find_map(|kind| actor.strip_prefix(kind)).unwrap_or(actor)
 }
