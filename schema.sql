@@ -935,25 +935,33 @@ CREATE TABLE activity (
 
 -- ---- One wish for many devices.
 
--- What somebody asked of every device of a group (`whom`, by its name then).
+-- What somebody asked of many devices (`whom`: the group, by its name then). `sealed_keys` are Apple's keys as a property list, purged
+-- (NULL) when every device has its command.
 CREATE TABLE bulk (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     TEXT NOT NULL UNIQUE,
     request_type  TEXT NOT NULL,
+    sealed_keys   BLOB,
+    unchecked     INTEGER NOT NULL CHECK (unchecked IN (0, 1)),
+    not_before    INTEGER,
+    expires_at    INTEGER,
     whom          TEXT NOT NULL,
     created_by    TEXT NOT NULL,
     created_at    INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX bulk_of ON bulk (created_by, id);
 
--- What became of it for one device: a command of its own, or why there is none. `command` is no foreign key: old ones are cleared away.
+-- Every device of it, written with the wish itself; a job gives each its command afterwards (`command`), or writes down why there is
+-- none (`refused`). `command` is no foreign key: old ones are cleared away.
 CREATE TABLE bulk_item (
     bulk     INTEGER NOT NULL REFERENCES bulk (id),
     device   INTEGER NOT NULL REFERENCES device (id),
     command  TEXT,
     refused  TEXT,
     PRIMARY KEY (bulk, device),
-    CHECK ((command IS NULL) <> (refused IS NULL))
+    CHECK (command IS NULL OR refused IS NULL)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX bulk_item_open ON bulk_item (bulk, device) WHERE command IS NULL AND refused IS NULL;
 
 -- ---- E-mail: warnings for people.
 

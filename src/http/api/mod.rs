@@ -2,6 +2,7 @@
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
 mod authorities;
+mod bulk;
 mod commands;
 mod devices;
 mod enrollment;
@@ -219,6 +220,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["authorities", "finish"]) => authorities::finish(call),
         (&Method::POST, ["authorities", "cancel"]) => authorities::cancel(call),
         (&Method::POST, ["tls", "renew"]) => authorities::renew_tls(call),
+        (&Method::GET, ["bulk"]) => bulk::list(call),
+        (&Method::POST, ["bulk"]) => bulk::begin(call),
+        (&Method::GET, ["bulk", id]) => bulk::show(call, id),
+        (&Method::GET, ["bulk", id, "items"]) => bulk::items(call, id),
+        (&Method::DELETE, ["bulk", id]) => bulk::cancel(call, id),
         (&Method::GET, ["commands"]) => commands::list(call, call.query("device").as_deref()),
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),

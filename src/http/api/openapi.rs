@@ -390,6 +390,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
     op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
     op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
+    op("get", "/bulk", "What was asked of many devices, newest first; a teacher's own for a teacher", "200")
+        .gives("Page_Bulk")
+        .paged(),
+    op("post", "/bulk", "One command for many devices: RequestType and Apple's keys as for one, and for which devices", "201")
+        .takes("BulkWish")
+        .gives("Bulk"),
+    op("get", "/bulk/{id}", "How far one of them is", "200").gives("Bulk"),
+    op("get", "/bulk/{id}/items", "What became of it for each device", "200").gives("Page_BulkLine").paged(),
+    op("delete", "/bulk/{id}", "Take back what no device has been given yet", "200").gives("Bulk"),
     op("get", "/calendar", "The school's time zone and its holidays", "200").gives("Calendar"),
     op("patch", "/calendar", "Set them; every schedule follows at once", "200").takes("CalendarWish").gives("Calendar"),
     op("get", "/schedules", "When assigned profiles are to be there: schedules by name", "200").gives("Page_Schedule"),

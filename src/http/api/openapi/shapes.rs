@@ -3,6 +3,7 @@
 
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::super::backups::Backup;
+use super::super::bulk::{Bulk, BulkLine, BulkWish};
 use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::super::commands::{ForecastWish, Forecasts};
 use super::super::custody::MadeCode;
@@ -201,6 +202,11 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Page<Bulk>>(&mut all, "Page_Bulk");
+    add::<Bulk>(&mut all, "Bulk");
+    add::<BulkWish>(&mut all, "BulkWish");
+    add::<Page<BulkLine>>(&mut all, "Page_BulkLine");
+    add::<BulkLine>(&mut all, "BulkLine");
     add::<Calendar>(&mut all, "Calendar");
     add::<CalendarWish>(&mut all, "CalendarWish");
     add::<Page<Schedule>>(&mut all, "Page_Schedule");
