@@ -8,6 +8,7 @@ pub mod activation_lock;
 mod asn1;
 pub mod ber;
 pub mod cms;
+pub mod crl;
 pub mod csr;
 pub mod device_ca;
 pub mod digest;

@@ -13,15 +13,13 @@ use crate::base::time::{DAY, MINUTE, Timestamp};
 use std::net::IpAddr;
 
 /// Devices in setup have wrong clocks, and one a few minutes behind would refuse its new certificate.
-const BACKDATE: i64 = 10 * MINUTE;
+pub(super) const BACKDATE: i64 = 10 * MINUTE;
 const YEAR: i64 = 365 * DAY;
 /// X.520's upper bound for common names and organisations.
 const MAX_NAME: usize = 64;
-/// A CRL is made daily; a week bridges an outage of the server.
-const CRL_LIFE: i64 = 7 * DAY;
 
 /// Making keys and signing with the preferred digest fail only without memory or randomness.
-const NO_KEYS: &str = "this machine can make keys and sign with them";
+pub(super) const NO_KEYS: &str = "this machine can make keys and sign with them";
 
 const SERVER_AUTH: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.1");
 const CLIENT_AUTH: Oid = Oid::new_unwrap("1.3.6.1.5.5.7.3.2");
@@ -244,51 +242,6 @@ pub fn new_mail_recipient(
     Ok((certificate, key))
 }
 
-/// Why a certificate is revoked, in the numbers of RFC 5280 §5.3.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    Superseded = 4,
-    CessationOfOperation = 5,
-    /// It may come back.
-    CertificateHold = 6,
-    PrivilegeWithdrawn = 9,
-}
-
-/// One line of a revocation list.
-#[derive(Debug, Clone)]
-pub struct Revoked {
-    /// As [`Certificate::serial`] gives it.
-    pub serial: Vec<u8>,
-    pub at: Timestamp,
-    pub reason: Reason,
-}
-
-/// A certificate revocation list (RFC 5280 §5) as DER, good for a week. `number` must grow with every list.
-///
-/// # Panics
-/// Like [`Random::fill`], if this machine cannot sign at all.
-pub fn crl(authority: &Authority, revoked: &[Revoked], number: u64, now: Timestamp) -> Vec<u8> {
-    let issuer = Issuer::of(authority);
-    let algorithm = authority.key.signature_algorithm(authority.key.preferred_digest());
-    let entries: Vec<Vec<u8>> = revoked
-        .iter()
-        .map(|one| {
-            let reason = asn1::element(0x0a, &[&[one.reason as u8]]);
-            let reason = asn1::sequence(&[&extension(&oids::CRL_REASON, Critical::No, &reason)]);
-            asn1::sequence(&[&asn1::element(asn1::INTEGER, &[&one.serial]), &asn1::time(one.at), &reason])
-        })
-        .collect();
-    let entries = match entries.is_empty() {
-        true => Vec::new(), // RFC 5280 §5.1.2.6: an empty list is left out
-        false => asn1::sequence(&entries.iter().map(Vec::as_slice).collect::<Vec<_>>()),
-    };
-    let number = extension(&oids::CRL_NUMBER, Critical::No, &asn1::integer(&number.to_be_bytes()));
-    let extensions = asn1::element(context(0), &[&asn1::sequence(&[&issuer.authority_key_id(), &number])]);
-    let (this, next) = (asn1::time(now.plus(-BACKDATE)), asn1::time(now.plus(CRL_LIFE)));
-    let tbs = asn1::sequence(&[&asn1::integer(&[1]), &algorithm, issuer.name, &this, &next, &entries, &extensions]);
-    sign(&tbs, &algorithm, &authority.key).expect(NO_KEYS)
-}
-
 /// The certificate to be, short of what the issuer adds.
 struct Draft<'a> {
     subject: &'a [u8],
@@ -297,8 +250,8 @@ struct Draft<'a> {
     extensions: Vec<Vec<u8>>,
 }
 
-struct Issuer<'a> {
-    name: &'a [u8],
+pub(super) struct Issuer<'a> {
+    pub(super) name: &'a [u8],
     key_id: Vec<u8>,
     key: &'a PrivateKey,
     /// `None` when the certificate signs itself.
@@ -306,13 +259,13 @@ struct Issuer<'a> {
 }
 
 impl<'a> Issuer<'a> {
-    fn of(authority: &'a Authority) -> Self {
+    pub(super) fn of(authority: &'a Authority) -> Self {
         let certificate = &authority.certificate;
         let key_id = certificate.subject_key_id().map_or_else(|| key_id(certificate.spki_der()), <[u8]>::to_vec);
         Self { name: certificate.subject_der(), key_id, key: &authority.key, not_after: Some(certificate.not_after()) }
     }
 
-    fn authority_key_id(&self) -> Vec<u8> {
+    pub(super) fn authority_key_id(&self) -> Vec<u8> {
         extension(&oids::AUTHORITY_KEY_ID, Critical::No, &asn1::sequence(&[&asn1::element(0x80, &[&self.key_id])]))
     }
 }
@@ -388,12 +341,12 @@ fn subject(common_name: &str, organization: &str) -> Vec<u8> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Critical {
+pub(super) enum Critical {
     Yes,
     No,
 }
 
-fn extension(oid: &Oid, critical: Critical, value: &[u8]) -> Vec<u8> {
+pub(super) fn extension(oid: &Oid, critical: Critical, value: &[u8]) -> Vec<u8> {
     let flag = if critical == Critical::Yes { asn1::boolean_true() } else { Vec::new() };
     asn1::sequence(&[&asn1::oid(oid), &flag, &asn1::octets(value)])
 }
@@ -494,22 +447,5 @@ pub(super) mod tests {
             san,
             [b"\x30\x29\x82\x0fmdm.example.org\x87\x04\x7f\0\0\x01\x87\x10".as_slice(), &[0; 15], &[1]].concat()
         );
-    }
-
-    #[test]
-    fn revocation_list() {
-        for list in [vec![], vec![Revoked { serial: vec![0x40, 1], at: NOW, reason: Reason::Superseded }]] {
-            let der = crl(&CA, &list, 300, NOW);
-            let mut outer = asn1::Reader::only(&der, asn1::SEQUENCE).unwrap().inside();
-            let tbs = outer.any().unwrap();
-            outer.any().unwrap();
-            let signature = outer.any().unwrap();
-            assert!(CA.certificate.verify_digest(
-                digest::DigestKind::Sha256,
-                tbs.raw,
-                asn1::whole_bits(&signature).unwrap()
-            ));
-            assert_eq!(tbs.raw.windows(4).any(|w| w == [2, 2, 0x40, 1]), !list.is_empty());
-        }
     }
 }

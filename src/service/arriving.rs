@@ -8,7 +8,7 @@ use super::doorway::{self, DoorWay};
 use super::enrolling::{self, Prepared, Way};
 use super::inviting::{self, Standing};
 use super::users::{self, SignIn};
-use super::{Context, Error, auditing, login, school};
+use super::{Context, Error, auditing, guesses, school};
 use crate::base::ids::{short_code, upper_uuid};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -47,7 +47,7 @@ pub fn enter_with_code(cx: &Context, code: &str, address: Option<IpAddr>) -> Res
     let now = cx.now();
     let hash = inviting::hash(code);
     // Every guess is another code, so what is slowed down is where they come from.
-    let keys = [login::key_at_door(address)];
+    let keys = [guesses::key_at_door(address)];
     cx.guesses.refuse_blocked(&keys, now)?;
     let Some(invitation) = cx.store.read(|db| db.find_invitation_by_hash(&hash))? else {
         cx.guesses.count_wrong(&keys, now);

@@ -80,6 +80,11 @@ pub(super) struct Told {
     pub on_the_line: bool,
 }
 
+/// What sending this command needs.
+pub fn needs(request_type: &str, keys: &Dictionary) -> Permission {
+    errands::needed(request_type, keys)
+}
+
 /// Queues a command and owes the push.
 ///
 /// # Errors

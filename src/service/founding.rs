@@ -106,7 +106,7 @@ fn assemble(
     let now = clock.now();
     let highest = store.read(|db| db.find_setting(HIGHEST_TIME))?.and_then(|v| v.as_i64()).unwrap_or(now.0);
     let hooks = super::events::Hooks::load(&store)?;
-    let guesses = super::login::Guesses::load(&store, now)?;
+    let guesses = super::guesses::Guesses::load(&store, now)?;
     Ok(Context {
         store,
         clock,

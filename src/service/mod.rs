@@ -7,6 +7,7 @@ pub mod actor;
 mod answers;
 pub mod auditing;
 pub mod certifying;
+mod channel_facts;
 pub mod checkin;
 pub mod commands;
 pub mod devices;
@@ -14,6 +15,7 @@ pub mod enrolling;
 pub mod enrollment_policy;
 pub mod error;
 pub mod founding;
+mod handing_out;
 pub mod identity;
 pub mod polling;
 pub mod ports;
@@ -25,6 +27,7 @@ pub mod serving;
 pub mod tokens;
 pub mod trust;
 
+mod guesses;
 pub mod login;
 pub mod passwords;
 pub mod people;
@@ -158,7 +161,7 @@ pub struct Context {
     /// Whether a device is asked what it is when it has enrolled, and on a cadence from then on; tests of other things want to know every
     /// command.
     pub asks_at_enrollment: bool,
-    guesses: login::Guesses,
+    guesses: guesses::Guesses,
     refusals: auditing::Refusals,
     hooks: events::Hooks,
     backups: backing_up::Backups,
@@ -282,7 +285,7 @@ impl Context {
 
     /// Writes what was gathered since the last time, and the highest time seen.
     pub fn flush_seen(&self) -> Result<(), Error> {
-        login::flush(self)?;
+        guesses::flush(self)?;
         let seen = std::mem::take(&mut *self.seen.lock().unwrap_or_else(|p| p.into_inner()));
         let now = self.now();
         let clock_moved = self.highest_time.fetch_max(now.0, Ordering::SeqCst) < now.0;

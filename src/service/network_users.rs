@@ -2,7 +2,7 @@
 //! [`super::checkin`] and [`super::polling`] once the certificate is proven; the rules are `protocol::network_user`.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, groups, login, users};
+use super::{Context, Error, auditing, groups, guesses, users};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{MINUTE, Timestamp};
@@ -280,7 +280,7 @@ impl Visit<'_, '_> {
     }
 
     fn is_right(&self, said: &Credentials, person: &PersonRow) -> Result<bool, Error> {
-        let keys = login::keys_of("digest", &person.short_name, None);
+        let keys = guesses::keys_of("digest", &person.short_name, None);
         if self.cx.guesses.refuse_blocked(&keys, self.now).is_err() {
             return Ok(false);
         }

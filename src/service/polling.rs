@@ -3,29 +3,26 @@
 
 use super::answers::{Sealed, seal_answer};
 use super::attention::{self, Sighting};
-use super::checkin::{binding_fact, create_user_channel, distrust_text, known, unenroll};
+use super::channel_facts::{self, binding_fact, create_user_channel, distrust_text, known, unenroll};
 use super::commands::command_place;
 use super::custody;
 use super::events::{self, Kind};
+use super::handing_out::{HandedOut, hand_out, hand_out_in_series};
 use super::identity::{self, Identity, Peer};
 use super::{
-    Context, Error, checkin, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up,
-    unlocking,
+    Context, Error, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up, unlocking,
 };
 use crate::base::ids::CommandUuid;
-use crate::base::time::{MINUTE, Timestamp};
+use crate::base::time::Timestamp;
 use crate::protocol::lifecycle::{self, Alert, Decision, Effect, Event, Speaker};
 use crate::protocol::network_user::Admission;
-use crate::protocol::push;
-use crate::protocol::queue::{self, DeliveryState, Settle, Waiting, WaitingState};
+use crate::protocol::queue::{self, DeliveryState, Settle};
 use crate::protocol::report::{Report, Status};
 use crate::protocol::status::{Outcome, RefusalStatus};
-use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, SeriesRow, Tx};
+use crate::store::{Db, DeliveryRow, EnrollmentRow, ResultRow, Tx};
 use serde_json::json;
 use std::sync::Arc;
 
-/// A device that went away with work left is pushed again no sooner than this: its connection may just have broken.
-const BROKEN_SERIES_DELAY: i64 = MINUTE;
 /// Answers up to this size, in bytes, are packed and sealed inside the transaction: some ten microseconds.
 const SEALED_BY_WRITER: usize = 16 * 1024;
 
@@ -265,7 +262,9 @@ fn look(
         Some(_) if step.outcome == Decision::ServeRenewal => true,
         // Any other report goes to the writer, which looks for itself.
         Some(channel) if report.status == Status::Idle => {
-            db.has_waiting(channel.id)? || checkin::tells_news(channel, from) || series::concerns(db, report, channel)?
+            db.has_waiting(channel.id)?
+                || channel_facts::tells_news(channel, from)
+                || series::concerns(db, report, channel)?
         }
         _ => false,
     };
@@ -293,7 +292,7 @@ fn serve(
         }
         _ => return Err(Error::internal("a served poll without a channel")),
     };
-    checkin::note_user(tx, channel, &report.from)?;
+    channel_facts::note_user(tx, channel, &report.from)?;
     let finished = match &report.command_uuid {
         Some(uuid) => settle(cx, tx, report, uuid, &caller.identity, channel, sealed, delivery, now)?,
         None => false,
@@ -411,7 +410,7 @@ fn follow(
 }
 
 /// What a webhook hears of a command: which, how it stands, and why it failed; never the answer.
-fn told(
+pub(super) fn told(
     delivery: &DeliveryRow,
     state: &str,
     channel: &EnrollmentRow,
@@ -447,127 +446,4 @@ fn file(tx: &Tx<'_>, report: &Report, delivery: &DeliveryRow, sealed: &Sealed, n
         },
     )?;
     Ok(())
-}
-
-/// A command to hand out: its UUID and its sealed bytes.
-type HandedOut = Option<(String, Vec<u8>)>;
-
-/// Chooses and marks the next command; with `only`, no other than that one. `finished`: the report ended another one. The flag that comes back says that something stays waiting for which the device must be called again.
-fn hand_out(
-    cx: &Context,
-    tx: &Tx<'_>,
-    report: &Report,
-    channel: &EnrollmentRow,
-    finished: bool,
-    only: Option<&Option<String>>,
-    now: Timestamp,
-) -> Result<(HandedOut, bool), Error> {
-    let waiting: Option<Waiting> = loop {
-        let next = match only {
-            None => tx.find_next_delivery(channel.id, now)?,
-            Some(None) => None,
-            Some(Some(uuid)) => {
-                let delivery = tx.find_delivery(uuid, channel.id)?;
-                delivery.zip(tx.find_command(uuid)?).map(|(delivery, command)| (delivery, command.sealed_plist))
-            }
-        };
-        let Some((row, sealed_plist)) = next else { break None };
-        let waiting = as_waiting(&row);
-        if queue::select(waiting.as_slice(), Some(report.status), now).is_none() {
-            break waiting;
-        }
-        // Each round that withholds ends one delivery, so this comes to an end.
-        if unlocking::withhold(cx, tx, channel.device, &row, now)? {
-            continue;
-        }
-        return Ok((give(cx, tx, channel, row, sealed_plist, finished, now)?, false));
-    };
-    Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
-}
-
-/// The next command while a person waits; the empty answer lets them in.
-fn hand_out_in_series(
-    cx: &Context,
-    tx: &Tx<'_>,
-    report: &Report,
-    channel: &EnrollmentRow,
-    open: &SeriesRow,
-    finished: bool,
-    now: Timestamp,
-) -> Result<(HandedOut, bool), Error> {
-    match series::next(tx, channel, open, now)? {
-        series::Next::Command(row) if unlocking::withhold(cx, tx, channel.device, &row, now)? => {
-            hand_out_in_series(cx, tx, report, channel, open, finished, now)
-        }
-        series::Next::Command(row) => {
-            let sealed_plist = tx.find_command(&row.command)?.and_then(|command| command.sealed_plist);
-            Ok((give(cx, tx, channel, *row, sealed_plist, finished, now)?, false))
-        }
-        series::Next::End { hurried: true } => {
-            tx.owe_push(channel.id, now, now)?;
-            Ok((None, true))
-        }
-        series::Next::End { hurried: false } => {
-            let waiting = tx.find_next_delivery(channel.id, now)?.and_then(|(row, _)| as_waiting(&row));
-            Ok((None, call_again(tx, report, channel, waiting, finished, now)?))
-        }
-    }
-}
-
-/// Marks a command as handed out, and gives its bytes.
-fn give(
-    cx: &Context,
-    tx: &Tx<'_>,
-    channel: &EnrollmentRow,
-    row: DeliveryRow,
-    sealed_plist: Option<Vec<u8>>,
-    finished: bool,
-    now: Timestamp,
-) -> Result<HandedOut, Error> {
-    tx.mark_sent(row.seq, now)?;
-    tx.tell(channel.device, Some(channel.id), Some(&row.command), "sent", None, now)?;
-    // Should it vanish with this command, nothing else would ever call it again.
-    let again = now.plus(push::next_push(1));
-    if finished {
-        tx.restart_repush(channel.id, again)?
-    } else {
-        tx.ensure_repush(channel.id, again)?
-    }
-    events::record(cx, tx, Kind::CommandSent, Some(channel.device), now, || told(&row, "Sent", channel, None))?;
-    let plist = sealed_plist.ok_or_else(|| Error::internal("a waiting command without its plist"))?;
-    Ok(Some((row.command, plist)))
-}
-
-/// Plans the next call for what stays waiting. Says whether somebody must be called soon.
-fn call_again(
-    tx: &Tx<'_>,
-    report: &Report,
-    channel: &EnrollmentRow,
-    waiting: Option<Waiting>,
-    finished: bool,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    if finished {
-        tx.clear_repush(channel.id)?;
-    }
-    let left = queue::needs_push_after(report.status, waiting.as_slice(), now);
-    if left {
-        tx.schedule_repush(channel.id, now.plus(BROKEN_SERIES_DELAY))?;
-    } else if waiting.is_some() {
-        // It means to come back by itself; a restarted device may have forgotten that.
-        tx.ensure_repush(channel.id, now.plus(push::next_push(1)))?;
-    }
-    Ok(left)
-}
-
-fn as_waiting(row: &DeliveryRow) -> Option<Waiting> {
-    let state = match row.state {
-        DeliveryState::Queued => WaitingState::Queued,
-        DeliveryState::Sent => WaitingState::Sent,
-        DeliveryState::NotNow => WaitingState::NotNow,
-        _ => return None,
-    };
-    let not_now_at = if state == WaitingState::NotNow { row.last_sent_at.map_or(0, |t| t.0) } else { 0 };
-    let (not_before, expires_at) = (row.not_before, row.expires_at);
-    Some(Waiting { seq: row.seq, state, priority: row.priority, not_before, expires_at, not_now_at })
 }

@@ -5,8 +5,9 @@ use super::actor::{Actor, Permission};
 use super::{Context, Error, auditing, devices};
 use crate::base::texts::Text;
 use crate::base::time::{DAY, Timestamp};
+use crate::pki::crl::{self, Reason, Revoked};
 use crate::pki::digest::sha256;
-use crate::pki::templates::{self, Authority, Reason, Revoked};
+use crate::pki::templates::Authority;
 use crate::pki::x509::Certificate;
 use crate::store::{IdentityFilter, IdentityRow, RevocationList};
 use serde_json::json;
@@ -111,7 +112,7 @@ pub fn crl(cx: &Context, issuer: Option<&str>) -> Result<Vec<u8>, Error> {
         }
         last => last.map_or(1, |last| last.number + 1),
     };
-    let der = templates::crl(authority, &revoked, number.unsigned_abs(), now);
+    let der = crl::issue(authority, &revoked, number.unsigned_abs(), now);
     let list = RevocationList { number, der, contents, made_at: now };
     cx.store.write(|tx| {
         // Somebody else may have made one meanwhile; the numbers of published lists only grow.

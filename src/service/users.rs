@@ -4,7 +4,7 @@
 //! The audit never names a person, only the id: when a person is erased, that id is a pseudonym of nobody.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, directories, login, passwords, reconciling};
+use super::{Context, Error, auditing, directories, guesses, passwords, reconciling};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -184,8 +184,8 @@ pub fn check_password(cx: &Context, name: &str, password: &Secret<String>) -> Re
 /// `Denied` with `LoginFailed` for a wrong name or password and for somebody disabled, without saying which; `Busy` with
 /// `TooManyTries`, or when a directory that has to be asked does not answer.
 pub fn sign_in(cx: &Context, attempt: &SignIn<'_>) -> Result<PersonRow, Error> {
-    let mut keys = login::keys_of("person", attempt.name, None);
-    keys.push(login::key_at_door(attempt.address));
+    let mut keys = guesses::keys_of("person", attempt.name, None);
+    keys.push(guesses::key_at_door(attempt.address));
     cx.guesses.refuse_blocked(&keys, cx.now())?;
     let found = cx.store.read(|db| db.find_person(attempt.name))?.filter(|person| person.disabled_at.is_none());
     let kept = found.as_ref().and_then(|person| person.password.as_ref());

@@ -12,7 +12,7 @@ const ROLES: [&str; 5] = ["owner", "admin", "helpdesk", "teacher", "auditor"];
 const HOSTILE: &str = "<script>alert('1')</script>\"><img src=x onerror=alert(2)>";
 
 /// Enrolled devices, written down as a check-in would leave them; the id of each.
-fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
+pub fn plant(house: &House, count: usize, name: impl Fn(usize) -> String) -> Vec<String> {
     let now = house.cx.now();
     house
         .cx
@@ -83,6 +83,20 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/devices/{device}/restart", COMMAND),
         ("/console/devices/{device}/lost", COMMAND),
         ("/console/devices/{device}/locate", ENROLL),
+        ("/console/devices/{device}/command", COMMAND),
+        ("/console/devices/{device}/command/ProfileList", COMMAND),
+        ("/console/devices/{device}/command/EraseDevice", ENROLL),
+        ("/console/devices/{device}/command/raw", ENROLL),
+        ("/console/devices/{device}/theft", ENROLL),
+        ("/console/devices/{device}/sheet", ENROLL),
+        ("/console/groups/filter", ENROLL),
+        ("/console/groups/filter/now", ENROLL),
+        ("/console/plans", LOOK),
+        ("/console/plans/new", ENROLL),
+        ("/console/directory", LOOK),
+        ("/console/keys", OWNER),
+        ("/console/profiles/build", ENROLL),
+        ("/console/profiles/build/com.apple.wifi.managed", ENROLL),
         ("/console/bulk", &["owner", "admin", "helpdesk", "teacher"]),
         ("/console/enrolment", &["owner", "admin", "teacher"]),
         ("/console/enrolment/invite", &["owner", "admin", "teacher"]),

@@ -5,10 +5,11 @@ use super::parts::{
     self, Html, Mood, Table, badge, button_link, code, facts, folded, link, main_link, named, note, number, or_dash,
     paragraph, post_button, quiet, row, section, text, when, when_or,
 };
-use super::{Outcome, Visit, actions, marks, story};
+use super::{Outcome, Visit, actions, filters, marks, story};
 use crate::service::actor::Permission;
 use crate::service::channels::{self, ChannelStory};
 use crate::service::devices::{self, DeviceView};
+use crate::service::variables::Whose;
 use crate::service::{Error, commands, custody, reasons};
 use crate::store::{ChannelKind, CommandFilter};
 
@@ -60,6 +61,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         page = page.with(section(w.users_title, [people(v, &users)]));
     }
     page = page.with(section(w.profiles_title, profiles(v, &device)?));
+    page = page.with(filters::own_fields(v, Whose::Device(&device.row.public_id), &path)?);
     page = page.with(section(
         w.nav_commands,
         [
@@ -98,11 +100,17 @@ fn with_actions(v: &Visit<'_>, mut page: Page, device: &DeviceView, path: &str) 
         page = page.action(post_button(&format!("{path}/push"), &v.token, w.do_push, ""));
         page = page.action(post_button(&format!("{path}/ask"), &v.token, w.do_ask, ""));
     }
-    let others: Vec<Html> = on
+    let mut others: Vec<Html> = on
         .iter()
         .filter(|deed| !deed.first)
         .map(|deed| button_link(&format!("{path}/{}", deed.verb), (deed.words)(w).name))
         .collect();
+    if v.may(Permission::Reveal) {
+        others.push(button_link(&format!("{path}/theft"), w.serving.sheet_theft));
+    }
+    if v.may(Permission::Ask) {
+        others.push(button_link(&format!("{path}/command"), w.schema.any_command));
+    }
     if others.is_empty() { page } else { page.with(folded(w.more_actions, [row(others).into_buttons()])) }
 }
 

@@ -79,8 +79,13 @@ fn second_look(v: &Visit<'_>, doubts: &[String]) -> Vec<Html> {
 
 /// With a capital and a full stop.
 pub fn sentence(words: &str) -> String {
+    let end = if words.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{}{end}", capital(words))
+}
+
+/// With a capital letter.
+pub fn capital(words: &str) -> String {
     let mut letters = words.chars();
     let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    let end = if words.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    format!("{first}{}", letters.as_str())
 }

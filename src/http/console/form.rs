@@ -42,6 +42,12 @@ impl Form {
         Form { fields: Vec::new(), files: Vec::new() }
     }
 
+    /// As if somebody had typed these.
+    #[cfg(test)]
+    pub(super) fn of(fields: Vec<(String, String)>) -> Form {
+        Form { fields, files: Vec::new() }
+    }
+
     /// The first value of a field, if anything was typed.
     pub fn get(&self, name: &str) -> Option<&str> {
         let value = self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());

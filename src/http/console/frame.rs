@@ -21,14 +21,17 @@ pub enum Area {
     Devices,
     Commands,
     Enrolment,
+    Plans,
     Profiles,
     Groups,
     People,
+    Directory,
     Requests,
     Audit,
     Webhooks,
     Push,
     Settings,
+    Keys,
     Admins,
     Other,
 }
@@ -125,11 +128,15 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/devices", w.nav_devices, Area::Devices, Permission::Look),
             ("/console/commands", w.nav_commands, Area::Commands, Permission::Look),
         ],
-        vec![("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite)],
+        vec![
+            ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
+            ("/console/plans", w.serving.nav_plans, Area::Plans, Permission::LookAround),
+        ],
         vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
         vec![
             ("/console/people", w.nav_people, Area::People, Permission::LookAround),
             ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
+            ("/console/directory", w.serving.nav_directory, Area::Directory, Permission::LookAround),
         ],
         vec![
             ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
@@ -138,6 +145,7 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
         vec![
             ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
             ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
+            ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
             ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],

@@ -5,25 +5,33 @@
 
 mod actions;
 mod admins;
+mod any_command;
 mod assets;
 mod audit;
+mod building;
 mod bulk;
 mod commands;
 mod device;
 mod devices;
+mod directory;
 mod enrolling;
+mod filters;
 mod forecast;
 mod form;
 mod frame;
 mod home;
+mod keys;
 mod marks;
 mod parts;
 mod people;
+mod plans;
 mod plots;
 mod profiles;
+mod schema_form;
 mod secrets;
 mod session;
 mod settings;
+mod sheets;
 mod show_json;
 mod story;
 mod texts;
@@ -37,6 +45,7 @@ use crate::base::time::Timestamp;
 use crate::service::actor::{Actor, Permission};
 use crate::service::ports::PushSender;
 use crate::service::push_signing::SigningService;
+use crate::service::variables::Whose;
 use crate::service::{Context, Error, Kind, auditing, overview};
 use ::http::Method;
 use form::Form;
@@ -198,8 +207,13 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["devices", id] => device::show(v, id),
         ["devices", id, "story"] => device::whole_story(v, id),
         ["devices", id, "why", profile] => device::why(v, id, profile),
+        ["devices", id, "fields"] => device::show(v, id),
+        ["devices", id, "sheet"] => sheets::ask_sealed(v, id),
+        ["devices", id, "theft"] => sheets::ask_theft(v, id),
         ["devices", id, "secrets"] => secrets::of_device(v, id),
         ["devices", id, "secrets", kind] => secrets::ask(v, id, kind),
+        ["devices", id, "command"] => any_command::choose(v, id),
+        ["devices", id, "command", request_type] => any_command::show(v, id, request_type),
         ["devices", id, verb] => match actions::find(verb) {
             Some(deed) => actions::show(v, id, deed),
             None => Err(nothing_here(v)),
@@ -215,14 +229,24 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["enrolment", "profile"] => enrolling::profile(v),
         ["profiles"] => profiles::list(v),
         ["profiles", "new"] => profiles::new(v),
+        ["profiles", "build"] => building::choose(v),
+        ["profiles", "build", kind] => building::form(v, kind),
+        ["profiles", id, "versions"] => building::history(v, id),
         ["profiles", id] | ["profiles", id, "assign" | "remove"] => profiles::show(v, id),
         ["groups"] => people::groups(v),
+        ["groups", "filter"] => filters::show(v),
+        ["groups", "filter", "now"] => filters::now(v),
+        ["plans"] => plans::list(v),
+        ["plans", "new"] => plans::new(v),
+        ["plans", id] | ["plans", id, "remove"] => plans::show(v, id),
+        ["directory"] | ["directory", _] => directory::show(v),
+        ["keys"] | ["keys", _] => keys::show(v),
         ["groups", "new"] => people::new_group(v),
         ["groups", name] | ["groups", name, "add" | "dissolve"] => people::group(v, name),
         ["people"] => people::list(v),
         ["people", "new"] => people::new(v),
         ["people", "import"] => people::import(v),
-        ["people", name] => people::show(v, name),
+        ["people", name] | ["people", name, "fields"] => people::show(v, name),
         ["requests"] => secrets::requests(v),
         ["requests", id] => secrets::ask_to_agree(v, id),
         ["audit"] => audit::list(v),
@@ -251,7 +275,11 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
             Ok(Answer::To(String::from("/console?said=decided")))
         }
         ["devices", id, verb @ ("push" | "ask")] => device::call(v, id, verb),
+        ["devices", id, "fields"] => filters::change_field(v, Whose::Device(id), &marks::device_path(id), form),
+        ["devices", id, "sheet"] => sheets::sealed(v, id, form),
+        ["devices", id, "theft"] => sheets::theft(v, id, form),
         ["devices", id, "secrets", kind] => secrets::reveal(v, id, kind, form),
+        ["devices", id, "command", request_type] => any_command::send(v, id, request_type, form),
         ["devices", id, verb] => match actions::find(verb) {
             Some(deed) => actions::act(v, id, deed, form),
             None => Err(nothing_here(v)),
@@ -262,13 +290,21 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["enrolment", "invitations", id, "revoke"] => enrolling::revoke(v, id),
         ["enrolment", "profile"] => enrolling::download(v, form),
         ["profiles", "new"] => profiles::add(v, form),
+        ["profiles", "build", kind] => building::make(v, kind, form),
         ["profiles", id, verb] => profiles::act(v, id, verb, form),
         ["groups", "new"] => people::add_group(v, form),
+        ["groups", name, "filter"] => filters::keep(v, name, form),
+        ["plans", "new"] => plans::add(v, form),
+        ["plans", id, "remove"] => plans::remove(v, id),
+        ["directory"] => directory::set(v, form),
+        ["directory", verb] => directory::act(v, verb),
+        ["keys", verb] => keys::act(v, verb, form),
         ["groups", name, verb] => people::change_group(v, name, verb, form),
         ["people", "new"] => people::add(v, form),
         ["people", "import"] => people::do_import(v, form),
         ["people", name] => people::change(v, name, form),
         ["people", name, "erase"] => people::erase(v, name),
+        ["people", name, "fields"] => filters::change_field(v, Whose::Person(name), &people::person_path(name), form),
         ["requests", id] => secrets::agree(v, id, form),
         ["audit", "verify"] => audit::verify(v),
         ["webhooks", "new"] => webhooks::add(v, form),

@@ -6,10 +6,11 @@ use super::parts::{
     self, Column, Field, FormSpec, Html, Mood, Table, badge, button_link, facts, folded, link, main_link, named, note,
     number, or_dash, post_button, row, section, text, when,
 };
-use super::{Answer, Outcome, Visit, marks, story};
+use super::{Answer, Outcome, Visit, filters, marks, story};
 use crate::service::actor::Permission;
 use crate::service::groups::{self, GroupView, Member};
 use crate::service::users::{self, PersonView};
+use crate::service::variables::Whose;
 use crate::service::{Error, roster};
 use crate::store::{GroupRow, Source};
 
@@ -19,7 +20,7 @@ const ROWS: usize = 50;
 /// Members that a page names.
 const MEMBERS: usize = 300;
 
-fn person_path(name: &str) -> String {
+pub fn person_path(name: &str) -> String {
     format!("{PEOPLE}/{}", parts::segment(name))
 }
 
@@ -85,8 +86,9 @@ pub fn show(v: &Visit<'_>, name: &str) -> Outcome {
         (w.made_by, text(story::person(&one.row.created_by))),
     ]);
     let mut page = Page::new(Area::People, title).under(PEOPLE, w.nav_people).with(section(w.about_title, [about]));
+    let path = person_path(&one.row.short_name);
+    page = page.with(filters::own_fields(v, Whose::Person(&one.row.short_name), &path)?);
     if v.may(Permission::People) {
-        let path = person_path(&one.row.short_name);
         let change = FormSpec::new(&path, &v.token)
             .field(Field::text("long_name", w.full_name).value(v.typed("long_name").or(one.row.long_name.as_deref())))
             .field(Field::text("mail", w.mail).value(v.typed("mail").or(one.row.mail.as_deref())))
@@ -190,7 +192,7 @@ fn kind(v: &Visit<'_>, kind: &str) -> &'static str {
 }
 
 fn kinds(v: &Visit<'_>) -> Vec<(&'static str, &'static str)> {
-    let all = ["devices", "people", "class", "smart"];
+    let all = ["devices", "people", "class"];
     all.into_iter().filter(|k| *k != "class" || !v.is_office()).map(|k| (k, kind(v, k))).collect()
 }
 
@@ -209,7 +211,9 @@ pub fn groups(v: &Visit<'_>) -> Outcome {
         .empty(w.no_groups);
     let mut page = Page::new(Area::Groups, w.nav_groups);
     if v.may(Permission::People) {
-        page = page.action(main_link("/console/groups/new", w.new_group));
+        page = page
+            .action(main_link("/console/groups/new", w.new_group))
+            .action(button_link("/console/groups/filter", w.filters.smart_new));
     }
     Ok(page.with(table.html()).into())
 }
@@ -220,7 +224,6 @@ pub fn new_group(v: &Visit<'_>) -> Outcome {
     let form = FormSpec::new("/console/groups/new", &v.token)
         .field(Field::text("name", w.name).value(v.typed("name")).required())
         .field(Field::choice("kind", w.kind, kinds(v)).value(v.typed("kind")))
-        .field(Field::text("filter", w.filter).hint(w.filter_hint).value(v.typed("filter")))
         .button(w.add);
     Ok(Page::new(Area::Groups, w.new_group).under(GROUPS, w.nav_groups).with(form.html()).into())
 }
@@ -253,7 +256,11 @@ pub fn group(v: &Visit<'_>, name: &str) -> Outcome {
         page = page.action(button_link(&format!("/console/bulk?group={}", parts::segment(&one.name)), w.bulk));
     }
     if let Some(filter) = &one.filter {
-        page = page.with(section(w.filter, [parts::code(filter)]));
+        page = page.with(section(w.filter, [filters::sentence(v, filter)]));
+        if v.may(Permission::People) {
+            let path = format!("/console/groups/filter?group={}", parts::segment(&one.name));
+            page = page.action(button_link(&path, w.filters.change));
+        }
     }
     if one.kind != "people" {
         let rows = devices

@@ -3,10 +3,10 @@
 use super::form::Form;
 use super::frame::{Area, Page};
 use super::parts::{
-    self, Column, Field, FormSpec, Html, Table, code, facts, folded, link, main_link, named, note, number, paragraph,
-    post_button, section, text, when,
+    self, Column, Field, FormSpec, Html, Table, button_link, code, facts, folded, link, main_link, named, note, number,
+    paragraph, post_button, row, section, text, when,
 };
-use super::{Answer, Outcome, Visit, marks, story};
+use super::{Answer, Outcome, Visit, building, marks, story};
 use crate::service::actor::Permission;
 use crate::service::assigning::{self, Whom};
 use crate::service::library::{self, AssignmentView, ProfileView};
@@ -47,7 +47,9 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         .page(next, w.next);
     let mut page = Page::new(Area::Profiles, w.nav_profiles);
     if v.may(Permission::Enroll) {
-        page = page.action(main_link("/console/profiles/new", w.new_profile));
+        page = page
+            .action(main_link("/console/profiles/build", w.schema.build))
+            .action(button_link("/console/profiles/new", w.new_profile));
     }
     Ok(page.with(table.html()).into())
 }
@@ -100,7 +102,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     let may = v.may(Permission::Enroll);
     let about = facts([
         (w.identifier, code(&one.row.identifier)),
-        (w.version, number(one.row.version)),
+        (w.version, row([number(one.row.version), link(&format!("{path}/versions"), w.schema.versions)])),
         (w.settings_for, text(&types(&one).join(", "))),
         (w.installed, number(one.installed)),
         (w.waiting, number(one.waiting)),
@@ -113,6 +115,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     if !one.notes.is_empty() {
         page = page.with(section(w.worth_knowing, one.notes.iter().map(|words| paragraph(words))));
     }
+    page = page.with(building::doubts(v, id)?);
     let line = |a: &AssignmentView| {
         let (what, who, shown) = target(v, a);
         let out = if may {

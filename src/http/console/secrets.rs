@@ -36,7 +36,12 @@ pub fn of_device(v: &Visit<'_>, id: &str) -> Outcome {
     };
     let table = Table::new(w.secrets_title).columns([w.secret_kind, w.generation, w.standing, w.since, ""]);
     let table = table.rows(kept.iter().map(line)).empty(w.no_secrets);
-    Ok(device::page(v, &shown, w.secrets_title).lead(w.secrets_lead).with(table.html()).into())
+    let mut page = device::page(v, &shown, w.secrets_title).lead(w.secrets_lead);
+    if v.may(Permission::Reveal) {
+        let sheet = format!("{}/sheet", marks::device_path(&shown.row.public_id));
+        page = page.action(button_link(&sheet, w.serving.sheet_sealed));
+    }
+    Ok(page.with(table.html()).into())
 }
 
 /// Asks for a reason and the password.

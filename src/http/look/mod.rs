@@ -3,6 +3,7 @@
 //!
 //! Used by the edges that speak HTML. What a page says is with the edge that shows it.
 
+pub mod paper;
 pub mod qr;
 pub mod sheet;
 

@@ -11,6 +11,9 @@ enum Kind {
     Choice(Vec<(String, String)>),
     Tick,
     File,
+    /// Fields that are opened when they are wanted begin and end here.
+    Open(bool),
+    Close,
 }
 
 /// One field.
@@ -24,6 +27,7 @@ pub struct Field {
     required: bool,
     autocomplete: &'static str,
     max: u32,
+    rows: u32,
 }
 
 impl Field {
@@ -38,6 +42,7 @@ impl Field {
             required: false,
             autocomplete: "off",
             max: 500,
+            rows: 6,
         }
     }
 
@@ -81,6 +86,12 @@ impl Field {
         self
     }
 
+    /// An area of a few lines.
+    pub fn low(mut self) -> Self {
+        self.rows = 3;
+        self
+    }
+
     pub fn hint(mut self, words: &str) -> Self {
         self.hint = words.to_owned();
         self
@@ -106,6 +117,8 @@ pub struct FormSpec {
     buttons: Vec<(String, &'static str)>,
     multipart: bool,
     class: &'static str,
+    /// Where to ask, while somebody types, what becomes of it, and which part of the page shows the answer.
+    live: Option<(String, &'static str)>,
 }
 
 impl FormSpec {
@@ -119,12 +132,25 @@ impl FormSpec {
             buttons: Vec::new(),
             multipart: false,
             class: "",
+            live: None,
         }
     }
 
     /// One that asks for a page: no token, the fields in the address.
     pub fn asking(action: &str) -> Self {
         Self { class: "asking", ..Self::new(action, "") }
+    }
+
+    /// Three fields make a row.
+    pub fn rows(mut self) -> Self {
+        self.class = "asking rules";
+        self
+    }
+
+    /// Shows in the part of this id what becomes of it while somebody types; without a script the button does.
+    pub fn live(mut self, href: &str, target: &'static str) -> Self {
+        self.live = Some((href.into(), target));
+        self
     }
 
     pub fn hidden(mut self, name: &str, value: &str) -> Self {
@@ -135,6 +161,17 @@ impl FormSpec {
     pub fn field(mut self, field: Field) -> Self {
         self.multipart |= field.kind == Kind::File;
         self.fields.push(field);
+        self
+    }
+
+    /// The fields from here to [`FormSpec::unfold`] are opened when they are wanted.
+    pub fn fold(mut self, title: &str, hint: &str, open: bool) -> Self {
+        self.fields.push(Field::new("", title, Kind::Open(open)).hint(hint));
+        self
+    }
+
+    pub fn unfold(mut self) -> Self {
+        self.fields.push(Field::new("", "", Kind::Close));
         self
     }
 

@@ -249,6 +249,11 @@ pub fn renewed(href: &str, seconds: u32, inner: &Html) -> Html {
     Html(format!("<div hx-get=\"{}\" hx-trigger=\"every {seconds}s\" hx-swap=\"outerHTML\">{inner}</div>", text(href)))
 }
 
+/// A part that others ask for by its id; what changes in it is said.
+pub fn marked(id: &'static str, inner: &Html) -> Html {
+    Html(format!("<div id=\"{id}\" aria-live=\"polite\">{inner}</div>"))
+}
+
 /// An instant: how long ago for the eye, exactly for who asks.
 pub fn when(at: Timestamp, now: Timestamp) -> Html {
     let exact = text(&at.to_string()).0;

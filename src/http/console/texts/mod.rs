@@ -4,7 +4,10 @@
 mod saying;
 
 mod deeds;
+mod filters;
 mod logins;
+mod schema;
+mod server;
 mod told;
 
 /// Declares a group of words and their English.
@@ -31,11 +34,25 @@ macro_rules! words {
             pub deeds: deeds::Deeds,
             /// Who may log in, and how.
             pub door_words: logins::Logins,
+            /// Smart groups, and fields of one's own.
+            pub filters: filters::Filters,
+            /// Plans, directory, keys.
+            pub serving: server::Serving,
+            /// Forms by Apple's schema.
+            pub schema: schema::Schema,
             /// What happened.
             pub tale: told::Told,
         }
         /// English, for a school.
-        pub static ENGLISH: Words = Words { $($name: $english,)* deeds: deeds::Deeds::ENGLISH, door_words: logins::Logins::ENGLISH, tale: told::Told::ENGLISH };
+        pub static ENGLISH: Words = Words {
+            $($name: $english,)*
+            deeds: deeds::Deeds::ENGLISH,
+            door_words: logins::Logins::ENGLISH,
+            filters: filters::Filters::ENGLISH,
+            serving: server::Serving::ENGLISH,
+            schema: schema::Schema::ENGLISH,
+            tale: told::Told::ENGLISH,
+        };
     };
 }
 
@@ -426,7 +443,6 @@ words! {
     group_of_people: "People";
     group_smart: "Smart: by a filter";
     filter: "Filter";
-    filter_hint: "Only for a smart group, such as platform = iPadOS and os_version < 17.";
     nobody: "Nobody and nothing yet.";
     taught_by: "Taught by";
     taught_by_hint: "Who logs in under these names sees the devices of this class.";
