@@ -721,11 +721,39 @@ CREATE INDEX channel_profile_command ON channel_profile (command);
 CREATE INDEX channel_profile_of ON channel_profile (profile);
 CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
 
--- When each channel was last asked by itself what stands on it.
+-- When each channel was last asked by itself what stands on it, and when for the long lists (apps, certificates).
 CREATE TABLE inventory_round (
     enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
-    asked_at    INTEGER NOT NULL
+    asked_at    INTEGER NOT NULL,
+    lists_at    INTEGER
 ) STRICT;
+
+-- What stands on a device as it told it last: apps, certificates, profiles, facts of itself. `value` is what is compared: a version, a
+-- last day, the fact; `since` when it was told first so.
+CREATE TABLE stock (
+    device  INTEGER NOT NULL REFERENCES device (id),
+    kind    TEXT NOT NULL CHECK (kind IN ('app', 'certificate', 'profile', 'fact')),
+    key     TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    detail  TEXT,
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (device, kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX stock_kind ON stock (kind, name COLLATE NOCASE);
+
+-- What changed of it: the value before and after, NULL where it was not there. The newest of each device stay, for as long as stories do.
+CREATE TABLE stock_change (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    device  INTEGER NOT NULL REFERENCES device (id),
+    at      INTEGER NOT NULL,
+    kind    TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    before  TEXT,
+    after   TEXT
+) STRICT;
+CREATE INDEX stock_change_of ON stock_change (device, id);
 
 -- What the school knows of a device or a person beside what there is a column for; profiles use it as a variable.
 CREATE TABLE custom_field (

@@ -343,6 +343,8 @@ mod tests {
             "cordon filevault profile --output F",
             "cordon retention set --results-days 30",
             "cordon inventory set --every-hours 12",
+            "cordon inventory find pages --kind app --csv",
+            "cordon device export --csv --output F",
             "cordon command send --group 7b ProfileList --wait",
             "cordon command send --all DeviceInformation Queries=UDID",
             "cordon command bulk show bulk-1 --wait",

@@ -57,6 +57,7 @@ pub mod roster;
 pub mod schedules;
 pub mod series;
 pub mod setting_up;
+pub mod stock;
 pub mod users;
 pub mod variables;
 

@@ -55,6 +55,8 @@ impl Tx<'_> {
             "group_device",
             "assignment",
             "bulk_item",
+            "stock",
+            "stock_change",
             "custom_field",
         ] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE device IN ({DEVICES})"), [])?;

@@ -54,7 +54,7 @@ fn every_device_has_its_own_result() {
     ends(&school, &all, &json!({ "Acknowledged": 2, "Queued": 1 }));
     school.api("DELETE", &format!("/bulk/{all}"), &Value::Null).is(200);
     ends(&school, &all, &json!({ "Acknowledged": 2, "Cancelled": 1 }));
-    let wish = json!({ "RequestType": "UserList", "devices": [devices[0].udid(), devices[1].udid()] });
+    let wish = json!({ "RequestType": "PlayLostModeSound", "devices": [devices[0].udid(), devices[1].udid()] });
     let some = school.api("POST", "/bulk", &wish).is(201)["id"].as_str().unwrap().to_owned();
     let view = school.wait_until("both through", || {
         let view = school.get(&format!("/bulk/{some}"));
@@ -62,8 +62,8 @@ fn every_device_has_its_own_result() {
     });
     let lines = school.get(&format!("/bulk/{some}/items")).to_string();
     assert!(
-        view["counts"]["refused"] == 1 && lines.contains("Shared iPad"),
-        "an iPad that is not shared: {view} {lines}"
+        view["counts"]["refused"] == 1 && lines.contains("macOS does not take"),
+        "no Mac has Lost Mode: {view} {lines}"
     );
     let listed = school.get("/bulk");
     assert_eq!(listed["items"][0]["id"], some.as_str());
@@ -125,7 +125,7 @@ fn nobody_may_more_than_for_one_device_and_own_wishes_stay_in_sight() {
     let school = School::new();
     let ipad = school.enroll(Kind::Ipad, 1);
     school.api("POST", "/groups", &json!({ "name": "7b", "kind": "class" })).is(201);
-    let password = "correct horse battery staple";
+    let password = "turnips grow behind seven hills";
     school.api("POST", "/admins", &json!({ "name": "tess", "role": "teacher", "password": password })).is(201);
     member(&school, "7b", &json!({ "devices": [ipad.udid()], "admins": ["tess"] }));
     let cx = school.server().context();

@@ -11,6 +11,7 @@ mod bulk;
 mod commands;
 mod converging;
 mod groups;
+mod inventory;
 mod library;
 mod returning;
 mod schedules;

@@ -343,7 +343,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Forecasts"),
     op("get", "/inventory-policy", "How often devices are asked what they are and what stands on them", "200")
         .gives("InventoryPolicy"),
-    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicy").gives("InventoryPolicy"),
+    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicyChange").gives("InventoryPolicy"),
+    op(
+        "get",
+        "/inventory",
+        "Which devices have something: `kind` (app, certificate, profile, fact) and `search`, part of a name or identifier; `format=csv`",
+        "200",
+    )
+    .gives("Page_StockItem"),
+    op("get", "/inventory/devices", "Every device with what is known of it; `format=csv` for a spreadsheet", "200")
+        .gives("Page_ExportedDevice"),
+    op("get", "/devices/{id}/inventory", "What stands on a device, of one `kind`, as it told it last", "200")
+        .gives("Page_StockItem"),
+    op("get", "/devices/{id}/changes", "What changed on a device, newest first", "200")
+        .gives("Page_StockChange")
+        .paged(),
     op("post", "/profiles/build", "Make a profile of typed payloads, or the next version of one", "201")
         .takes("NewProfile")
         .gives("Profile"),

@@ -17,7 +17,7 @@ use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls}
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
-use super::super::inventory::InventoryPolicy;
+use super::super::inventory::{ExportedDevice, InventoryPolicy, InventoryPolicyChange, StockChange, StockItem};
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
@@ -175,6 +175,13 @@ pub(super) fn components() -> Value {
     add::<ForecastWish>(&mut all, "ForecastWish");
     add::<Forecasts>(&mut all, "Forecasts");
     add::<InventoryPolicy>(&mut all, "InventoryPolicy");
+    add::<InventoryPolicyChange>(&mut all, "InventoryPolicyChange");
+    add::<Page<StockItem>>(&mut all, "Page_StockItem");
+    add::<StockItem>(&mut all, "StockItem");
+    add::<Page<StockChange>>(&mut all, "Page_StockChange");
+    add::<StockChange>(&mut all, "StockChange");
+    add::<Page<ExportedDevice>>(&mut all, "Page_ExportedDevice");
+    add::<ExportedDevice>(&mut all, "ExportedDevice");
     add::<NewProfile>(&mut all, "NewProfile");
     add::<Page<ProfileVersion>>(&mut all, "Page_ProfileVersion");
     add::<ProfileVersion>(&mut all, "ProfileVersion");
