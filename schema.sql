@@ -29,7 +29,7 @@ CREATE TABLE certificate (
     fingerprint     BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),
     serial          TEXT NOT NULL,
     subject         TEXT NOT NULL,
-    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow')),
+    purpose         TEXT NOT NULL CHECK (purpose IN ('root', 'issuing', 'tls', 'signer', 'identity', 'push', 'escrow', 'account')),
     not_before      INTEGER NOT NULL,
     not_after       INTEGER NOT NULL,
     recorded_at     INTEGER NOT NULL,
@@ -765,6 +765,113 @@ CREATE TABLE custom_field (
 ) STRICT;
 CREATE UNIQUE INDEX custom_field_of_device ON custom_field (device, name) WHERE device IS NOT NULL;
 CREATE UNIQUE INDEX custom_field_of_person ON custom_field (person, name) WHERE person IS NOT NULL;
+
+-- ---- Accounts: each stands in a profile of its own, made here, so that it can be changed, repaired or taken away without the others.
+
+-- What is set up, and by which credential; whose it is says the profile's one assignment. The versions of the profile hold everything
+-- but the credential. `sealed_credential` (place 'account/<id>') is what a device is still to be given: a password, or a key with its certificate.
+-- It goes as soon as everybody who should have it acknowledged it, and no other copy is kept.
+CREATE TABLE account (
+    id                INTEGER PRIMARY KEY,
+    public_id         TEXT NOT NULL UNIQUE,
+    profile           INTEGER NOT NULL UNIQUE REFERENCES profile (id),
+    kind              TEXT NOT NULL CHECK (kind IN ('mail', 'exchange', 'exchange-mac', 'caldav', 'carddav', 'ldap', 'wifi', 'vpn')),
+    -- Apple's keys as JSON, with variables; never a password.
+    settings          TEXT NOT NULL,
+    -- 'ask': the device asks its user.
+    credential        TEXT NOT NULL CHECK (credential IN ('ask', 'password', 'certificate')),
+    sealed_credential BLOB,
+    -- Since when it waits to be delivered, and when it was last delivered to everybody.
+    credential_since  INTEGER,
+    credential_done   INTEGER,
+    -- The certificate in force, and the one that it takes the place of until devices have it.
+    certificate       BLOB REFERENCES certificate (fingerprint),
+    replaces          BLOB REFERENCES certificate (fingerprint),
+    created_by        TEXT NOT NULL,
+    created_at        INTEGER NOT NULL,
+    CHECK (credential <> 'ask' OR sealed_credential IS NULL),
+    CHECK ((sealed_credential IS NULL) = (credential_since IS NULL)),
+    CHECK (certificate IS NULL OR credential = 'certificate')
+) STRICT;
+CREATE INDEX account_waiting ON account (credential_since) WHERE credential_since IS NOT NULL;
+
+-- ---- Provisioning profiles: what lets a device run an app that was not bought in a store. One line of them for each app; each upload is
+-- the next one of its line, with a UUID of Apple's.
+
+CREATE TABLE provisioning (
+    id          INTEGER PRIMARY KEY,
+    public_id   TEXT NOT NULL UNIQUE,
+    -- Team and bundle identifier of the app, as Apple writes them: ABCDE12345.org.example.timetable
+    app_id      TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    -- The one that devices should have.
+    current     INTEGER NOT NULL,
+    created_by  TEXT NOT NULL,
+    created_at  INTEGER NOT NULL,
+    removed_at  INTEGER
+) STRICT;
+CREATE UNIQUE INDEX provisioning_of_app ON provisioning (app_id) WHERE removed_at IS NULL;
+
+-- One upload: the file as Apple signed it, which is no secret.
+CREATE TABLE provisioning_version (
+    id            INTEGER PRIMARY KEY,
+    provisioning  INTEGER NOT NULL REFERENCES provisioning (id),
+    uuid          TEXT NOT NULL UNIQUE,
+    name          TEXT NOT NULL,
+    team          TEXT,
+    signed_by     TEXT NOT NULL,
+    -- How many devices it names; NULL for one that is for all of the team's.
+    devices       INTEGER,
+    made_at       INTEGER,
+    expires_at    INTEGER NOT NULL,
+    body          BLOB NOT NULL,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX provisioning_versions ON provisioning_version (provisioning);
+
+-- To whom: a device, or the devices of a group.
+CREATE TABLE provisioning_assignment (
+    provisioning  INTEGER NOT NULL REFERENCES provisioning (id),
+    device        INTEGER REFERENCES device (id),
+    "group"       INTEGER REFERENCES school_group (id) ON DELETE CASCADE,
+    created_by    TEXT NOT NULL,
+    created_at    INTEGER NOT NULL,
+    CHECK ((device IS NULL) <> ("group" IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX provisioning_assigned_once ON provisioning_assignment (provisioning, coalesce(device, 0), coalesce("group", 0));
+CREATE INDEX provisioning_assigned_device ON provisioning_assignment (device) WHERE device IS NOT NULL;
+CREATE INDEX provisioning_assigned_group ON provisioning_assignment ("group") WHERE "group" IS NOT NULL;
+
+-- What management did with one upload on one device, and what the device says. `stands`: it acknowledged the install and has not lost it
+-- since. `confirmed_at`: it listed it afterwards. `removed_at`: it acknowledged the removal; `returned_at`: it lists it again since.
+CREATE TABLE device_provisioning (
+    enrollment    INTEGER NOT NULL REFERENCES enrollment (id),
+    version       INTEGER NOT NULL REFERENCES provisioning_version (id),
+    command       TEXT NOT NULL,
+    doing         TEXT NOT NULL CHECK (doing IN ('install', 'remove')),
+    stands        INTEGER NOT NULL DEFAULT 0 CHECK (stands IN (0, 1)),
+    confirmed_at  INTEGER,
+    removed_at    INTEGER,
+    returned_at   INTEGER,
+    failures      INTEGER NOT NULL DEFAULT 0,
+    failed_at     INTEGER,
+    next_try_at   INTEGER,
+    PRIMARY KEY (enrollment, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX device_provisioning_command ON device_provisioning (command);
+CREATE INDEX device_provisioning_of ON device_provisioning (version);
+CREATE INDEX device_provisioning_due ON device_provisioning (next_try_at) WHERE next_try_at IS NOT NULL;
+
+-- What each device said it has, the last time that it was asked; not ours alone.
+CREATE TABLE listed_provisioning (
+    enrollment  INTEGER NOT NULL REFERENCES enrollment (id),
+    uuid        TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    expires_at  INTEGER,
+    listed_at   INTEGER NOT NULL,
+    PRIMARY KEY (enrollment, uuid)
+) STRICT, WITHOUT ROWID;
 
 -- ---- Set-up plans: what a device or a user gets while Setup Assistant waits (AwaitingConfiguration), and how long it may wait.
 

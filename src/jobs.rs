@@ -1,13 +1,14 @@
 //! Upkeep: one scheduler thread for what runs by the clock, the push thread that the outbox wakes, and the threads
 //! that tell webhooks and send e-mail. Started by `server`.
 
+use crate::service::doctor::rounds;
 use crate::service::ports::{PushSender, WebhookSender};
 use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, activity, auditing, backing_up, bulk, commands, directories, events, expiring, faults, inventory,
-    mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
+    Context, Error, accounts, activity, auditing, backing_up, bulk, commands, directories, events, expiring, faults,
+    inventory, mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,8 @@ const FLUSH_EVERY: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a fault of the store: long enough not to fill the log.
 const FAULT_PAUSE: Duration = Duration::from_secs(10);
+/// How long the doctor waits for somebody before looking whether the program ends.
+const DOCTOR_LOOKS: Duration = Duration::from_millis(500);
 /// Rounds of the upkeep thread between two rounds of renewals: a minute.
 const RENEWALS: u32 = 12;
 /// Rounds of the upkeep thread between two looks at dates that are days away: an hour.
@@ -62,6 +65,9 @@ impl Jobs {
         );
         let (mail_cx, mail_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads.push(Builder::new().name(String::from("mail")).spawn(move || send_mail(&mail_cx, &mail_stop))?);
+        let (doctor_cx, doctor_stop) = (Arc::clone(&cx), Arc::clone(&stop));
+        jobs.threads
+            .push(Builder::new().name(String::from("doctor")).spawn(move || make_rounds(&doctor_cx, &doctor_stop))?);
         let (backup_cx, backup_stop) = (Arc::clone(&cx), Arc::clone(&stop));
         jobs.threads
             .push(Builder::new().name(String::from("backup")).spawn(move || back_up(&backup_cx, &backup_stop))?);
@@ -148,6 +154,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         if round.is_multiple_of(RENEWALS) {
             log_fault(cx, "renewals", renewing::run(cx).map(drop));
             log_fault(cx, "inventory", inventory::run(cx).map(drop));
+            log_fault(cx, "accounts", accounts::upkeep(cx, round.is_multiple_of(SELDOM)).map(drop));
         }
         round = round.wrapping_add(1);
     }
@@ -182,6 +189,13 @@ fn take_people_over(cx: &Context, stop: &AtomicBool) {
         if !stop.load(Ordering::SeqCst) {
             log_fault(cx, "directory", directories::sync_if_due(cx).map(drop));
         }
+    }
+}
+
+/// What somebody asked for in the console.
+fn make_rounds(cx: &Context, stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        log_fault(cx, "doctor", rounds::wait_and_carry_out(cx, DOCTOR_LOOKS));
     }
 }
 

@@ -19,6 +19,7 @@ mod appliance;
 mod console;
 mod custody;
 mod directory;
+mod endurance;
 mod enrolling;
 mod lifecycle;
 mod people;

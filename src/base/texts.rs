@@ -1,9 +1,11 @@
 //! What Cordon says to people, in one place: a message is an id with typed arguments, the words are below. Each says what is
 //! wrong and what to do next. English first; a translation is another function beside [`Text::english`].
 
+mod accounts;
 mod appliance;
 mod planning;
 
+pub use accounts::Accounts;
 pub use appliance::Appliance;
 pub use planning::Planning;
 use std::fmt;
@@ -149,7 +151,14 @@ pub enum Text {
     NoDirectory,
     DirectoryUnreached { why: String },
     Appliance(Appliance),
+    Accounts(Accounts),
     Planning(Planning),
+}
+
+impl From<Accounts> for Text {
+    fn from(text: Accounts) -> Self {
+        Text::Accounts(text)
+    }
 }
 
 impl From<Planning> for Text {
@@ -306,6 +315,7 @@ impl Text {
             Text::NoDirectory => "no-directory",
             Text::DirectoryUnreached { .. } => "directory-unreached",
             Text::Appliance(text) => text.id(),
+            Text::Accounts(text) => text.id(),
             Text::Planning(text) => text.id(),
         }
     }
@@ -614,6 +624,7 @@ impl Text {
                 "The short name “{name}” is one person's and the GUID another's. Correct whichever is wrong; `cordon user list --json` shows both."
             ),
             Text::Appliance(text) => text.english(f),
+            Text::Accounts(text) => text.english(f),
             Text::Planning(text) => text.english(f),
             Text::NoDirectory => f.write_str("No directory is connected. Say where it is with `cordon directory set`."),
             Text::DirectoryUnreached { why } => write!(f, "The directory gave no answer: {why}. Look at its address, the account that asks, and its certificate."),

@@ -6,13 +6,13 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::mail;
+use super::{account, login_policy, profile, schedule, setup_plan};
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
 };
 use super::{audit, authorities, command, device, enroll, push, push_cert, setup, tls, token, webhook};
 use super::{directory, group, user};
-use super::{login_policy, profile, schedule, setup_plan};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -139,6 +139,8 @@ Exit code 1 when something needs attention.")]
     Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// Accounts on devices (mail, calendars, Wi-Fi, …), each in a profile of its own
+    Account(account::Args),
     /// How long a login may wait, who is managed on a Shared iPad
     LoginPolicy(login_policy::Args),
     /// What a device gets while Setup Assistant waits

@@ -47,6 +47,8 @@ enum Verb {
     Retry(ShowArgs),
     /// Why a device has it, or has not
     Why(WhyArgs),
+    /// Split one that sets up several accounts: a profile for each
+    Split(SplitArgs),
     /// Remove it, from every device that has it too
     Remove(RemoveArgs),
 }
@@ -164,6 +166,17 @@ struct WhyArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  cordon profile split school.everything
+
+Each account gets a profile of its own, with the certificates that it uses, and is assigned to the same devices and people. What is
+left stays in the profile. Devices lose the accounts with the old version and get each of them again, once.")]
+struct SplitArgs {
+    /// Its id or PayloadIdentifier
+    profile: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
   cordon profile remove school.wifi")]
 struct RemoveArgs {
     /// Its id or PayloadIdentifier
@@ -186,6 +199,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Refusals(args) => refusals(api, args, voice),
         Verb::Retry(args) => retry(api, args, voice),
         Verb::Why(args) => why(api, args, voice),
+        Verb::Split(args) => split(api, args, voice),
         Verb::Remove(args) => remove(api, args, voice),
     }
 }
@@ -367,6 +381,15 @@ fn why_in_words(found: &Value) -> String {
         }
     }
     lines.join("\n")
+}
+
+fn split(api: &dyn Api, args: &SplitArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let made = api.json(&Call::post_json(format!("{}/split", path(&args.profile)), &json!({})))?;
+    voice.show(&made, || {
+        let items = made["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let names: Vec<String> = items.iter().map(|one| field(one, "identifier")).collect();
+        format!("{} profiles with one account each: {}", names.len(), names.join(", "))
+    })
 }
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {

@@ -12,6 +12,9 @@ use crate::base::random::{self, Random};
 use crate::base::time::{DAY, MINUTE, Timestamp};
 use std::net::IpAddr;
 
+mod accounts;
+pub use accounts::{AccountSubject, issue_account_identity};
+
 /// Devices in setup have wrong clocks, and one a few minutes behind would refuse its new certificate.
 pub(super) const BACKDATE: i64 = 10 * MINUTE;
 const YEAR: i64 = 365 * DAY;

@@ -3,7 +3,7 @@
 
 use super::actor::{Actor, Permission};
 use super::library::{self, AssignmentView, ProfileView};
-use super::{Context, Error, auditing, devices, groups, reconciling, schedules, users};
+use super::{Context, Error, accounts, auditing, devices, groups, reconciling, schedules, users};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::store::{AssignmentRow, Db, DeviceRow, EnrollmentRow, GroupPart, Target};
@@ -64,6 +64,7 @@ fn assign_or_not(
     let channels = cx.store.read(|db| reconciling::concerned(db, &target))?;
     let id = cx.store.write(|tx| {
         let row = library::find(tx, profile)?;
+        accounts::require_free(tx, &row)?;
         let schedule = on.flatten().map(|name| schedules::find(tx, name)).transpose()?;
         let changed = match on {
             Some(_) => tx.put_assignment(row.id, &target, schedule.as_ref().map(|t| t.id), &actor.name(), now)?,
@@ -107,16 +108,16 @@ fn assign_or_not(
 }
 
 /// Whom a wish means.
-struct Meant {
-    target: Target,
+pub(super) struct Meant {
+    pub target: Target,
     /// For the audit, which never names a person; `None` for somebody who is a mere name.
-    id: Option<String>,
+    pub id: Option<String>,
     /// As the wish said it.
     shown: String,
-    notes: Vec<String>,
+    pub notes: Vec<String>,
 }
 
-fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
+pub(super) fn meant(cx: &Context, actor: &Actor, whom: &Whom) -> Result<Meant, Error> {
     let mut notes = Vec::new();
     let (target, id, shown) = match whom {
         Whom::Device(device) => {
@@ -183,7 +184,7 @@ pub(super) fn channels_of(db: &Db<'_>, profile: i64) -> Result<Vec<i64>, Error> 
 }
 
 /// Why a profile is not sent to some of these channels; each reason once.
-fn held_back(db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
+pub(super) fn held_back(db: &Db<'_>, profile: i64, channels: &[i64], now: Timestamp) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
         let Some(channel) = db.find_enrollment_by_row(*id)? else { continue };

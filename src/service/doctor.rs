@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 mod looks;
 mod rehearsal;
+pub mod rounds;
 
 pub(super) use looks::host_and_port;
 pub use rehearsal::clean_up;
@@ -67,6 +68,21 @@ impl Finding {
 /// One look: at the server itself, and at what is around it where that is known.
 type Look = fn(&Context, Option<&dyn Surroundings>) -> Result<Vec<Finding>, Error>;
 
+/// In the order in which one thing needs the other.
+const LOOKS: [Look; 11] = [
+    looks::database,
+    looks::disk,
+    looks::clock,
+    looks::permissions,
+    looks::names,
+    looks::ports,
+    looks::tls,
+    looks::certificates,
+    looks::settings,
+    looks::push,
+    rehearsal::enrol,
+];
+
 /// Looks at everything, in the order in which one thing needs the other. Takes seconds; half a minute where Apple cannot be reached.
 ///
 /// # Errors
@@ -74,37 +90,15 @@ type Look = fn(&Context, Option<&dyn Surroundings>) -> Result<Vec<Finding>, Erro
 pub fn examine(cx: &Context, actor: &Actor) -> Result<Vec<Finding>, Error> {
     actor.require(Permission::Administer)?;
     let world = cx.surroundings();
-    let mut found = Vec::new();
-    let looks: [Look; 11] = [
-        looks::database,
-        looks::disk,
-        looks::clock,
-        looks::permissions,
-        looks::names,
-        looks::ports,
-        looks::tls,
-        looks::certificates,
-        looks::settings,
-        looks::push,
-        rehearsal::enrol,
-    ];
     let world = world.as_ref().map(|world| &**world as &dyn Surroundings);
-    for look in looks {
-        match look(cx, world) {
-            Ok(findings) => found.extend(findings),
-            Err(error) => {
-                let why = error.source.as_ref().map_or(error.public.to_string(), |source| source.to_string());
-                found.push(Finding::bad(
-                    "inside",
-                    format!("A look at the server failed: {why}"),
-                    "Read the server's log.",
-                ));
-            }
-        }
-    }
-    let bad: Vec<_> = found.iter().filter(|f| f.verdict == Verdict::Bad).map(|f| f.phase).collect();
-    cx.store.write(|tx| auditing::record(tx, actor, "doctor", None, Some(json!({ "bad": bad })), cx.now()))?;
+    let found: Vec<Finding> = LOOKS.into_iter().flat_map(|look| rounds::one(cx, world, look)).collect();
+    conclude(cx, actor, &found)?;
     Ok(found)
+}
+
+fn conclude(cx: &Context, actor: &Actor, found: &[Finding]) -> Result<(), Error> {
+    let bad: Vec<_> = found.iter().filter(|f| f.verdict == Verdict::Bad).map(|f| f.phase).collect();
+    cx.store.write(|tx| auditing::record(tx, actor, "doctor", None, Some(json!({ "bad": bad })), cx.now()))
 }
 
 /// The simulated device that is enrolling now: it counts for nothing outside, and is told to nobody.

@@ -38,8 +38,10 @@ pub fn tell(cx: &Context) -> Result<(), Error> {
     let now = cx.now();
     let before = cx.store.read(|db| db.find_setting(TOLD))?.unwrap_or_default();
     let (mut told, mut due) = (Map::new(), Vec::new());
-    // Identities of devices renew by themselves all the time; together they are no event.
-    for watched in expiry::entries(cx)?.into_iter().filter(|entry| entry.kind != "identities") {
+    // Identities of devices and certificates of accounts renew by themselves all the time; together they are no event.
+    for watched in
+        expiry::entries(cx)?.into_iter().filter(|entry| !matches!(entry.kind, "identities" | "account-certificates"))
+    {
         let Some(step) = step(watched.not_after.since(now)) else { continue };
         told.insert(watched.key.clone(), json!(step));
         if before.get(&watched.key).and_then(Value::as_i64).is_none_or(|last| last > step) {

@@ -37,7 +37,7 @@ impl Renewal {
 pub struct Entry {
     /// Another one after each renewal.
     pub key: String,
-    /// `push`, `tls`, `root`, `issuing`, `signer`, `escrow`, `identities`, `token`.
+    /// `push`, `tls`, `root`, `issuing`, `signer`, `escrow`, `identities`, `account-certificates`, `token`.
     pub kind: &'static str,
     pub name: String,
     pub not_after: Timestamp,
@@ -59,6 +59,7 @@ impl Entry {
             "signer" => format!("The profile signer {}", self.name),
             "escrow" => format!("The FileVault escrow certificate {}", self.name),
             "identities" => format!("{} identities of devices, the first", self.count),
+            "account-certificates" => format!("{} certificates of accounts, the first", self.count),
             _ => format!("The API token “{}”", self.name),
         }
     }
@@ -141,6 +142,20 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
         let what = "Renewed over the air by themselves, spread over days; a device must be switched on and online. cordon device list shows who is late.";
         let mut line =
             entry(String::from("identities"), "identities", String::from("devices"), first, Renewal::Alone, what);
+        line.count = count;
+        all.push(line);
+    }
+    if let Some((count, first)) = cx.store.read(|db| db.count_account_certificates())? {
+        let what =
+            "Replaced by themselves a month before, one account at a time. cordon account list shows which ends when.";
+        let mut line = entry(
+            String::from("account-certificates"),
+            "account-certificates",
+            String::from("accounts"),
+            first,
+            Renewal::Alone,
+            what,
+        );
         line.count = count;
         all.push(line);
     }

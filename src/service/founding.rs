@@ -134,6 +134,7 @@ fn assemble(
         surroundings: std::sync::RwLock::new(None),
         mail_sender: std::sync::RwLock::new(None),
         synthetic: Mutex::default(),
+        rounds: Default::default(),
     })
 }
 

@@ -4,7 +4,7 @@
 //! Called by the API. Every change of what somebody should have ends in `reconciling`, which queues what follows.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, assigning, auditing, channels, reconciling};
+use super::{Context, Error, account_credentials, accounts, assigning, auditing, channels, reconciling};
 use crate::base::limits::MAX_COMMAND;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -53,7 +53,7 @@ pub struct Change {
     pub comes_back: Option<bool>,
 }
 
-fn place(profile: i64, version: i64) -> String {
+pub(super) fn place(profile: i64, version: i64) -> String {
     format!("profile/{profile}/{version}")
 }
 
@@ -85,6 +85,7 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
     let id = cx.store.write(|tx| {
         let (id, version) = match tx.find_profile(&facts.identifier)? {
             Some(there) => {
+                accounts::require_free(tx, &there)?;
                 let current = tx.find_profile_version(there.id, there.version)?;
                 if current.is_some_and(|c| c.body_hash == hash) && there.removed_at.is_none() && there.name == name {
                     return Ok(there.id);
@@ -131,7 +132,7 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Res
     Ok(view)
 }
 
-fn plain_name(said: &str) -> String {
+pub(super) fn plain_name(said: &str) -> String {
     said.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
@@ -185,17 +186,38 @@ pub(super) fn body(
         return cx.open(&place(profile.id, profile.version), &row.sealed_body);
     }
     let plain = plain(cx, profile.id, &row)?;
-    if row.variables.is_empty() {
+    // Every profile of ours that is signed at upload holds no account's credential.
+    let account = if row.signer.is_none() { db.find_account_of_profile(profile.id)? } else { None };
+    if row.variables.is_empty() && account.is_none() {
         return Ok(Secret::new(sign(cx, plain.expose(), now)));
     }
     let dict = parse_dict(plain.expose()).map_err(Error::internal)?.into_dictionary();
     let filled = fill(&dict, &|name| values.get(name).cloned())
         .map_err(|name| Error::internal(format!("no value for {name}, which was looked up")))?;
-    Ok(Secret::new(sign(cx, &to_xml(&Value::Dictionary(filled)), now)))
+    // After the variables: a password is never looked through for them.
+    let whole = match &account {
+        Some(account) => account_credentials::prove(cx, account, &filled)?,
+        None => filled,
+    };
+    Ok(Secret::new(sign(cx, &to_xml(&Value::Dictionary(whole)), now)))
 }
 
-/// Why the device would refuse the current version on this channel, by Apple's catalogue; `None` where nothing speaks against it.
+/// Why the device would refuse the current version on this channel, by Apple's catalogue, or why it cannot be sent yet; `None` where
+/// nothing speaks against it.
 pub(super) fn unfit(
+    db: &Db<'_>,
+    device: &DeviceRow,
+    channel: &EnrollmentRow,
+    profile: &ProfileRow,
+) -> Result<Option<String>, Error> {
+    match unfit_there(db, device, channel, profile)? {
+        Some(why) => Ok(Some(why)),
+        None => account_credentials::missing(db, profile),
+    }
+}
+
+/// As [`unfit`], by the catalogue alone.
+pub(super) fn unfit_there(
     db: &Db<'_>,
     device: &DeviceRow,
     channel: &EnrollmentRow,
@@ -260,6 +282,7 @@ pub fn change(cx: &Context, actor: &Actor, profile: &str, change: &Change) -> Re
     let now = cx.now();
     let row = cx.store.write(|tx| {
         let row = find(tx, profile)?;
+        accounts::require_free(tx, &row)?;
         let new_name = new_name.as_deref().map_or_else(|| row.name.clone(), plain_name);
         let comes_back = change.comes_back.unwrap_or(row.comes_back);
         tx.update_profile(row.id, &new_name, comes_back)?;
@@ -337,6 +360,7 @@ pub fn remove(cx: &Context, actor: &Actor, profile: &str) -> Result<(), Error> {
     let now = cx.now();
     let id = cx.store.write(|tx: &Tx<'_>| {
         let row = find(tx, profile)?;
+        accounts::require_free(tx, &row)?;
         tx.remove_profile(row.id, now)?;
         auditing::record(tx, actor, "profile.remove", Some(&row.identifier), None, now)?;
         Ok::<_, Error>(row.id)

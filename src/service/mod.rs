@@ -35,6 +35,8 @@ pub mod recovery;
 pub mod restoring;
 pub mod totp;
 
+mod account_credentials;
+pub mod accounts;
 pub mod assigning;
 pub mod attention;
 pub mod channels;
@@ -48,6 +50,7 @@ pub mod library;
 pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
+pub mod own_accounts;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;
@@ -57,6 +60,7 @@ pub mod roster;
 pub mod schedules;
 pub mod series;
 pub mod setting_up;
+pub mod splitting;
 pub mod stock;
 pub mod users;
 pub mod variables;
@@ -174,6 +178,7 @@ pub struct Context {
     /// What the doctor asks about the machine; none where nobody knows it.
     surroundings: RwLock<Option<Arc<dyn ports::Surroundings>>>,
     synthetic: Mutex<doctor::Synthetic>,
+    rounds: doctor::rounds::Rounds,
 }
 
 /// What the hot path gathers in memory and a job flushes: nothing here was promised to anybody.

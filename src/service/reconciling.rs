@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::variables::{self, Values};
-use super::{Context, Error, error, groups, library, network_users};
+use super::{Context, Error, account_credentials, error, groups, library, network_users};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -318,6 +318,7 @@ fn answered(
         tx.delete_channel_profile(channel.id, known.profile)?;
     } else if report.status == Status::Acknowledged {
         tx.put_profile_installed(channel.id, known.profile)?;
+        account_credentials::installed(tx, &known, now)?;
     } else {
         let failures = known.failures.saturating_add(1);
         let next = desired::next_try(failures, now);

@@ -37,6 +37,19 @@ pub fn report(cx: &Context, actor: &Actor) -> Result<Vec<Line>, Error> {
     rows.into_iter().map(|row| line(cx, row, &identifier)).collect()
 }
 
+/// Some of the enrolled devices, those silent longest first, and whether there are more behind them.
+///
+/// # Errors
+/// As [`report`].
+pub fn page(cx: &Context, actor: &Actor, from: usize, limit: usize) -> Result<(Vec<Line>, bool), Error> {
+    actor.require(Permission::LookAround)?;
+    let identifier = school::payload_identifier(cx)?;
+    let rows = cx.store.read(|db| db.list_activity())?;
+    let more = rows.len() > from.saturating_add(limit);
+    let lines = rows.into_iter().skip(from).take(limit).map(|row| line(cx, row, &identifier));
+    Ok((lines.collect::<Result<_, _>>()?, more))
+}
+
 /// The newest answer to a command, with its date; none when it is not kept any more.
 fn newest(cx: &Context, device: i64, request_type: &str) -> Result<Option<(Dictionary, Timestamp)>, Error> {
     let found = cx.store.read(|db| {

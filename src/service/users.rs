@@ -4,7 +4,7 @@
 //! The audit never names a person, only the id: when a person is erased, that id is a pseudonym of nobody.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, directories, guesses, passwords, reconciling};
+use super::{Context, Error, accounts, auditing, directories, guesses, passwords, reconciling};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
@@ -164,6 +164,7 @@ pub fn erase(cx: &Context, actor: &Actor, name: &str) -> Result<(), Error> {
         tx.forget_name(&guids, &row.short_name)?;
         tx.delete_assignments_called(&guids.iter().cloned().chain([row.short_name.clone()]).collect::<Vec<_>>())?;
         tx.revoke_invitations_of(row.id, now)?;
+        accounts::erase_of(tx, row.id, now)?;
         tx.delete_person(row.id)?;
         auditing::record(tx, actor, "user.erase", Some(&row.public_id), None, now)
     })?;

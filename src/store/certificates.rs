@@ -15,6 +15,8 @@ pub enum Purpose {
     Push,
     /// What Macs encrypt their FileVault recovery keys to.
     Escrow,
+    /// A credential of an account on a device: never one of a device itself.
+    Account,
 }
 
 impl Purpose {
@@ -27,6 +29,7 @@ impl Purpose {
             Purpose::Identity => "identity",
             Purpose::Push => "push",
             Purpose::Escrow => "escrow",
+            Purpose::Account => "account",
         }
     }
 }

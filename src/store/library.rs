@@ -86,10 +86,12 @@ impl Db<'_> {
         Ok(self.conn.prepare_cached(&sql)?.query_row([id], row_to_profile).optional()?)
     }
 
-    /// Those in use after `after` (a row id), oldest first.
+    /// Those in use after `after` (a row id), oldest first; those of accounts stand with the accounts.
     pub fn list_profiles(&self, after: i64, limit: usize) -> Result<Vec<ProfileRow>, StoreError> {
-        let sql =
-            format!("SELECT {PROFILE} FROM profile p WHERE p.id > ?1 AND p.removed_at IS NULL ORDER BY p.id LIMIT ?2");
+        let sql = format!(
+            "SELECT {PROFILE} FROM profile p WHERE p.id > ?1 AND p.removed_at IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM account a WHERE a.profile = p.id) ORDER BY p.id LIMIT ?2"
+        );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map(params![after, limit as i64], row_to_profile)?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -4,6 +4,7 @@
 //! `write` runs a closure inside a transaction that may be shared with other callers' closures (a savepoint each) and
 //! returns only when that transaction is on disk. `read` sees everything committed before it began.
 
+mod accounts;
 mod acme;
 mod activity;
 mod assignments;
@@ -17,6 +18,7 @@ mod copying;
 mod devices;
 mod enrollments;
 mod fields;
+mod folders;
 mod gauges;
 mod handed;
 mod inventory;
@@ -26,6 +28,7 @@ mod mail;
 mod migrations;
 mod overview;
 mod profiles;
+mod provisioning;
 mod push;
 mod readers;
 mod renewals;
@@ -65,6 +68,7 @@ mod invitations;
 pub use arrivals::{ArrivalRow, NewArrival, SaidByDevice};
 pub use invitations::{InvitationRow, InvitedDevice, NewInvitation};
 
+pub use accounts::{AccountRow, Credential, NewAccount};
 pub use acme::{AcmeCertificate, AcmeRow};
 pub use activity::ActivityRow;
 pub use assignments::{AssignmentRow, ChannelNames, GroupPart, Target, WantedRow};
@@ -75,16 +79,20 @@ pub use certificates::{
 };
 pub use channel_profiles::{ChannelProfileRow, Doing, RefusedRow};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
-pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
+pub use copying::{Copied, Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use fields::FieldOwner;
+pub use folders::create_folder;
 pub use gauges::Gauges;
 pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
 pub use mail::{MailDelivery, MailServerRow};
 pub use overview::{DeviceCounts, DeviceFilter, DeviceLine, DeviceOrder, DeviceState, WorkCounts};
 pub use profiles::{ChallengeRow, Consumption, IssuedProfile, Way};
+pub use provisioning::{
+    DeviceProvisioningRow, ListedRow, NewProvisioning, ProvisioningRow, ProvisioningVersionRow, ProvisioningWhom,
+};
 pub use push::{NewPushCertificate, PushCertificateRow, SigningRequestRow};
 pub use push::{OwedPush, PushRow};
 pub use retention::Spent;
@@ -196,7 +204,7 @@ impl Store {
     /// # Errors
     /// `Locked` when a server already runs on it, `Newer` when an older binary meets a newer file, `Full` without space.
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
-        std::fs::create_dir_all(directory)?;
+        create_folder(directory)?;
         let lock = lock(directory)?;
         if fs2::available_space(directory)? < crate::base::limits::MIN_FREE_SPACE {
             return Err(StoreError::Full);

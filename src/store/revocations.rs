@@ -70,10 +70,10 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Revoked identities that have not ended yet: DER, instant, reason.
+    /// Revoked identities of devices and accounts that have not ended yet: DER, instant, reason.
     pub fn list_revoked(&self, now: Timestamp) -> Result<Vec<(Vec<u8>, Timestamp, String)>, StoreError> {
         let sql = "SELECT der, revoked_at, revoked_why FROM certificate
-                   WHERE revoked_at IS NOT NULL AND purpose = 'identity' AND not_after >= ?1 ORDER BY revoked_at, fingerprint";
+                   WHERE revoked_at IS NOT NULL AND purpose IN ('identity', 'account') AND not_after >= ?1 ORDER BY revoked_at, fingerprint";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([now.0], |row| Ok((row.get(0)?, Timestamp(row.get(1)?), row.get(2)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)

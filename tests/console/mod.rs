@@ -6,6 +6,7 @@ mod first_run;
 mod forms;
 mod pages;
 mod serving;
+mod upkeep;
 
 use cordon::base::secret::Secret;
 use cordon::base::time::{ManualClock, Timestamp};

@@ -16,6 +16,8 @@ const LOOK: &[&str] = &["owner", "admin", "helpdesk", "auditor"];
 /// Devices of their own classes: a teacher too, who here has none.
 const DEVICE: &[&str] = &["owner", "admin", "helpdesk", "teacher", "auditor"];
 const ASK: &[&str] = &["owner", "admin", "helpdesk", "teacher"];
+/// Helping somebody with what is there already.
+const DESK: &[&str] = &["owner", "admin", "helpdesk"];
 const ENROLL: &[&str] = &["owner", "admin"];
 /// A teacher for own classes, of which there are none here.
 const INVITE: &[&str] = &["owner", "admin", "teacher"];
@@ -187,6 +189,19 @@ fn matrix() -> Vec<(&'static str, &'static str, &'static [&'static str], Value)>
         ("get", "/profiles/{id}/refusals", LOOK, Value::Null),
         ("get", "/devices/{id}/profiles/{profile}/why", DEVICE, Value::Null),
         ("delete", "/profiles/{id}", ENROLL, Value::Null),
+        ("post", "/profiles/{id}/split", ENROLL, Value::Null),
+        ("get", "/accounts", LOOK, Value::Null),
+        (
+            "post",
+            "/accounts",
+            ENROLL,
+            json!({ "kind": "caldav", "name": "c", "user": "ada", "settings": { "CalDAVHostName": "c" } }),
+        ),
+        ("get", "/accounts/{id}", LOOK, Value::Null),
+        ("patch", "/accounts/{id}", ENROLL, json!({ "name": "d" })),
+        ("delete", "/accounts/{id}", ENROLL, Value::Null),
+        ("post", "/accounts/{id}/password", DESK, json!({ "password": "p" })),
+        ("post", "/accounts/{id}/repair", DESK, json!({})),
         ("post", "/profiles/{id}/assign", ENROLL, json!({ "user": "ada" })),
         ("post", "/profiles/{id}/unassign", ENROLL, json!({ "user": "ada" })),
         ("get", "/users", LOOK, Value::Null),

@@ -7,6 +7,7 @@ use crate::users::profiles::add;
 use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 
+pub mod accounts;
 mod bulk;
 mod commands;
 mod converging;

@@ -1,6 +1,7 @@
 //! The API edge: `/api/v1/…` in JSON, for scripts with a token and for the command line over the control socket. Who, what, do, answer;
 //! the roles are checked by the verbs. `views` holds the shapes, `openapi` describes them from the same code.
 
+mod accounts;
 mod authorities;
 mod bulk;
 mod commands;
@@ -339,6 +340,14 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["profiles", id, "retry"]) => profiles::retry(call, id),
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
+        (&Method::POST, ["profiles", id, "split"]) => profiles::split(call, id),
+        (&Method::GET, ["accounts"]) => accounts::list(call),
+        (&Method::POST, ["accounts"]) => accounts::add(call),
+        (&Method::GET, ["accounts", id]) => accounts::show(call, id),
+        (&Method::PATCH, ["accounts", id]) => accounts::change(call, id),
+        (&Method::DELETE, ["accounts", id]) => accounts::remove(call, id),
+        (&Method::POST, ["accounts", id, "password"]) => accounts::password(call, id),
+        (&Method::POST, ["accounts", id, "repair"]) => accounts::repair(call, id),
         (&Method::POST, ["profiles", id, "assign"]) => profiles::assign(call, id),
         (&Method::POST, ["profiles", id, "unassign"]) => profiles::unassign(call, id),
         (&Method::GET, ["secret-requests"]) => custody::list_requests(call),

@@ -378,6 +378,25 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("get", "/devices/{id}/profiles/{profile}/why", "Why the device or its users have a profile, or have not", "200")
         .gives("ProfileWhy"),
     op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
+    op("post", "/profiles/{id}/split", "Split a profile with several accounts: one profile for each, assigned alike", "200")
+        .gives("Page_Profile"),
+    op("get", "/accounts", "Accounts on devices, each in a profile of its own; `user` asks for one person's", "200")
+        .gives("Page_DeviceAccount")
+        .paged(),
+    op("post", "/accounts", "Add an account for a person or a device", "201")
+        .takes("NewDeviceAccount")
+        .gives("DeviceAccount"),
+    op("get", "/accounts/{id}", "One account", "200").gives("DeviceAccount"),
+    op("patch", "/accounts/{id}", "Change an account: its profile is replaced, and no other", "200")
+        .takes("DeviceAccountChange")
+        .gives("DeviceAccount"),
+    op("delete", "/accounts/{id}", "Remove an account from every device that has it", "204"),
+    op("post", "/accounts/{id}/password", "A new password for an account: its profile is replaced, and no other", "200")
+        .takes("AccountPassword")
+        .gives("DeviceAccount"),
+    op("post", "/accounts/{id}/repair", "Install the profile of an account once more, and no other", "200")
+        .takes("AccountRepair")
+        .gives("DeviceAccount"),
     op("post", "/profiles/{id}/assign", "Assign it to a device, everyone on a device, a user or a group", "200")
         .takes("AssignmentWish")
         .gives("Profile"),

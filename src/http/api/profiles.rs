@@ -7,7 +7,7 @@ use crate::base::texts::Text;
 use crate::service::Error;
 use crate::service::assigning::{self, Whom};
 use crate::service::library::{self, Change, ProfileView};
-use crate::service::{library_versions, reasons};
+use crate::service::{library_versions, reasons, splitting};
 use crate::store::GroupPart;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -276,6 +276,11 @@ pub fn doubts(call: &Call<'_>, id: &str) -> Result<Response, Error> {
 
 pub fn retry(call: &Call<'_>, id: &str) -> Result<Response, Error> {
     Ok(json(200, &profile(library::retry(call.cx, &call.actor, id)?)))
+}
+
+pub fn split(call: &Call<'_>, id: &str) -> Result<Response, Error> {
+    let items = splitting::split(call.cx, &call.actor, id)?.into_iter().map(profile).collect();
+    Ok(json(200, &Page { items, next_cursor: None }))
 }
 
 pub fn refusals(call: &Call<'_>, id: &str) -> Result<Response, Error> {

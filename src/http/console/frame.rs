@@ -29,6 +29,7 @@ pub enum Area {
     Directory,
     Requests,
     Audit,
+    Upkeep,
     Webhooks,
     Push,
     Settings,
@@ -149,6 +150,7 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
             ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
+            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
             ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
     ]

@@ -56,7 +56,7 @@ fn purpose(v: &Visit<'_>, purpose: Purpose) -> &'static str {
         Purpose::Issuing => s.authority_issuing,
         Purpose::Tls => s.authority_tls,
         Purpose::Signer => s.authority_signer,
-        Purpose::Identity => s.authority_identity,
+        Purpose::Identity | Purpose::Account => s.authority_identity,
         Purpose::Push => s.authority_push,
         Purpose::Escrow => s.authority_escrow,
     }

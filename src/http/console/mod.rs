@@ -8,25 +8,30 @@ mod admins;
 mod any_command;
 mod assets;
 mod audit;
+mod backups;
 mod building;
 mod bulk;
 mod commands;
 mod device;
 mod devices;
 mod directory;
+mod doctor;
 mod enrolling;
+mod expiry;
 mod filters;
 mod forecast;
 mod form;
 mod frame;
 mod home;
 mod keys;
+mod mail;
 mod marks;
 mod parts;
 mod people;
 mod plans;
 mod plots;
 mod profiles;
+mod reports;
 mod schedules;
 mod schema_form;
 mod secrets;
@@ -37,6 +42,7 @@ mod show_json;
 mod stock;
 mod story;
 mod texts;
+mod upkeep;
 mod webhooks;
 
 use super::message::{Request, Response};
@@ -258,6 +264,16 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["requests", id] => secrets::ask_to_agree(v, id),
         ["audit"] => audit::list(v),
         ["audit", "export"] => audit::download(v),
+        ["upkeep"] => upkeep::show(v),
+        ["doctor"] => doctor::show(v),
+        ["doctor", "now"] => doctor::now(v),
+        ["expiry"] => expiry::show(v),
+        ["backups"] => backups::show(v),
+        ["backups", name] => backups::download(v, name),
+        ["security"] => reports::security(v),
+        ["quiet"] => reports::quiet(v),
+        ["support"] => reports::support(v),
+        ["mail"] | ["mail", "test" | "remove"] => mail::show(v),
         ["webhooks"] => webhooks::list(v),
         ["webhooks", "new"] => webhooks::new(v),
         ["webhooks", id] => webhooks::show(v, id),
@@ -318,6 +334,13 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["people", name, "fields"] => filters::change_field(v, Whose::Person(name), &people::person_path(name), form),
         ["requests", id] => secrets::agree(v, id, form),
         ["audit", "verify"] => audit::verify(v),
+        ["doctor"] => doctor::begin(v),
+        ["expiry", verb] => expiry::act(v, verb, form),
+        ["backups"] => backups::take(v),
+        ["quiet"] => reports::change_policy(v, form),
+        ["support"] => reports::make_bundle(v),
+        ["mail"] => mail::set(v, form),
+        ["mail", verb] => mail::act(v, verb),
         ["webhooks", "new"] => webhooks::add(v, form),
         ["webhooks", id] => webhooks::act(v, id, None, form),
         ["webhooks", id, "again", delivery] => webhooks::again(v, id, delivery),

@@ -38,7 +38,7 @@ pub fn build(cover: &Cover<'_>, parts: &[Part]) -> Vec<u8> {
 }
 
 /// An UUID of a text, always the same.
-fn uuid(text: &str) -> String {
+pub(super) fn uuid(text: &str) -> String {
     let hash = sha256(text.as_bytes());
     let mut bytes = [0_u8; 16];
     bytes.copy_from_slice(&hash[..16]);

@@ -140,7 +140,8 @@ fn several(payloads: &[(usize, &Dictionary)], found: &mut Vec<Doubt>) {
             path: String::new(),
             words: format!(
                 "it sets up {count} accounts ({}); make a profile for each, so that one can be changed, removed or get a new certificate \
-                 or password without the others, whose passwords would all have to be known and sent again",
+                 or password without the others, whose passwords would all have to be known and sent again; in the library, `cordon profile \
+                 split` does that",
                 named.join(", ")
             ),
             serious: false,

@@ -2,6 +2,7 @@
 //!
 //! Called by `service::enrollment` and `simulator`. Signing is `pki`'s work; where the names, keys and challenges come from is the service's.
 
+mod accounts;
 mod building;
 mod diff;
 mod enrollment;
@@ -11,9 +12,11 @@ mod over_the_air;
 mod read;
 mod rights;
 mod settings;
+mod splitting;
 mod trust;
 pub mod variables;
 
+pub use accounts::{AccountKind, Proof, account_profile, find_secret, payload_types, with_proof};
 pub use building::{Cover, Part, build};
 pub use diff::{Difference, differences};
 pub use enrollment::{Capabilities, Draft, EnrollmentProfile, Identity, MdmPayload, enrollment_profile};
@@ -23,6 +26,7 @@ pub use over_the_air::{IdentityProfile, ProfileService, identity_profile, profil
 pub use read::{EnrollmentFacts, IdentityFacts, ScepFacts, read_enrollment};
 pub use rights::{AccessRights, RIGHTS, Right};
 pub use settings::{PASSCODE_POLICY, SettingsError, SettingsFacts, read_settings};
+pub use splitting::{Piece, Pieces, split};
 pub use trust::{Anchor, trust_profile};
 
 use crate::plist::PlistError;

@@ -1,6 +1,7 @@
 //! What the OpenAPI document calls a shape: a struct that the API really reads or writes, described by utoipa. A new operation's request
 //! and answer are added here.
 
+use super::super::accounts::{AccountPassword, AccountRepair, DeviceAccount, DeviceAccountChange, NewDeviceAccount};
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::super::backups::Backup;
 use super::super::bulk::{Bulk, BulkLine, BulkWish};
@@ -196,6 +197,12 @@ pub(super) fn components() -> Value {
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+    add::<Page<DeviceAccount>>(&mut all, "Page_DeviceAccount");
+    add::<DeviceAccount>(&mut all, "DeviceAccount");
+    add::<NewDeviceAccount>(&mut all, "NewDeviceAccount");
+    add::<DeviceAccountChange>(&mut all, "DeviceAccountChange");
+    add::<AccountPassword>(&mut all, "AccountPassword");
+    add::<AccountRepair>(&mut all, "AccountRepair");
 
     add::<Page<Person>>(&mut all, "Page_Person");
     add::<Person>(&mut all, "Person");

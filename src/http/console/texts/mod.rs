@@ -2,6 +2,7 @@
 //! errors are in `base::texts`. Sentences are whole, so that another language may build them its own way.
 
 mod saying;
+mod upkeep;
 
 mod deeds;
 mod filters;
