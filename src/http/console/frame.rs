@@ -23,6 +23,7 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Schedules,
     Groups,
     People,
     Directory,
@@ -133,7 +134,10 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
             ("/console/plans", w.serving.nav_plans, Area::Plans, Permission::LookAround),
         ],
-        vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
+        vec![
+            ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+            ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),
+        ],
         vec![
             ("/console/people", w.nav_people, Area::People, Permission::LookAround),
             ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),

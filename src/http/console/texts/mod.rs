@@ -7,6 +7,7 @@ mod upkeep;
 mod deeds;
 mod filters;
 mod logins;
+mod plans;
 mod push;
 mod schema;
 mod server;
@@ -44,6 +45,8 @@ macro_rules! words {
             pub serving: server::Serving,
             /// Forms by Apple's schema.
             pub schema: schema::Schema,
+            /// Schedules and the inventory.
+            pub plans: plans::Plans,
             /// What happened.
             pub tale: told::Told,
         }
@@ -56,6 +59,7 @@ macro_rules! words {
             push_words: push::Push::ENGLISH,
             serving: server::Serving::ENGLISH,
             schema: schema::Schema::ENGLISH,
+            plans: plans::Plans::ENGLISH,
             tale: told::Told::ENGLISH,
         };
     };
