@@ -41,6 +41,7 @@ mod series;
 mod settings;
 mod setups;
 mod snapshots;
+mod stock;
 mod synthetic;
 mod tokens;
 mod upgrading;
@@ -100,6 +101,7 @@ pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
 pub use setups::{SetupPlanRow, SetupRunRow};
+pub use stock::{StockChange, StockDevice, StockLine};
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

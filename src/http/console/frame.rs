@@ -23,6 +23,7 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Schedules,
     Groups,
     People,
     Directory,
@@ -136,6 +137,7 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
         vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
         vec![
             ("/console/people", w.nav_people, Area::People, Permission::LookAround),
+            ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),
             ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
             ("/console/directory", w.serving.nav_directory, Area::Directory, Permission::LookAround),
         ],

@@ -32,12 +32,14 @@ mod plans;
 mod plots;
 mod profiles;
 mod reports;
+mod schedules;
 mod schema_form;
 mod secrets;
 mod session;
 mod settings;
 mod sheets;
 mod show_json;
+mod stock;
 mod story;
 mod texts;
 mod upkeep;
@@ -239,6 +241,11 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["profiles", "build", kind] => building::form(v, kind),
         ["profiles", id, "versions"] => building::history(v, id),
         ["profiles", id] | ["profiles", id, "assign" | "remove"] => profiles::show(v, id),
+        ["inventory"] => stock::search(v),
+        ["inventory", name] => stock::file(v, name),
+        ["schedules"] | ["schedules", "calendar"] => schedules::list(v),
+        ["schedules", "new"] => schedules::new(v),
+        ["schedules", name] | ["schedules", name, "remove"] => schedules::show(v, name),
         ["groups"] => people::groups(v),
         ["groups", "filter"] => filters::show(v),
         ["groups", "filter", "now"] => filters::now(v),
@@ -308,6 +315,10 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["profiles", "new"] => profiles::add(v, form),
         ["profiles", "build", kind] => building::make(v, kind, form),
         ["profiles", id, verb] => profiles::act(v, id, verb, form),
+        ["schedules", "new"] => schedules::add(v, form),
+        ["schedules", "calendar"] => schedules::set_calendar(v, form),
+        ["schedules", name] => schedules::change(v, name, form),
+        ["schedules", name, "remove"] => schedules::remove(v, name),
         ["groups", "new"] => people::add_group(v, form),
         ["groups", name, "filter"] => filters::keep(v, name, form),
         ["plans", "new"] => plans::add(v, form),

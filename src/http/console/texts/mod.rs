@@ -7,6 +7,7 @@ mod upkeep;
 mod deeds;
 mod filters;
 mod logins;
+mod plans;
 mod schema;
 mod server;
 mod told;
@@ -41,6 +42,8 @@ macro_rules! words {
             pub serving: server::Serving,
             /// Forms by Apple's schema.
             pub schema: schema::Schema,
+            /// Schedules and the inventory.
+            pub plans: plans::Plans,
             /// What happened.
             pub tale: told::Told,
         }
@@ -52,6 +55,7 @@ macro_rules! words {
             filters: filters::Filters::ENGLISH,
             serving: server::Serving::ENGLISH,
             schema: schema::Schema::ENGLISH,
+            plans: plans::Plans::ENGLISH,
             tale: told::Told::ENGLISH,
         };
     };
