@@ -225,7 +225,8 @@ mod tests {
     fn a_stranger_at_the_login_sends_little() {
         let directory = tempfile::tempdir().unwrap();
         let place = crate::service::founding::Place::in_directory(directory.path());
-        let clock = Arc::new(crate::base::time::ManualClock::at(crate::base::time::Timestamp::from_secs(1_795_000_000)));
+        let clock =
+            Arc::new(crate::base::time::ManualClock::at(crate::base::time::Timestamp::from_secs(1_795_000_000)));
         let cx = crate::service::founding::open(&place, clock, Arc::new(crate::pki::SystemRandom)).unwrap();
         let front = Front::new(Arc::new(cx), Vec::new(), None);
         let limit = |path: &str, cookie: Option<&str>| {

@@ -50,10 +50,23 @@ fn v4_2_2_no_form_of_any_page_is_taken_without_its_token() {
     let ada = house.logged_in("owner");
     let device = format!("/console/devices/{}", ids[0]);
     let mut paths: Vec<String> = [
-        "/console", "/console/enrolment/invite", "/console/enrolment/profile", "/console/profiles/new",
-        "/console/profiles/build/com.apple.wifi.managed", "/console/groups/new", "/console/people/new",
-        "/console/people/import", "/console/plans/new", "/console/directory", "/console/keys", "/console/webhooks/new",
-        "/console/push", "/console/settings", "/console/admins/new", "/console/tokens/new", "/console/account",
+        "/console",
+        "/console/enrolment/invite",
+        "/console/enrolment/profile",
+        "/console/profiles/new",
+        "/console/profiles/build/com.apple.wifi.managed",
+        "/console/groups/new",
+        "/console/people/new",
+        "/console/people/import",
+        "/console/plans/new",
+        "/console/directory",
+        "/console/keys",
+        "/console/webhooks/new",
+        "/console/push",
+        "/console/settings",
+        "/console/admins/new",
+        "/console/tokens/new",
+        "/console/account",
         "/console/audit",
     ]
     .map(String::from)

@@ -50,8 +50,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
             Field::choice("refused", w.outcome, [("", w.all), ("yes", w.refused)]).value(v.query("refused").as_deref()),
         )
         .button(w.search);
-    let page = Page::new(Area::Audit, w.nav_audit)
-        .action(post_button("/console/audit/verify", &v.token, w.verify, ""));
+    let page = Page::new(Area::Audit, w.nav_audit).action(post_button("/console/audit/verify", &v.token, w.verify, ""));
     let newest = overview::newest_audit(v.cx, &v.actor, &AuditFilter { limit: 1, ..AuditFilter::default() }, None)?;
     let files = folded(w.audit_files, files(v, newest.first().map_or(0, |row| row.seq)));
     Ok(page.with(ask.html()).with(table.html()).with(files).into())
