@@ -62,6 +62,7 @@ pub mod schedules;
 pub mod series;
 pub mod setting_up;
 pub mod splitting;
+pub mod stock;
 pub mod users;
 pub mod variables;
 

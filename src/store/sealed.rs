@@ -61,6 +61,7 @@ const SHELVES: &[Shelf] = &[
         key: "id",
         place: "'profile/' || profile || '/' || version",
     },
+    Shelf { table: "bulk", column: "sealed_keys", key: "id", place: "'bulk/' || public_id" },
     Shelf { table: "account", column: "sealed_credential", key: "id", place: "'account/' || id" },
     Shelf { table: "setup_plan", column: "sealed_commands", key: "id", place: "'setup-plan/' || id" },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },

@@ -4,6 +4,7 @@
 use super::super::accounts::{AccountPassword, AccountRepair, DeviceAccount, DeviceAccountChange, NewDeviceAccount};
 use super::super::authorities::{Authorities, Authority, Identity, RenewalBegun, RenewalsBegun, Replacement};
 use super::super::backups::Backup;
+use super::super::bulk::{Bulk, BulkLine, BulkWish};
 use super::super::channels::{ChannelProfiles, ChannelStory, LoginPolicy, LoginPolicyWish};
 use super::super::commands::{ForecastWish, Forecasts};
 use super::super::custody::MadeCode;
@@ -17,7 +18,7 @@ use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls,
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
-use super::super::inventory::InventoryPolicy;
+use super::super::inventory::{ExportedDevice, InventoryPolicy, InventoryPolicyChange, StockChange, StockItem};
 use super::super::invitations::{DoorChange, EnrollmentDoor, Invitation, InvitationWish};
 use super::super::keys::{KeyRotation, KeyState, MachineKeyReplacement};
 use super::super::leaving::{Attention, DevicePolicy, DevicePolicyChange};
@@ -175,6 +176,13 @@ pub(super) fn components() -> Value {
     add::<ForecastWish>(&mut all, "ForecastWish");
     add::<Forecasts>(&mut all, "Forecasts");
     add::<InventoryPolicy>(&mut all, "InventoryPolicy");
+    add::<InventoryPolicyChange>(&mut all, "InventoryPolicyChange");
+    add::<Page<StockItem>>(&mut all, "Page_StockItem");
+    add::<StockItem>(&mut all, "StockItem");
+    add::<Page<StockChange>>(&mut all, "Page_StockChange");
+    add::<StockChange>(&mut all, "StockChange");
+    add::<Page<ExportedDevice>>(&mut all, "Page_ExportedDevice");
+    add::<ExportedDevice>(&mut all, "ExportedDevice");
     add::<NewProfile>(&mut all, "NewProfile");
     add::<Page<ProfileVersion>>(&mut all, "Page_ProfileVersion");
     add::<ProfileVersion>(&mut all, "ProfileVersion");
@@ -208,6 +216,11 @@ pub(super) fn components() -> Value {
     add::<NewDirectory>(&mut all, "NewDirectory");
     add::<DirectoryTried>(&mut all, "DirectoryTried");
     add::<DirectorySync>(&mut all, "DirectorySync");
+    add::<Page<Bulk>>(&mut all, "Page_Bulk");
+    add::<Bulk>(&mut all, "Bulk");
+    add::<BulkWish>(&mut all, "BulkWish");
+    add::<Page<BulkLine>>(&mut all, "Page_BulkLine");
+    add::<BulkLine>(&mut all, "BulkLine");
     add::<Calendar>(&mut all, "Calendar");
     add::<CalendarWish>(&mut all, "CalendarWish");
     add::<Page<Schedule>>(&mut all, "Page_Schedule");
