@@ -369,7 +369,8 @@ fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper
     };
     let chosen = matches!(options.tls, TlsSource::Chosen);
     let roots = if chosen { roots_in(options.acme.1.as_deref()) } else { roots };
-    let keeper = Keeper::new(Arc::clone(cx), source, Demands { names, publicly_trusted: options.publicly_trusted, roots });
+    let keeper =
+        Keeper::new(Arc::clone(cx), source, Demands { names, publicly_trusted: options.publicly_trusted, roots });
     let (directory, ca_pem) = options.acme.clone();
     let make = move |contact| by_acme(&directory, ca_pem.as_deref(), contact, None, challenge);
     Ok(if chosen { keeper.following(Box::new(make)) } else { keeper })

@@ -100,9 +100,10 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
     let own_tls = foreign.is_none();
     if let Some((fingerprint, name, not_after)) = foreign {
         let (renewal, what) = match serving::find_source(cx)?.as_str() {
-            "acme" => {
-                (Renewal::Alone, "Renewed from the certificate authority by itself. If it does not happen: cordon doctor")
-            }
+            "acme" => (
+                Renewal::Alone,
+                "Renewed from the certificate authority by itself. If it does not happen: cordon doctor",
+            ),
             "given" => (Renewal::Person, "Give the server the new certificate and its key: cordon tls choose given"),
             _ => (
                 Renewal::Person,

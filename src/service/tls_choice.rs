@@ -74,7 +74,9 @@ pub fn choose(cx: &Context, actor: &Actor, wish: Wish) -> Result<(), Error> {
             let own: Vec<String> = cx.authorities().anchors().map(|root| hex::encode(root.fingerprint())).collect();
             let strangers = cx.store.read(|db| db.count_devices_without(&own))?;
             if strangers > 0 {
-                let why = format!("{strangers} enrolled devices were never given the school's own root and could not connect any more. Install it on them in a profile first");
+                let why = format!(
+                    "{strangers} enrolled devices were never given the school's own root and could not connect any more. Install it on them in a profile first"
+                );
                 return Err(unusable(Error::conflict, why));
             }
         }
@@ -84,7 +86,8 @@ pub fn choose(cx: &Context, actor: &Actor, wish: Wish) -> Result<(), Error> {
             if chain.len() > MAX_PEM || key.expose().len() > MAX_PEM {
                 return Err(unusable(Error::invalid, String::from("it is too large to be a certificate with its key")));
             }
-            let judged = serving::judge(&chain, &key, &demands(cx)?, now).map_err(|why| unusable(Error::invalid, why))?;
+            let judged =
+                serving::judge(&chain, &key, &demands(cx)?, now).map_err(|why| unusable(Error::invalid, why))?;
             let judged = serving::refuse_stranding(cx, judged).map_err(|why| unusable(Error::conflict, why))?;
             row.sealed_key = Some(cx.seal(KEY_PLACE, judged.identity.key_pkcs8.expose()));
             // Whatever else was pasted stays out: the key that was among it is sealed.
@@ -93,12 +96,18 @@ pub fn choose(cx: &Context, actor: &Actor, wish: Wish) -> Result<(), Error> {
         "acme" => {
             let host = demands(cx)?.names.first().cloned().unwrap_or_default();
             if host.is_empty() || host.ends_with("localhost") || !host.contains('.') || host.parse::<IpAddr>().is_ok() {
-                let why = format!("a public authority gives no certificate for {host}; give the server its public host name first");
+                let why = format!(
+                    "a public authority gives no certificate for {host}; give the server its public host name first"
+                );
                 return Err(unusable(Error::invalid, why));
             }
             let contact = wish.contact.as_deref().map(str::trim).filter(|contact| !contact.is_empty());
             row.contact = contact.map(|contact| format!("mailto:{}", contact.trim_start_matches("mailto:")));
-            if row.contact.as_ref().is_some_and(|c| !c.contains('@') || c.len() > 254 || c.contains(char::is_whitespace)) {
+            if row
+                .contact
+                .as_ref()
+                .is_some_and(|c| !c.contains('@') || c.len() > 254 || c.contains(char::is_whitespace))
+            {
                 let (key, why) = (String::from("contact"), String::from("is an e-mail address"));
                 return Err(Error::invalid(Text::BadArgument { key, why }));
             }

@@ -59,7 +59,8 @@ fn every_line_is_an_object_with_the_request_and_without_a_secret() {
     drop(server);
 
     let text = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
+    let lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect();
     let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
     assert!(answered.len() >= 8 && answered.iter().all(|line| line["request"].is_u64()), "{text}");
     assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()), "{text}");

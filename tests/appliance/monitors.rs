@@ -41,8 +41,12 @@ fn a_monitor_reads_the_numbers_and_the_reasons() {
     school.https(None, "GET", "/console/login", &Value::Null);
     let (status, text) = get(monitor, "/metrics");
     assert_eq!(status, 200);
-    let series: Vec<&str> =
-        text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' ')).map(|l| l.0).collect();
+    let series: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|l| l.0)
+        .collect();
     let different: std::collections::BTreeSet<&str> = series.iter().copied().collect();
     assert_eq!(different.len(), series.len(), "no series twice: {text}");
     assert!(text.contains("{kind=\"token\",name=\"twice\",id=\""), "{text}");
