@@ -1,14 +1,11 @@
 //! What the appliance endures: time, power cuts, replication to another place, upgrades. Each test is the short form of what
 //! `scripts/soak` runs long.
 
-#[cfg(target_os = "linux")]
 mod disk;
 mod first_hour;
 mod flat;
 mod litestream;
-#[cfg(target_os = "linux")]
 mod power;
-#[cfg(target_os = "linux")]
 mod replacing;
 
 use crate::journeys::crash::Teacher;

@@ -8,10 +8,12 @@ use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 
 pub mod accounts;
+mod bulk;
 mod commands;
 mod converging;
 mod gates;
 mod groups;
+mod inventory;
 mod library;
 mod returning;
 mod schedules;

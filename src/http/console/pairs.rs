@@ -133,7 +133,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         .with(devices(v, id)?)
         .with(assigned(v, &one));
     if v.may(Permission::Enroll) {
-        page = page.with(section(w.assign, [profiles::assign_form(v, &format!("{}/assign", path(id)))]));
+        page = page.with(section(w.assign, [profiles::assign_form(v, &format!("{}/assign", path(id)))?]));
     }
     page = page.with(section(p.story, [events(v, id)?]));
     if v.may(Permission::Enroll) {
@@ -200,7 +200,8 @@ pub fn act(v: &Visit<'_>, id: &str, verb: &str, form: &Form) -> Outcome {
     match verb {
         "assign" => {
             let whom = profiles::whom(form.text("what"), form.text("who"));
-            drop(pairs::assign(v.cx, &v.actor, id, &whom, None)?);
+            let during = form.get("during").filter(|text| !text.is_empty());
+            drop(pairs::assign(v.cx, &v.actor, id, &whom, during)?);
         }
         "withdraw" => {
             let (what, who) = (v.query("what").unwrap_or_default(), v.query("who").unwrap_or_default());
