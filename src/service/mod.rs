@@ -51,6 +51,8 @@ pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
 pub mod own_accounts;
+pub mod provisioning;
+mod provisioning_devices;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;

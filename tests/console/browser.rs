@@ -98,6 +98,11 @@ fn every_page_is_for_everybody_and_photographed() {
     let profile = profile["id"].as_str().unwrap();
     school.api("POST", &format!("/profiles/{profile}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
 
+    let account = crate::policy::accounts::add_account(
+        &school,
+        &crate::policy::accounts::calendar(json!({ "user": "anna" }), Some("tin roof in may")),
+    );
+    let account = crate::policy::accounts::id(&account);
     let (ipad, lost, mac) = (format!("/console/devices/{}", id(0)), format!("/console/devices/{}", id(1)), id(2));
     let ask = json!({ "name": "room 12", "kind": "devices" });
     school.api("POST", "/groups", &ask).is(201);
@@ -141,6 +146,12 @@ fn every_page_is_for_everybody_and_photographed() {
         ("enrolment-profile", "/console/enrolment/profile".into()),
         ("profiles", "/console/profiles".into()),
         ("profile", format!("/console/profiles/{profile}")),
+        ("accounts", "/console/accounts".into()),
+        ("account", format!("/console/accounts/{account}")),
+        ("account-kinds", "/console/accounts/new".into()),
+        ("account-new", "/console/accounts/new/wifi".into()),
+        ("provisioning", "/console/provisioning".into()),
+        ("provisioning-new", "/console/provisioning/new".into()),
         ("profile-new", "/console/profiles/new".into()),
         ("profile-build", "/console/profiles/build".into()),
         ("profile-wifi", "/console/profiles/build/com.apple.wifi.managed".into()),

@@ -23,6 +23,8 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Accounts,
+    Provisioning,
     Groups,
     People,
     Directory,
@@ -133,7 +135,11 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
             ("/console/plans", w.serving.nav_plans, Area::Plans, Permission::LookAround),
         ],
-        vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
+        vec![
+            ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+            ("/console/accounts", w.provided.nav_accounts, Area::Accounts, Permission::LookAround),
+            ("/console/provisioning", w.provided.nav_provisioning, Area::Provisioning, Permission::LookAround),
+        ],
         vec![
             ("/console/people", w.nav_people, Area::People, Permission::LookAround),
             ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),

@@ -7,6 +7,7 @@ mod upkeep;
 mod deeds;
 mod filters;
 mod logins;
+mod provided;
 mod schema;
 mod server;
 mod told;
@@ -37,6 +38,8 @@ macro_rules! words {
             pub door_words: logins::Logins,
             /// Smart groups, and fields of one's own.
             pub filters: filters::Filters,
+            /// Accounts and provisioning profiles.
+            pub provided: provided::Provided,
             /// Plans, directory, keys.
             pub serving: server::Serving,
             /// Forms by Apple's schema.
@@ -50,6 +53,7 @@ macro_rules! words {
             deeds: deeds::Deeds::ENGLISH,
             door_words: logins::Logins::ENGLISH,
             filters: filters::Filters::ENGLISH,
+            provided: provided::Provided::ENGLISH,
             serving: server::Serving::ENGLISH,
             schema: schema::Schema::ENGLISH,
             tale: told::Told::ENGLISH,
