@@ -19,6 +19,8 @@ mod appliance;
 mod console;
 mod custody;
 mod directory;
+#[cfg(target_os = "linux")] // it looks into /proc and loads a recorder into the program
+mod endurance;
 mod enrolling;
 mod lifecycle;
 mod people;

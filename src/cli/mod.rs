@@ -20,6 +20,7 @@ mod inventory;
 mod leaving;
 pub mod log;
 mod moment;
+mod nearest;
 mod notify;
 mod ownership;
 mod push;

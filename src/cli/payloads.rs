@@ -1,10 +1,10 @@
 //! `cordon profile build`, `payloads`, `lint`, `versions`, `diff`: what is inside a configuration profile.
 
 use super::command::plan::{pair, with_file};
-use super::config::nearest;
 use super::failure::Failure;
 use super::files;
 use super::moment::told_field;
+use super::nearest::nearest;
 use super::profile::{advise, path};
 use super::reach::{Api, Call};
 use super::table::{Table, cell, field};

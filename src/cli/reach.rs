@@ -19,7 +19,6 @@ use crate::store::StoreError;
 use ::http::{HeaderMap, HeaderValue, Method};
 use serde_json::Value;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -287,7 +286,7 @@ fn open_file(global: &Global, founding: Founding) -> Result<Option<Reach>, Failu
             );
             return Err(Failure::new("no-school", words));
         }
-        let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        let created = crate::store::create_folder(dir);
         created.map_err(|error| Failure::file("create", dir, &error))?;
     }
     let config = global.config()?;

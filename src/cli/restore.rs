@@ -10,9 +10,9 @@ use crate::base::time::{Clock, SystemClock};
 use crate::pki::SystemRandom;
 use crate::service::founding::Place;
 use crate::service::restoring::{self, Opener, Proof, Restored};
+use crate::store::Copied;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ use std::sync::Arc;
   cordon restore /media/usb/cordon.db --verify --recovery-code-file -
   cordon restore /media/usb/cordon.db --recovery-code-file code.txt
   cordon restore /media/usb/cordon.db --replace
+  cordon restore from-litestream.db --replica --recovery-code-file code.txt
 
 --verify touches nothing: it opens every key of a temporary copy and holds it against its certificate.
 With the recovery code this machine gets a key of its own; without it, it needs the machine.key it has.
@@ -36,6 +37,9 @@ pub struct Args {
     /// Put the school that is here aside
     #[arg(long, conflicts_with = "verify")]
     replace: bool,
+    /// A replicator such as Litestream put the file together, so it has no -wal file
+    #[arg(long)]
+    replica: bool,
     /// Only prove the copy
     #[arg(long)]
     verify: bool,
@@ -50,20 +54,21 @@ pub fn run(global: &Global, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fa
         None => None,
     };
     let opener = code.as_ref().map_or(Opener::MachineKey, |code: &Secret<String>| Opener::RecoveryCode(code.expose()));
+    let copied = Copied { file: &args.file, by_replicator: args.replica };
     let place = Place { directory: global.data_dir.clone(), machine_key: config.machine_key.clone() };
     let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock), Arc::new(SystemRandom));
     if args.verify {
         let scratch =
             tempfile::tempdir().map_err(|error| Failure::file("write into", &std::env::temp_dir(), &error))?;
-        let proof = restoring::prove(&args.file, scratch.path(), &place.key_path(), opener, clock, random)?;
+        let proof = restoring::prove(copied, scratch.path(), &place.key_path(), opener, clock, random)?;
         return voice.show(&shape(&proof, args), || words(&proof, "is whole and opens"));
     }
     let dir = &global.data_dir;
-    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let created = crate::store::create_folder(dir);
     created.map_err(|error| Failure::file("create", dir, &error))?;
     let scratch = tempfile::tempdir_in(dir).map_err(|error| Failure::file("write into", dir, &error))?;
     let actor = super::reach::local_actor();
-    let done = restoring::restore(&args.file, scratch.path(), &place, opener, args.replace, &actor, (clock, random))?;
+    let done = restoring::restore(copied, scratch.path(), &place, opener, args.replace, &actor, (clock, random))?;
     let written = configure(global, &done.proof.configuration)?;
     super::ownership::hand_over(dir);
     let mut data = shape(&done.proof, args);

@@ -9,7 +9,6 @@ use crate::base::time::{HOUR, Timestamp};
 use crate::service::Kind;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -129,7 +128,7 @@ fn make(cx: &Context, now: Timestamp) -> Result<Backup, Error> {
 
 fn make_file(cx: &Context, now: Timestamp) -> Result<Backup, Error> {
     let directory = directory(cx);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(Error::internal)?;
+    crate::store::create_folder(&directory).map_err(Error::internal)?;
     let (needed, free) = (cx.store.copy_size()? + MIN_FREE_SPACE, cx.store.free_space()?);
     if free < needed {
         let text = Appliance::NoRoomForBackup { needed_mb: needed.div_ceil(MB), free_mb: free / MB };
@@ -227,6 +226,24 @@ mod tests {
         assert!(kept.len() <= 24 + 14 + 12 && days.len() >= 14, "{} of {} days", kept.len(), days.len());
         let again = keepers(kept.iter().rev().copied());
         assert_eq!(again, kept, "thinned out twice is thinned out once");
+    }
+
+    #[test]
+    fn old_ones_go_from_the_folder_and_what_is_not_ours_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(at(0)));
+        let cx = founding::open(&Place::in_directory(dir.path()), clock as _, Arc::new(SystemRandom)).unwrap();
+        let folder = directory(&cx);
+        crate::store::create_folder(&folder).unwrap();
+        let older: Vec<String> = (1..=90 * 24).map(|hour| file_name(at(-hour))).collect();
+        older.iter().for_each(|name| std::fs::write(folder.join(name), "").unwrap());
+        std::fs::write(folder.join("notes.txt"), "which stick is where").unwrap();
+        let made = keep(&cx).unwrap().unwrap();
+        let left = scan(&folder).unwrap();
+        assert!(left[0] == made && made.bytes > 0);
+        assert!((24 + 13..=24 + 14 + 12).contains(&left.len()), "{} are left", left.len());
+        assert!(older[..23].iter().all(|name| left.iter().any(|backup| backup.name == *name)), "the last day");
+        assert!(folder.join("notes.txt").exists());
     }
 
     #[test]

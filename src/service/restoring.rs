@@ -8,7 +8,7 @@ use crate::base::random::Random;
 use crate::base::texts::Text;
 use crate::base::time::{Clock, Timestamp};
 use crate::protocol::queue::DeliveryState;
-use crate::store::{NotWhole, Tx, copy_whole, put_in_place};
+use crate::store::{Copied, NotWhole, Tx, copy_whole, put_in_place};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,14 +42,14 @@ pub enum Opener<'a> {
 /// # Errors
 /// `Invalid` with what is wrong with the file or the code.
 pub fn prove(
-    file: &Path,
+    copied: Copied<'_>,
     scratch: &Path,
     machine_key: &Path,
     opener: Opener<'_>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
 ) -> Result<Proof, Error> {
-    copy_in(file, scratch)?;
+    copy_in(copied, scratch)?;
     let place = match opener {
         Opener::MachineKey => Place { directory: scratch.to_owned(), machine_key: Some(machine_key.to_owned()) },
         // The new key of a mere proof goes the way of the scratch directory.
@@ -67,7 +67,7 @@ pub fn prove(
 /// # Errors
 /// As [`prove`]; `Conflict` when a school is there and `replace` is not said.
 pub fn restore(
-    file: &Path,
+    copied: Copied<'_>,
     scratch: &Path,
     place: &Place,
     opener: Opener<'_>,
@@ -78,11 +78,12 @@ pub fn restore(
     actor.require(Permission::Administer)?;
     let target = place.directory.join("cordon.db");
     // The file that lies there already and only lost its machine key is not "another school".
-    let same = std::fs::canonicalize(file).ok().is_some_and(|f| std::fs::canonicalize(&target).is_ok_and(|t| t == f));
+    let same =
+        std::fs::canonicalize(copied.file).ok().is_some_and(|f| std::fs::canonicalize(&target).is_ok_and(|t| t == f));
     if target.exists() && !replace && !same {
         return Err(Error::conflict(Text::SchoolThere { path: target.display().to_string() }));
     }
-    copy_in(file, scratch)?;
+    copy_in(copied, scratch)?;
     let opened = Place { directory: scratch.to_owned(), machine_key: Some(place.key_path()) };
     let cx = open(&opened, opener, Arc::clone(&clock), random)?;
     let proof = examine(&cx)?;
@@ -101,9 +102,9 @@ pub fn restore(
     Ok(Restored { proof, kept_as, held_back })
 }
 
-fn copy_in(file: &Path, scratch: &Path) -> Result<(), Error> {
-    let told = |why: String| Error::invalid(Text::NotRestorable { path: file.display().to_string(), why });
-    copy_whole(file, scratch).map_err(|e| match e {
+fn copy_in(copied: Copied<'_>, scratch: &Path) -> Result<(), Error> {
+    let told = |why: String| Error::invalid(Text::NotRestorable { path: copied.file.display().to_string(), why });
+    copy_whole(copied, scratch).map_err(|e| match e {
         NotWhole::Store(e @ (crate::store::StoreError::Full | crate::store::StoreError::Busy)) => Error::from(e),
         other => told(other.to_string()),
     })
@@ -178,18 +179,28 @@ mod tests {
         let before = std::fs::read(&file).unwrap();
         let no_key = elsewhere.path().join("machine.key");
         let (clock, random) = parts();
-        let proof = prove(&file, scratch.path(), &no_key, Opener::RecoveryCode(&code), clock, random).unwrap();
+        let proof =
+            prove(file.as_path().into(), scratch.path(), &no_key, Opener::RecoveryCode(&code), clock, random).unwrap();
         assert_eq!((proof.authority_keys, proof.organization.as_deref()), (4, Some("Hill School")));
         assert!(proof.recovery_code_made_at.is_some() && proof.counts.audit_rows >= 3);
         assert_eq!(std::fs::read(&file).unwrap(), before);
         assert!(!no_key.exists());
         let scratch = tempfile::tempdir().unwrap();
         let (clock, random) = parts();
-        let refused = prove(&file, scratch.path(), &no_key, Opener::MachineKey, clock, random).unwrap_err();
+        let refused =
+            prove(file.as_path().into(), scratch.path(), &no_key, Opener::MachineKey, clock, random).unwrap_err();
         assert_eq!(refused.public, Text::RecoveryCodeNeeded);
         let scratch = tempfile::tempdir().unwrap();
         let (clock, random) = parts();
-        prove(&file, scratch.path(), &home.path().join("machine.key"), Opener::MachineKey, clock, random).unwrap();
+        prove(
+            file.as_path().into(),
+            scratch.path(),
+            &home.path().join("machine.key"),
+            Opener::MachineKey,
+            clock,
+            random,
+        )
+        .unwrap();
     }
 
     #[test]
@@ -200,7 +211,15 @@ mod tests {
         let place = Place::in_directory(new.path());
         let try_it = |replace| {
             let scratch = tempfile::tempdir_in(new.path()).unwrap();
-            restore(&file, scratch.path(), &place, Opener::RecoveryCode(&code), replace, &local(), parts())
+            restore(
+                file.as_path().into(),
+                scratch.path(),
+                &place,
+                Opener::RecoveryCode(&code),
+                replace,
+                &local(),
+                parts(),
+            )
         };
         assert!(try_it(false).unwrap().kept_as.is_none());
         let (clock, random) = parts();
@@ -223,7 +242,8 @@ mod tests {
         let place = Place::in_directory(home.path());
         let scratch = tempfile::tempdir_in(home.path()).unwrap();
         let file = home.path().join("cordon.db");
-        restore(&file, scratch.path(), &place, Opener::RecoveryCode(&code), false, &local(), parts()).unwrap();
+        restore(file.as_path().into(), scratch.path(), &place, Opener::RecoveryCode(&code), false, &local(), parts())
+            .unwrap();
         let (clock, random) = parts();
         founding::open(&place, clock, random).unwrap();
     }
@@ -253,8 +273,15 @@ mod tests {
         cx.store.close().unwrap();
         let (clock, random) = parts();
         let key = home.path().join("machine.key");
-        let told =
-            prove(&home.path().join("cordon.db"), scratch.path(), &key, Opener::MachineKey, clock, random).unwrap_err();
+        let told = prove(
+            home.path().join("cordon.db").as_path().into(),
+            scratch.path(),
+            &key,
+            Opener::MachineKey,
+            clock,
+            random,
+        )
+        .unwrap_err();
         assert!(told.to_string().contains("does not belong to its certificate"), "{told}");
     }
 }

@@ -10,13 +10,28 @@ pub const FILE_NAME: &str = "cordon.db";
 /// What SQLite keeps beside a database.
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
+/// A database file from elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Copied<'a> {
+    pub file: &'a Path,
+    /// A replicator put it together from all that was written, so it needs no WAL, though the server was running.
+    pub by_replicator: bool,
+}
+
+impl<'a> From<&'a Path> for Copied<'a> {
+    /// Copied by hand, by a stick or by Cordon.
+    fn from(file: &'a Path) -> Self {
+        Self { file, by_replicator: false }
+    }
+}
+
 /// Why a file is not taken for a school.
 #[derive(Debug, thiserror::Error)]
 pub enum NotWhole {
     #[error("there is no database in it that Cordon made")]
     NotOurs,
     #[error(
-        "it was copied from a running server without its last writes: copy the {0} file too, or take the copy after a clean stop"
+        "it was copied from a running server without its last writes: copy the {0} file too, or take the copy after a clean stop (if a replicator such as Litestream restored it, say --replica)"
     )]
     WalMissing(String),
     #[error("it is damaged: {0}")]
@@ -41,11 +56,12 @@ impl From<std::io::Error> for NotWhole {
 ///
 /// # Errors
 /// `WalMissing` for the copy of an open file that came without its WAL; `NotOurs`, `Newer`, `Damaged` for what they say.
-pub fn copy_whole(source: &Path, directory: &Path) -> Result<(), NotWhole> {
+pub fn copy_whole(copied: Copied<'_>, directory: &Path) -> Result<(), NotWhole> {
+    let source = copied.file;
     let target = directory.join(FILE_NAME);
     std::fs::copy(source, &target)?;
     super::restrict_mode(&target)?;
-    confess(&target, source)?;
+    confess(&target, copied)?;
     let wal = beside(source, "-wal");
     if wal.exists() {
         let copied = beside(&target, "-wal");
@@ -60,7 +76,7 @@ pub fn copy_whole(source: &Path, directory: &Path) -> Result<(), NotWhole> {
 }
 
 /// Looks at the main file alone, without its WAL, so that an open file cannot hide behind a good one.
-fn confess(copy: &Path, source: &Path) -> Result<(), NotWhole> {
+fn confess(copy: &Path, Copied { file: source, by_replicator }: Copied<'_>) -> Result<(), NotWhole> {
     // Immutable: no WAL is looked for and none is made.
     let uri = format!("file:{}?immutable=1", escape(copy));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -78,7 +94,7 @@ fn confess(copy: &Path, source: &Path) -> Result<(), NotWhole> {
     }
     let open: Option<String> =
         conn.query_row("SELECT value FROM setting WHERE name = 'open'", [], |row| row.get(0)).optional()?;
-    if open.as_deref() != Some("false") && !has_wal {
+    if open.as_deref() != Some("false") && !has_wal && !by_replicator {
         let wal = beside(source, "-wal");
         return Err(NotWhole::WalMissing(wal.file_name().unwrap_or_default().to_string_lossy().into_owned()));
     }
@@ -97,18 +113,39 @@ pub fn put_in_place(from: &Path, to: &Path, kept_as: &str) -> Result<Option<Path
     let mut kept = None;
     if target.exists() {
         let aside = to.join(format!("{FILE_NAME}.{kept_as}"));
-        for ending in BESIDE {
-            let old = beside(&target, ending);
-            if old.exists() {
-                std::fs::rename(old, beside(&aside, ending))?;
+        settle(&target);
+        // A second name for each, so that the old file has its own until the new one takes it in one step: whenever the power goes, there
+        // is a school.
+        std::fs::hard_link(&target, &aside)?;
+        let wal = beside(&target, "-wal");
+        if wal.exists() {
+            std::fs::hard_link(&wal, beside(&aside, "-wal"))?;
+        }
+        File::open(to)?.sync_all()?;
+        // What stayed would be played into the new file.
+        for old in BESIDE.map(|ending| beside(&target, ending)) {
+            match std::fs::remove_file(old) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
             }
         }
-        std::fs::rename(&target, &aside)?;
+        File::open(to)?.sync_all()?;
         kept = Some(aside);
     }
     std::fs::rename(&new, &target)?;
     File::open(to)?.sync_all()?;
     Ok(kept)
+}
+
+/// Moves what is in the WAL into the file. A file that is put aside because it is damaged may refuse: then it keeps its WAL.
+fn settle(file: &Path) {
+    if beside(file, "-wal").exists() {
+        let settled =
+            Connection::open(file).and_then(|conn| conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the last writes of the file that is put aside stay in its -wal file");
+        }
+    }
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -167,9 +204,14 @@ mod tests {
         store.write(|tx| tx.put_setting("a", &json!(1))).unwrap();
         let file = copy.path().join("school.db");
         std::fs::copy(home.path().join(FILE_NAME), &file).unwrap();
-        assert!(matches!(copy_whole(&file, there.path()), Err(NotWhole::WalMissing(name)) if name == "school.db-wal"));
+        assert!(
+            matches!(copy_whole(file.as_path().into(), there.path()), Err(NotWhole::WalMissing(name)) if name == "school.db-wal")
+        );
+        // A replicator's file is the same to look at; whoever restored it has to say so.
+        let replica = tempfile::tempdir().unwrap();
+        copy_whole(Copied { file: &file, by_replicator: true }, replica.path()).unwrap();
         std::fs::copy(home.path().join("cordon.db-wal"), copy.path().join("school.db-wal")).unwrap();
-        copy_whole(&file, there.path()).unwrap();
+        copy_whole(file.as_path().into(), there.path()).unwrap();
         let again = Store::open(there.path()).unwrap();
         assert_eq!(again.read(|db| db.find_setting("a")).unwrap(), Some(json!(1)));
     }
@@ -179,21 +221,21 @@ mod tests {
         let (home, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let stranger = home.path().join("x.db");
         std::fs::write(&stranger, "not a database at all, but long enough to look at").unwrap();
-        assert!(matches!(copy_whole(&stranger, there.path()), Err(NotWhole::NotOurs)));
+        assert!(matches!(copy_whole(stranger.as_path().into(), there.path()), Err(NotWhole::NotOurs)));
         Store::open(home.path()).unwrap().close().unwrap();
         let whole = home.path().join(FILE_NAME);
         let mut bytes = std::fs::read(&whole).unwrap();
         let middle = bytes.len() / 2;
         bytes.truncate(middle);
         std::fs::write(&stranger, &bytes).unwrap();
-        assert!(copy_whole(&stranger, there.path()).is_err());
-        copy_whole(&whole, there.path()).unwrap();
+        assert!(copy_whole(stranger.as_path().into(), there.path()).is_err());
+        copy_whole(whole.as_path().into(), there.path()).unwrap();
         Store::open(there.path()).unwrap().close().unwrap();
         let kept = put_in_place(there.path(), home.path(), "old").unwrap();
         assert_eq!(kept.as_deref(), Some(home.path().join("cordon.db.old").as_path()));
         assert!(kept.unwrap().exists() && whole.exists());
         let running = Store::open(home.path()).unwrap();
-        copy_whole(&whole, there.path()).ok();
+        copy_whole(whole.as_path().into(), there.path()).ok();
         assert!(matches!(put_in_place(there.path(), home.path(), "old"), Err(StoreError::Locked(_))));
         drop(running);
     }

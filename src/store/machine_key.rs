@@ -28,7 +28,7 @@ pub fn find_machine_key(path: &Path) -> Result<Option<Secret<[u8; 32]>>, StoreEr
 /// Writes a new key: temporary file, fsync, rename, fsync of the directory.
 pub fn create_machine_key(path: &Path, key: &Secret<[u8; 32]>) -> Result<(), StoreError> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory)?;
+    super::create_folder(directory)?;
     let temporary = path.with_extension("key.new");
     // A temporary from an interrupted first start is stale: nothing was sealed with it.
     let _ = std::fs::remove_file(&temporary);

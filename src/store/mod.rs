@@ -18,6 +18,7 @@ mod copying;
 mod devices;
 mod enrollments;
 mod fields;
+mod folders;
 mod gauges;
 mod handed;
 mod inventory;
@@ -77,10 +78,11 @@ pub use certificates::{
 };
 pub use channel_profiles::{ChannelProfileRow, Doing, RefusedRow};
 pub use commands::{CommandFilter, CommandRow, DeliveryRow, NewCommand, ResultRow};
-pub use copying::{Counts, NotWhole, copy_whole, put_in_place};
+pub use copying::{Copied, Counts, NotWhole, copy_whole, put_in_place};
 pub use devices::{DeviceFacts, DeviceRow, Lost, TimelineRow};
 pub use enrollments::{ChannelKind, EnrollmentRow, NewEnrollment};
 pub use fields::FieldOwner;
+pub use folders::create_folder;
 pub use gauges::Gauges;
 pub use library::{ProfileRow, ProfileVersionRow};
 pub use machine_key::{create_machine_key, find_machine_key, next_machine_key, settle_machine_key};
@@ -200,7 +202,7 @@ impl Store {
     /// # Errors
     /// `Locked` when a server already runs on it, `Newer` when an older binary meets a newer file, `Full` without space.
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
-        std::fs::create_dir_all(directory)?;
+        create_folder(directory)?;
         let lock = lock(directory)?;
         if fs2::available_space(directory)? < crate::base::limits::MIN_FREE_SPACE {
             return Err(StoreError::Full);

@@ -129,7 +129,7 @@ mod tests {
         let names: Vec<_> = std::fs::read_dir(there.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(names, ["copy.db"], "nothing but the copy");
         // Plain cp of it is whole: it does not say that it was open, and needs no WAL.
-        copy_whole(&target, again.path()).unwrap();
+        copy_whole(target.as_path().into(), again.path()).unwrap();
         let copy = Store::open(again.path()).unwrap();
         assert_eq!(copy.read(|db| db.find_setting("a")).unwrap(), Some(json!(1)));
     }

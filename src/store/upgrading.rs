@@ -7,7 +7,7 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,10 +54,15 @@ fn keep(path: &Path, directory: &Path) -> Result<PathBuf, StoreError> {
         .query_row("SELECT value FROM setting WHERE name = 'highest_time'", [], |row| row.get::<_, String>(0))
         .ok()
         .and_then(|t| t.parse().ok());
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let busy: i64 = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if busy != 0 {
+        return Err(StoreError::Io(std::io::Error::other(
+            "the database is of an older version, and another program (a replicator?) holds it open: stop that, and start again",
+        )));
+    }
     conn.close().map_err(|(_, e)| e)?;
     let folder = directory.join("backup");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    super::create_folder(&folder)?;
     let stamp = crate::base::time::Timestamp(at.unwrap_or(0)).to_string().replace(['-', ':'], "");
     let kept = folder.join(format!("cordon-{stamp}.db"));
     copy(path, &kept)?;
@@ -183,8 +188,81 @@ mod tests {
         // The older version that meets it says so; the backup is still its own.
         assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: NEXT, .. })));
         let elsewhere = tempfile::tempdir().unwrap();
-        crate::store::copy_whole(&kept, elsewhere.path()).unwrap();
+        crate::store::copy_whole(kept.as_path().into(), elsewhere.path()).unwrap();
         Store::open(elsewhere.path()).unwrap();
+    }
+
+    #[test]
+    fn whoever_holds_the_file_open_is_asked_to_let_go_first() {
+        let (dir, path) = a_school();
+        let replicator = Connection::open(&path).unwrap();
+        let reading = replicator.unchecked_transaction().unwrap();
+        reading.query_row("SELECT count(*) FROM setting", [], |_| Ok(())).unwrap();
+        let writer = Connection::open(&path).unwrap();
+        writer.execute("UPDATE setting SET value = '\"Dale\"' WHERE name = 'organization'", []).unwrap();
+        let told = upgrade(&path, CURRENT, NEXT, STEPS, &next_schema()).unwrap_err().to_string();
+        assert!(told.contains("holds it open"), "{told}");
+        drop(reading);
+        drop((replicator, writer));
+        upgrade(&path, CURRENT, NEXT, STEPS, &next_schema()).unwrap();
+        let (name, _) = look(dir.path());
+        assert_eq!(name, "\"Dale\"");
+    }
+
+    fn look(directory: &Path) -> (String, i64) {
+        let conn = Connection::open(directory.join("cordon.db")).unwrap();
+        let said: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(said, "ok");
+        let name = conn.query_row("SELECT value FROM setting WHERE name = 'organization'", [], |row| row.get(0));
+        (name.unwrap(), conn.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap())
+    }
+
+    /// Not a test of its own: the process that the next one kills.
+    #[test]
+    #[ignore = "started by the test below"]
+    fn upgrades_until_it_is_killed() {
+        let Some(directory) = std::env::var_os("CORDON_UPGRADE_HERE") else { return };
+        let path = Path::new(&directory).join("cordon.db");
+        let found: i64 =
+            Connection::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        std::fs::write(Path::new(&directory).join("begun"), "").unwrap();
+        if found == CURRENT {
+            upgrade(&path, CURRENT, NEXT, STEPS, &next_schema()).unwrap();
+        }
+    }
+
+    #[test]
+    fn killed_in_the_middle_it_is_the_old_file_or_the_new_one_and_goes_on() {
+        let mut seen = BTreeSet::new();
+        for round in 0..40_u64 {
+            let (dir, path) = a_school();
+            let filler = Connection::open(&path).unwrap();
+            filler
+                .execute("INSERT INTO setting (name, value) VALUES ('filler', json_quote(hex(zeroblob(2000000))))", [])
+                .unwrap();
+            drop(filler);
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "store::upgrading::tests::upgrades_until_it_is_killed", "--ignored"])
+                .env("CORDON_UPGRADE_HERE", dir.path())
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            while !dir.path().join("begun").exists() && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_micros(round * 1_500));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            let (name, version) = look(dir.path());
+            assert_eq!(name, "\"Hill\"");
+            seen.insert(version);
+            if version == CURRENT {
+                upgrade(&path, CURRENT, NEXT, STEPS, &next_schema()).unwrap();
+            }
+            assert_eq!(look(dir.path()), (name, NEXT));
+            assert!(!dir.path().join("cordon.db.upgrade").exists());
+        }
+        assert!(seen.contains(&CURRENT), "some were killed before the end: {seen:?}");
     }
 
     #[test]

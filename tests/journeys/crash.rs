@@ -55,7 +55,7 @@ impl Program {
             .environment
             .iter()
             .find(|(name, _)| *name == "CORDON_DATA_DIR")
-            .map(|(_, dir)| Path::new(dir).join("log"));
+            .map(|(_, dir)| Path::new(dir).with_extension("log"));
         format!("{status:?}: {}", std::fs::read_to_string(log.unwrap()).unwrap_or_default())
     }
 
@@ -65,15 +65,35 @@ impl Program {
         self.child.wait().unwrap();
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn start_again(&mut self) {
         self.child = spawn(&self.environment);
         self.await_ready();
     }
 
     pub fn stop(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.rest();
+    }
+
+    /// A clean stop, after which it can be started again.
+    pub fn rest(&mut self) {
+        self.signal(rustix::process::Signal::TERM);
         assert!(self.child.wait().unwrap().success(), "{}", self.last_words());
+    }
+
+    /// Sends this signal until the program is gone.
+    pub fn kill_with(&mut self, signal: rustix::process::Signal) {
+        while self.child.try_wait().unwrap().is_none() {
+            self.signal(signal);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 }
 
@@ -87,7 +107,8 @@ impl Drop for Program {
 
 fn spawn(environment: &[(&'static str, String)]) -> Child {
     let directory = &environment.iter().find(|(name, _)| *name == "CORDON_DATA_DIR").unwrap().1;
-    let log = std::fs::File::options().create(true).append(true).open(Path::new(directory).join("log")).unwrap();
+    let log =
+        std::fs::File::options().create(true).append(true).open(Path::new(directory).with_extension("log")).unwrap();
     Command::new(env!("CARGO_BIN_EXE_cordon"))
         .args(["serve", "--json"])
         .env_clear()

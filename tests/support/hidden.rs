@@ -31,7 +31,7 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
     let mut found = vec![("the log".to_owned(), journal::read())];
     found.extend(files(&school.directory()));
     let backup = tempfile::tempdir().unwrap();
-    if copy_whole(&school.directory().join("cordon.db"), backup.path()).is_ok() {
+    if copy_whole(school.directory().join("cordon.db").as_path().into(), backup.path()).is_ok() {
         found.extend(files(backup.path()));
     }
     let mut paths: Vec<String> = LISTS.map(|p| format!("/{p}")).into();

@@ -2,9 +2,9 @@
 //! server. Files are read here (`@FILE` for data, `--plist`), and dangerous commands are known here.
 
 use crate::base::limits::MAX_COMMAND;
-use crate::cli::config::nearest;
 use crate::cli::failure::Failure;
 use crate::cli::files;
+use crate::cli::nearest::nearest;
 use crate::plist::{Value, to_xml};
 use crate::protocol::catalogue::{self, ArgFault, KeySpec, Kind};
 use crate::protocol::command;

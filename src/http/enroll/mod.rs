@@ -1,5 +1,6 @@
 //! The door: `/enroll`, where people learn what management means, show an invitation or log in, and get a profile; and where devices
-//! send what they sign to enrol by themselves. Pages and forms here, devices in `ways`, words in `words`.
+//! send what they sign to enrol by themselves. Pages and forms here, devices in `ways`, words in `words`; `/accounts`, where people look after their
+//! own accounts, in `accounts`.
 //!
 //! Everything works without scripts and with one cookie; where a web view of Setup Assistant drops cookies, the form itself carries what
 //! is needed. Status codes of this edge reach no enrolled device: they remove nothing.
