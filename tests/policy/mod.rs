@@ -12,7 +12,6 @@ mod commands;
 mod converging;
 mod groups;
 mod library;
-mod own_accounts;
 pub mod provisioning;
 mod returning;
 mod schedules;

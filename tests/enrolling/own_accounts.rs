@@ -1,7 +1,8 @@
 //! People change the passwords of their own accounts at a page of the server, prove first who they are, and reach nobody else's.
 
-use super::accounts::{add_account, body, calendar, id, password, settled};
-use crate::enrolling::Door;
+use super::Door;
+use crate::policy::accounts::{add_account, body, calendar, id, password, settled};
+
 use crate::support::hidden::assert_hidden;
 use cordon::simulator::browser::{Browser, hidden};
 use cordon::simulator::spec::Kind;
