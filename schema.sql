@@ -721,11 +721,39 @@ CREATE INDEX channel_profile_command ON channel_profile (command);
 CREATE INDEX channel_profile_of ON channel_profile (profile);
 CREATE INDEX channel_profile_due ON channel_profile (next_try_at) WHERE next_try_at IS NOT NULL;
 
--- When each channel was last asked by itself what stands on it.
+-- When each channel was last asked by itself what stands on it, and when for the long lists (apps, certificates).
 CREATE TABLE inventory_round (
     enrollment  INTEGER PRIMARY KEY REFERENCES enrollment (id),
-    asked_at    INTEGER NOT NULL
+    asked_at    INTEGER NOT NULL,
+    lists_at    INTEGER
 ) STRICT;
+
+-- What stands on a device as it told it last: apps, certificates, profiles, facts of itself. `value` is what is compared: a version, a
+-- last day, the fact; `since` when it was told first so.
+CREATE TABLE stock (
+    device  INTEGER NOT NULL REFERENCES device (id),
+    kind    TEXT NOT NULL CHECK (kind IN ('app', 'certificate', 'profile', 'fact')),
+    key     TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    value   TEXT NOT NULL,
+    detail  TEXT,
+    since   INTEGER NOT NULL,
+    PRIMARY KEY (device, kind, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX stock_kind ON stock (kind, name COLLATE NOCASE);
+
+-- What changed of it: the value before and after, NULL where it was not there. The newest of each device stay, for as long as stories do.
+CREATE TABLE stock_change (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    device  INTEGER NOT NULL REFERENCES device (id),
+    at      INTEGER NOT NULL,
+    kind    TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    before  TEXT,
+    after   TEXT
+) STRICT;
+CREATE INDEX stock_change_of ON stock_change (device, id);
 
 -- What the school knows of a device or a person beside what there is a column for; profiles use it as a variable.
 CREATE TABLE custom_field (
@@ -1042,25 +1070,33 @@ CREATE TABLE activity (
 
 -- ---- One wish for many devices.
 
--- What somebody asked of every device of a group (`whom`, by its name then).
+-- What somebody asked of many devices (`whom`: the group, by its name then). `sealed_keys` are Apple's keys as a property list, purged
+-- (NULL) when every device has its command.
 CREATE TABLE bulk (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     TEXT NOT NULL UNIQUE,
     request_type  TEXT NOT NULL,
+    sealed_keys   BLOB,
+    unchecked     INTEGER NOT NULL CHECK (unchecked IN (0, 1)),
+    not_before    INTEGER,
+    expires_at    INTEGER,
     whom          TEXT NOT NULL,
     created_by    TEXT NOT NULL,
     created_at    INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX bulk_of ON bulk (created_by, id);
 
--- What became of it for one device: a command of its own, or why there is none. `command` is no foreign key: old ones are cleared away.
+-- Every device of it, written with the wish itself; a job gives each its command afterwards (`command`), or writes down why there is
+-- none (`refused`). `command` is no foreign key: old ones are cleared away.
 CREATE TABLE bulk_item (
     bulk     INTEGER NOT NULL REFERENCES bulk (id),
     device   INTEGER NOT NULL REFERENCES device (id),
     command  TEXT,
     refused  TEXT,
     PRIMARY KEY (bulk, device),
-    CHECK ((command IS NULL) <> (refused IS NULL))
+    CHECK (command IS NULL OR refused IS NULL)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX bulk_item_open ON bulk_item (bulk, device) WHERE command IS NULL AND refused IS NULL;
 
 -- ---- E-mail: warnings for people.
 
@@ -1100,3 +1136,15 @@ CREATE TABLE mail_delivery (
     CHECK (sent_at IS NULL OR given_up_at IS NULL)
 ) STRICT;
 CREATE INDEX mail_delivery_waiting ON mail_delivery (seq) WHERE sent_at IS NULL AND given_up_at IS NULL;
+
+-- Where the listeners' certificate comes from, as somebody chose here. Nothing while nobody chose, and without force where the
+-- configuration says `tls.mode`. Of a certificate that was given: the chain and its key.
+CREATE TABLE tls_choice (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    mode        TEXT NOT NULL CHECK (mode IN ('own-ca', 'given', 'acme')),
+    chain_pem   TEXT,
+    sealed_key  BLOB,
+    contact     TEXT,
+    chosen_at   INTEGER NOT NULL,
+    CHECK ((mode = 'given') = (chain_pem IS NOT NULL) AND (chain_pem IS NULL) = (sealed_key IS NULL))
+) STRICT;

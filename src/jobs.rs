@@ -7,7 +7,7 @@ use crate::service::pushing::Pusher;
 use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
-    Context, Error, accounts, activity, auditing, backing_up, commands, directories, events, expiring, faults,
+    Context, Error, accounts, activity, auditing, backing_up, bulk, commands, directories, events, expiring, faults,
     inventory, mailing, provisioning, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
 };
 use std::sync::Arc;
@@ -140,6 +140,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "provisioning", provisioning::try_again(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
+        log_fault(cx, "bulk", for_a_while(stop, || bulk::step(cx)));
         log_fault(cx, "key-rotation", for_a_while(stop, || rotating::step(cx)));
         // Not right after a start: that is when all devices come back.
         if round > 0 && round.is_multiple_of(PURGE) {

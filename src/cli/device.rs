@@ -24,6 +24,8 @@ enum Verb {
     List(ListArgs),
     /// One device: facts, users, what happened to it
     Show(ShowArgs),
+    /// All devices with what is known of them, as CSV or JSON
+    Export(super::inventory::ExportArgs),
     /// What waits for the device and for each of its users, and why
     Explain(channels::ExplainArgs),
     /// Profiles of the device and of each of its users
@@ -117,6 +119,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => show(api, args, voice),
+        Verb::Export(args) => super::inventory::export(api, args, voice),
         Verb::Explain(args) => channels::explain(api, args, voice),
         Verb::Fields(args) => super::fields::run(api, "devices", args, voice),
         Verb::Profiles(args) => channels::profiles(api, args, voice),

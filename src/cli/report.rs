@@ -76,7 +76,10 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
             };
             let policy = api.json(&call)?;
             voice.show(&policy, || {
-                let group = policy["group"].as_str().map_or("stay in their groups", plain_group);
+                let group = match policy["group"].as_str() {
+                    Some(group) => format!("are put into the group “{}”", plain(group)),
+                    None => String::from("stay in their groups"),
+                };
                 let alert = if policy["alert"] == true { "complains" } else { "does not complain" };
                 format!(
                     "Inactive after {} days without a word. Such devices {group}; cordon status {alert}.",
@@ -85,10 +88,6 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
             })
         }
     }
-}
-
-fn plain_group(_: &str) -> &'static str {
-    "are put into the group of the policy"
 }
 
 fn security(items: &[Value]) -> String {
@@ -111,10 +110,27 @@ fn inactive(items: &[Value]) -> String {
         table.row([name(item), cell(item, "state"), cell(item, "last_seen_at"), cell(item, "tested_at")]);
     }
     let mut text = table.render();
-    let causes = items[0]["causes"].as_array().into_iter().flatten().filter_map(Value::as_str);
     text.push_str("\nWhat may be the reason:\n");
-    causes.for_each(|cause| text.push_str(&format!("- {}\n", plain(cause))));
+    for (cause, devices) in causes(items) {
+        // What may be so of every one of them is said once, without their names.
+        let whom = if devices.len() == items.len() { String::new() } else { format!("{}: ", devices.join(", ")) };
+        text.push_str(&format!("- {}{}\n", plain(&whom), plain(&cause)));
+    }
     text
+}
+
+/// Each cause with the devices that it may hold for, in the order in which they are listed.
+fn causes(items: &[Value]) -> Vec<(String, Vec<String>)> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for item in items {
+        for cause in item["causes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            match found.iter_mut().find(|(known, _)| known == cause) {
+                Some((_, devices)) => devices.push(name(item)),
+                None => found.push((cause.to_owned(), vec![name(item)])),
+            }
+        }
+    }
+    found
 }
 
 fn name(item: &Value) -> String {
@@ -126,6 +142,23 @@ fn name(item: &Value) -> String {
 mod tests {
     use super::super::reach::fake::{Fake, heard};
     use super::*;
+
+    #[test]
+    fn causes_stand_with_their_devices_and_the_group_has_its_name() {
+        let item = |name: &str, causes: Value| json!({"id": name, "name": name, "state": "quiet", "causes": causes});
+        let fake = Fake::new(move |call| match call.target.as_str() {
+            target if target.contains("policy") => (200, json!({"days": 7, "group": "Not seen", "alert": false})),
+            _ => (
+                200,
+                json!({"items": [item("iPad 1", json!(["Off."])), item("iPad 2", json!(["Dead token.", "Off."]))]}),
+            ),
+        });
+        let say = |verb| heard(false, |voice| run(&fake, &Args { verb }, voice));
+        let (_, out, _) = say(Verb::Inactive);
+        assert!(out.contains("- Off.\n") && out.contains("- iPad 2: Dead token.\n"), "{out}");
+        let (_, out, _) = say(Verb::Policy { days: None, group: None, alert: None });
+        assert!(out.contains("the group “Not seen”"), "{out}");
+    }
 
     #[test]
     fn both_reports_and_the_policy() {

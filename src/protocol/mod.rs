@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod sender;
 pub mod series;
 pub mod status;
+pub mod stock;
 
 /// At most `max` bytes of `text`, cut at a character: for words that are shown to people and decide nothing.
 fn clip(text: &str, max: usize) -> String {

@@ -114,10 +114,43 @@ pub fn send_stating(
     auditing::noting(cx, actor, "command.send", device, detail, send)
 }
 
+/// Queues one of many; what else belongs to it is written in the same transaction, and undoes it when it fails.
+///
+/// # Errors
+/// As [`send`], and those of `also`.
+pub(super) fn send_also(
+    cx: &Context,
+    actor: &Actor,
+    device: &str,
+    wish: &Wish,
+    reason: &str,
+    also: &dyn Fn(&Tx<'_>, &str) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let stated = Stated { reason: Some(reason.to_owned()), ..Stated::default() };
+    queue(cx, actor, device, wish, &stated, Some(also)).map(drop)
+}
+
 fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Stated) -> Result<CommandView, Error> {
+    let uuid = queue(cx, actor, device, wish, stated, None)?;
+    cx.ring_pusher();
+    cx.ring_teller();
+    show(cx, actor, uuid.as_str())
+}
+
+fn queue(
+    cx: &Context,
+    actor: &Actor,
+    device: &str,
+    wish: &Wish,
+    stated: &Stated,
+    also: Option<&dyn Fn(&Tx<'_>, &str) -> Result<(), Error>>,
+) -> Result<CommandUuid, Error> {
     actor.require(errands::needed(&wish.request_type, &wish.keys))?;
     let found = devices::find(cx, actor, device)?;
     let (keys, mut told) = unlocking::prepare(cx, &found, wish, stated)?;
+    if also.is_some() {
+        told.reason.clone_from(&stated.reason);
+    }
     if !wish.unchecked {
         check(&wish.request_type, &keys)?;
     }
@@ -146,14 +179,15 @@ fn try_send(cx: &Context, actor: &Actor, device: &str, wish: &Wish, stated: &Sta
         if wish.request_type == unlocking::ENABLE_LOST_MODE {
             unlocking::stop_waiting(cx, tx, found.id, "the device is being put into Lost Mode", now)?;
         }
+        if let Some(also) = also {
+            also(tx, ready.uuid.as_str())?;
+        }
         Ok::<_, Error>(None)
     })?;
-    if let Some(id) = waits {
-        return Err(Error::conflict(Text::SecondPersonNeeded { id }));
+    match waits {
+        Some(id) => Err(Error::conflict(Text::SecondPersonNeeded { id })),
+        None => Ok(ready.uuid),
     }
-    cx.ring_pusher();
-    cx.ring_teller();
-    show(cx, actor, ready.uuid.as_str())
 }
 
 /// Encodes and seals, so that the writer is not held up by it.

@@ -91,6 +91,13 @@ pub(super) fn is_for_once(request_type: &str) -> bool {
     ONCE.contains(&request_type)
 }
 
+/// Whether many devices may be told it at once: not what opens, erases or removes, what marks a device lost or says where it is.
+pub(super) fn is_for_many(request_type: &str) -> bool {
+    !ONCE.contains(&request_type)
+        && request_type != unlocking::ENABLE_LOST_MODE
+        && usual(request_type) != Permission::Reveal
+}
+
 /// What sending this command needs.
 pub(super) fn needed(request_type: &str, keys: &Dictionary) -> Permission {
     let more = match request_type {

@@ -100,13 +100,16 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
     let foreign = serving::find_foreign(cx)?;
     let own_tls = foreign.is_none();
     if let Some((fingerprint, name, not_after)) = foreign {
-        let (renewal, what) = if serving::is_acme(cx)? {
-            (Renewal::Alone, "Renewed from the certificate authority by itself. If it does not happen: cordon doctor")
-        } else {
-            (
+        let (renewal, what) = match serving::find_source(cx)?.as_str() {
+            "acme" => (
+                Renewal::Alone,
+                "Renewed from the certificate authority by itself. If it does not happen: cordon doctor",
+            ),
+            "given" => (Renewal::Person, "Give the server the new certificate and its key: cordon tls choose given"),
+            _ => (
                 Renewal::Person,
                 "Put the new certificate and key into the files of the configuration; they are read by themselves.",
-            )
+            ),
         };
         all.push(entry(format!("tls/{fingerprint}"), "tls", name, not_after, renewal, what));
     }

@@ -13,43 +13,67 @@ use serde_json::json;
 /// Setting: hours between two rounds of questions; 0 asks nobody.
 const EVERY_HOURS: &str = "inventory.every_hours";
 const DEFAULT_HOURS: i64 = 24;
+/// Setting: hours between two rounds that ask for the long lists too; 0 never asks for them.
+const LISTS_EVERY_HOURS: &str = "inventory.lists_every_hours";
+const DEFAULT_LISTS_HOURS: i64 = 7 * 24;
 /// A month: who wants it more seldom, wants it never.
 const MAX_HOURS: i64 = 720;
 /// Channels asked in one go, so that a school is asked over an hour and not at once.
 const AT_ONCE: usize = 50;
 /// What a device is asked, with the right that its enrolment needs for an answer.
 const QUESTIONS: [(&str, u32); 3] = [(custody::WHAT_IT_IS, 16), ("SecurityInfo", 1024), (PROFILES, 1)];
+/// What is long and changes seldom, asked for in the same round as the others: one call wakes the device for all.
+const LISTS: [(&str, u32); 2] = [("InstalledApplicationList", 256), ("CertificateList", 1)];
 const PROFILES: &str = "ProfileList";
 
-/// Hours between two rounds.
-///
-/// # Errors
-/// `Denied`.
-pub fn show(cx: &Context, actor: &Actor) -> Result<i64, Error> {
-    actor.require(Permission::LookAround)?;
-    cx.store.read(every_hours)
+/// How often devices are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Hours between two rounds; 0 asks nobody.
+    pub every_hours: i64,
+    /// Hours between two rounds that ask for apps and certificates too; 0 never asks for them.
+    pub lists_every_hours: i64,
 }
 
-/// Sets it; 0 asks nobody.
+/// # Errors
+/// `Denied`.
+pub fn show(cx: &Context, actor: &Actor) -> Result<Policy, Error> {
+    actor.require(Permission::LookAround)?;
+    cx.store.read(find)
+}
+
+/// Sets what is given; 0 asks nobody.
 ///
 /// # Errors
 /// `Invalid` for more than a month.
-pub fn set(cx: &Context, actor: &Actor, hours: i64) -> Result<i64, Error> {
+pub fn set(cx: &Context, actor: &Actor, every: Option<i64>, lists_every: Option<i64>) -> Result<Policy, Error> {
     actor.require(Permission::Enroll)?;
-    if !(0..=MAX_HOURS).contains(&hours) {
-        let why = format!("must be from 0 to {MAX_HOURS}");
-        return Err(Error::invalid(Text::BadArgument { key: String::from("every_hours"), why }));
+    let said = [("every_hours", EVERY_HOURS, every), ("lists_every_hours", LISTS_EVERY_HOURS, lists_every)];
+    for (key, _, hours) in said {
+        if hours.is_some_and(|hours| !(0..=MAX_HOURS).contains(&hours)) {
+            let why = format!("must be from 0 to {MAX_HOURS}");
+            return Err(Error::invalid(Text::BadArgument { key: key.to_owned(), why }));
+        }
     }
     let now = cx.now();
-    cx.store.write(|tx| {
-        tx.put_setting(EVERY_HOURS, &json!(hours))?;
-        auditing::record(tx, actor, "inventory.policy", None, Some(json!({ "every_hours": hours })), now)
+    cx.store.write(|tx| -> Result<(), Error> {
+        for (_, setting, hours) in said {
+            if let Some(hours) = hours {
+                tx.put_setting(setting, &json!(hours))?;
+            }
+        }
+        let detail = json!({ "every_hours": every, "lists_every_hours": lists_every });
+        auditing::record(tx, actor, "inventory.policy", None, Some(detail), now)
     })?;
     show(cx, actor)
 }
 
-fn every_hours(db: &Db<'_>) -> Result<i64, Error> {
-    Ok(db.find_setting(EVERY_HOURS)?.and_then(|value| value.as_i64()).unwrap_or(DEFAULT_HOURS))
+fn find(db: &Db<'_>) -> Result<Policy, Error> {
+    let hours = |name: &str, usual: i64| -> Result<i64, Error> {
+        Ok(db.find_setting(name)?.and_then(|value| value.as_i64()).unwrap_or(usual))
+    };
+    let every_hours = hours(EVERY_HOURS, DEFAULT_HOURS)?;
+    Ok(Policy { every_hours, lists_every_hours: hours(LISTS_EVERY_HOURS, DEFAULT_LISTS_HOURS)? })
 }
 
 /// Asks those whose turn it is. Returns how many questions that were.
@@ -58,7 +82,7 @@ fn every_hours(db: &Db<'_>) -> Result<i64, Error> {
 /// Faults of the store; a channel that cannot be asked is passed over until its next turn.
 pub fn run(cx: &Context) -> Result<usize, Error> {
     let now = cx.now();
-    let hours = cx.store.read(every_hours)?;
+    let Policy { every_hours: hours, lists_every_hours: lists } = cx.store.read(find)?;
     if hours == 0 || !cx.asks_at_enrollment {
         return Ok(0);
     }
@@ -66,9 +90,11 @@ pub fn run(cx: &Context) -> Result<usize, Error> {
     let mut asked = 0;
     for id in channels {
         asked += cx.store.write(|tx| -> Result<usize, Error> {
-            tx.put_inventory_round(id, now)?;
+            let before = tx.find_lists_asked(id)?;
+            let whole = lists > 0 && before.is_none_or(|at| now.since(at) >= lists * HOUR);
+            tx.put_inventory_round(id, whole, now)?;
             match tx.find_enrollment_by_row(id)? {
-                Some(channel) if channel.state == State::Active => ask(cx, tx, &channel, now),
+                Some(channel) if channel.state == State::Active => ask(cx, tx, &channel, whole, now),
                 _ => Ok(0),
             }
         })?;
@@ -80,7 +106,7 @@ pub fn run(cx: &Context) -> Result<usize, Error> {
     Ok(asked)
 }
 
-fn ask(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Result<usize, Error> {
+fn ask(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, whole: bool, now: Timestamp) -> Result<usize, Error> {
     let Some(device) = tx.find_device(channel.device)? else { return Ok(0) };
     if !network_users::is_served(tx, channel)? {
         return Ok(0);
@@ -94,7 +120,8 @@ fn ask(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, now: Timestamp) -> Re
     // Who has none of ours is not asked for them.
     let provisioned = channel.parent.is_none() && !tx.list_device_provisioning(channel.id)?.is_empty();
     let further = provisioned.then_some((provisioning_devices::LIST, provisioning_devices::TO_LOOK));
-    for (question, right) in QUESTIONS.into_iter().chain(further) {
+    let lists: &[(&str, u32)] = if whole { &LISTS } else { &[] };
+    for (question, right) in QUESTIONS.iter().chain(lists).copied().chain(further) {
         // A user is asked for profiles only; a question that still waits is not asked twice.
         let is_for = channel.parent.is_none() || question == PROFILES;
         let waits = waiting.iter().any(|w| w.enrollment == channel.id && w.request_type == question);

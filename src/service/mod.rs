@@ -24,6 +24,7 @@ pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
+pub mod tls_choice;
 pub mod tokens;
 pub mod trust;
 
@@ -63,6 +64,7 @@ pub mod schedules;
 pub mod series;
 pub mod setting_up;
 pub mod splitting;
+pub mod stock;
 pub mod users;
 pub mod variables;
 

@@ -10,7 +10,7 @@ use super::events::{self, Kind};
 use super::handing_out::{HandedOut, hand_out, hand_out_in_series};
 use super::identity::{self, Identity, Peer};
 use super::{
-    Context, Error, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up, unlocking,
+    Context, Error, devices, leaving, lost, network_users, reconciling, renewing, series, setting_up, stock, unlocking,
 };
 use crate::base::ids::CommandUuid;
 use crate::base::time::Timestamp;
@@ -400,6 +400,7 @@ fn follow(
     leaving::settled(tx, report, delivery, channel, now)?;
     reconciling::settled(cx, tx, report, delivery, channel, now)?;
     setting_up::settled(cx, tx, report, delivery, channel, now)?;
+    stock::settled(cx, tx, report, delivery, channel, now)?;
     if delivery.request_type == unlocking::CLEAR_PASSCODE
         && report.status == Status::Acknowledged
         && let Some(device) = tx.find_device(channel.device)?

@@ -200,6 +200,9 @@ fn history(cx: &Context, walk: &mut Walk, before: Timestamp) -> Result<bool, Err
 }
 
 fn stories(cx: &Context, before: Timestamp) -> Result<bool, Error> {
+    if cx.store.read(|db| db.has_stock_change_before(before))? {
+        return Ok(cx.store.write(|tx| tx.delete_stock_changes(before, STEP))? == 0);
+    }
     if !cx.store.read(|db| db.has_timeline_before(before))? {
         return Ok(true);
     }

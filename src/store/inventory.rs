@@ -2,7 +2,7 @@
 
 use super::{Db, StoreError, Tx};
 use crate::base::time::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 impl Db<'_> {
     /// Active channels that were not asked since `before`, longest ago first: devices' own, and users' where a profile of the school stands.
@@ -16,13 +16,22 @@ impl Db<'_> {
         let rows = statement.query_map(params![before.0, limit as i64], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
+
+    /// When a channel was last asked for its long lists.
+    pub fn find_lists_asked(&self, enrollment: i64) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT lists_at FROM inventory_round WHERE enrollment = ?1";
+        let found: Option<Option<i64>> =
+            self.conn.prepare_cached(sql)?.query_row([enrollment], |row| row.get(0)).optional()?;
+        Ok(found.flatten().map(Timestamp))
+    }
 }
 
 impl Tx<'_> {
-    pub fn put_inventory_round(&self, enrollment: i64, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "INSERT INTO inventory_round (enrollment, asked_at) VALUES (?1, ?2)
-                   ON CONFLICT (enrollment) DO UPDATE SET asked_at = excluded.asked_at";
-        self.conn.prepare_cached(sql)?.execute(params![enrollment, now.0])?;
+    /// `lists`: for the long ones too.
+    pub fn put_inventory_round(&self, enrollment: i64, lists: bool, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "INSERT INTO inventory_round (enrollment, asked_at, lists_at) VALUES (?1, ?2, iif(?3, ?2, NULL))
+                   ON CONFLICT (enrollment) DO UPDATE SET asked_at = excluded.asked_at, lists_at = coalesce(excluded.lists_at, lists_at)";
+        self.conn.prepare_cached(sql)?.execute(params![enrollment, now.0, lists])?;
         Ok(())
     }
 }

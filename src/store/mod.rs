@@ -41,7 +41,9 @@ mod series;
 mod settings;
 mod setups;
 mod snapshots;
+mod stock;
 mod synthetic;
+mod tls_choice;
 mod tokens;
 mod upgrading;
 mod webhooks;
@@ -100,6 +102,8 @@ pub use sealed::{SealedCursor, SealedValue};
 pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
 pub use setups::{SetupPlanRow, SetupRunRow};
+pub use stock::{StockChange, StockDevice, StockLine};
+pub use tls_choice::TlsChoiceRow;
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

@@ -52,6 +52,7 @@ const SHELVES: &[Shelf] = &[
         place: "'person/' || person || '/digest/' || realm",
     },
     Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
+    Shelf { table: "tls_choice", column: "sealed_key", key: "id", place: "'tls-choice/' || id" },
     Shelf { table: "mail_server", column: "sealed_password", key: "id", place: "'mail/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf {
@@ -60,6 +61,7 @@ const SHELVES: &[Shelf] = &[
         key: "id",
         place: "'profile/' || profile || '/' || version",
     },
+    Shelf { table: "bulk", column: "sealed_keys", key: "id", place: "'bulk/' || public_id" },
     Shelf { table: "account", column: "sealed_credential", key: "id", place: "'account/' || id" },
     Shelf { table: "setup_plan", column: "sealed_commands", key: "id", place: "'setup-plan/' || id" },
     Shelf { table: "result", column: "sealed_answer", key: "delivery", place: "'result/' || delivery" },

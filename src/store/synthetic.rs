@@ -58,6 +58,8 @@ impl Tx<'_> {
             "assignment",
             "provisioning_assignment",
             "bulk_item",
+            "stock",
+            "stock_change",
             "custom_field",
         ] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE device IN ({DEVICES})"), [])?;

@@ -103,6 +103,11 @@ fn every_page_is_for_everybody_and_photographed() {
         &crate::policy::accounts::calendar(json!({ "user": "anna" }), Some("tin roof in may")),
     );
     let account = crate::policy::accounts::id(&account);
+    let calendar = json!({ "time_zone": "Europe/Berlin", "holidays": ["2026-12-21..2027-01-06"] });
+    school.api("PATCH", "/calendar", &calendar).is(200);
+    let mornings = json!({ "name": "Mornings", "windows": ["Mon-Fri 08:00-12:30"] });
+    school.api("POST", "/schedules", &mornings).is(201);
+
     let (ipad, lost, mac) = (format!("/console/devices/{}", id(0)), format!("/console/devices/{}", id(1)), id(2));
     let ask = json!({ "name": "room 12", "kind": "devices" });
     school.api("POST", "/groups", &ask).is(201);
@@ -165,6 +170,10 @@ fn every_page_is_for_everybody_and_photographed() {
         ("directory", "/console/directory".into()),
         ("keys", "/console/keys".into()),
         ("bulk-ahead", "/console/bulk?group=room+12&command=RestartDevice".into()),
+        ("inventory", "/console/inventory?search=pages".into()),
+        ("schedules", "/console/schedules".into()),
+        ("schedule-new", "/console/schedules/new".into()),
+        ("schedule", "/console/schedules/Mornings".into()),
         ("groups", "/console/groups".into()),
         ("group", "/console/groups/7b".into()),
         ("group-new", "/console/groups/new".into()),

@@ -112,6 +112,13 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/people/new", ENROLL),
         ("/console/people/import", ENROLL),
         ("/console/groups/new", ENROLL),
+        ("/console/schedules", LOOK),
+        ("/console/inventory", &ROLES),
+        ("/console/inventory?search=pages", &ROLES),
+        ("/console/inventory/devices.csv", &ROLES),
+        ("/console/inventory/devices.json", &ROLES),
+        ("/console/inventory/apps.csv", &ROLES),
+        ("/console/schedules/new", ENROLL),
         ("/console/requests", ENROLL),
         ("/console/audit", AUDIT),
         ("/console/audit/export", AUDIT),
@@ -399,7 +406,7 @@ fn everything_can_be_done_with_forms_alone() {
     done("/console/audit/verify", &[], 200).has("Whole");
     ada.get("/console/audit?verb=group").has("group.add");
     let file = ada.get("/console/audit/export?format=csv");
-    assert!(file.header("content-disposition").contains("audit.csv") && file.text.lines().count() > 20);
+    assert!(file.header("content-disposition").contains("audit-1-") && file.text.lines().count() > 20);
     // One's own account.
     done("/console/account/app", &[("current", PASSWORD)], 200).has("<svg class=\"qr\"");
     let changed = done("/console/account", &[("current", PASSWORD), ("password", "another roof in june")], 303);

@@ -8,9 +8,11 @@ use cordon::simulator::state::Channel;
 use serde_json::{Value, json};
 
 pub mod accounts;
+mod bulk;
 mod commands;
 mod converging;
 mod groups;
+mod inventory;
 mod library;
 pub mod provisioning;
 mod returning;

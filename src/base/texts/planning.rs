@@ -10,6 +10,7 @@ pub enum Planning {
     ScheduleInUse { name: String, times: i64 },
     ZoneNotSet,
     ClosedNow { name: String, next: String },
+    NotForMany { request_type: String },
 }
 
 impl Planning {
@@ -20,6 +21,7 @@ impl Planning {
             Self::ScheduleInUse { .. } => "schedule-in-use",
             Self::ZoneNotSet => "time-zone-not-set",
             Self::ClosedNow { .. } => "closed-now",
+            Self::NotForMany { .. } => "not-for-many",
         }
     }
 
@@ -37,6 +39,10 @@ impl Planning {
             ),
             Self::ZoneNotSet => f.write_str(
                 "The school's time zone is not set, so times are read as UTC. Set it: cordon schedule calendar --time-zone Europe/Berlin",
+            ),
+            Self::NotForMany { request_type } => write!(
+                f,
+                "{request_type} is not sent to many devices at once: it opens, erases, removes or finds. Send it to each device by itself."
             ),
             Self::ClosedNow { name, next } => write!(f, "“{name}” is closed now; it opens {next}. Devices get it then."),
         }

@@ -1,6 +1,7 @@
 //! `cordon command`: send one, see what became of it, take it back, ask why it waits, and look up what there is to send.
 
 pub mod check;
+pub mod many;
 pub mod plan;
 pub mod send;
 pub mod types;
@@ -35,6 +36,8 @@ pub enum Verb {
     Cancel(CancelArgs),
     /// Say in plain words why a command waits
     Explain(ExplainArgs),
+    /// What was asked of many devices at once, and how far it is
+    Bulk(many::Args),
     /// Which commands there are, and their keys
     Types(types::Args),
 }
@@ -106,6 +109,7 @@ pub fn run(api: &dyn Api, args: Args, voice: &mut Voice<'_>) -> Result<(), Failu
         Verb::Show(args) => show(api, args, voice),
         Verb::Cancel(args) => cancel(api, args, voice),
         Verb::Explain(args) => explain(api, args, voice),
+        Verb::Bulk(args) => many::run(api, args, voice),
         Verb::Types(args) => types::run(args, voice),
     }
 }

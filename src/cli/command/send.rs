@@ -1,6 +1,7 @@
 //! `cordon command send`: posts a planned command, and with `--wait` stays until the device has answered.
 
 use super::WaitArgs;
+use super::many::Asked;
 use super::plan::{Plan, pair};
 use crate::base::time::Timestamp;
 use crate::cli::failure::Failure;
@@ -27,15 +28,19 @@ const LOOKS: [Duration; 4] =
   cordon command send C02XK1ZZJGH5 ClearPasscode --possession 'Ada Acker, class 7b, stands at my desk with it'
   cordon command send C02XK1ZZJGH5 EraseDevice --reason 'Sold to the parents, receipt 31'
   cordon command send C02XK1ZZJGH5 --plist command.plist
+  cordon command send --group 7b DeviceInformation Queries=OSVersion --wait
+  cordon command send --all SecurityInfo --expires 2d
 
 A repeated KEY makes a list; A.B=VALUE goes inside A; A.0.B=VALUE counts elements; @FILE is read where data belongs.
 `cordon command types REQUESTTYPE` shows the keys. A property list is sent as it is, without a check of its keys.
-What cannot be undone is asked about first; in scripts say --yes.")]
+What cannot be undone is asked about first; in scripts say --yes. With --group or --all no device is named: every device gets a
+command of its own, also after a restart of the server; what opens, erases or removes is not sent to many.")]
 pub struct Args {
-    /// Cordon's id, UDID / EnrollmentID, or serial number
-    device: String,
+    /// Cordon's id, UDID / EnrollmentID, or serial number; none with --group or --all
+    #[arg(value_name = "DEVICE", required_unless_present_any = ["group", "all"])]
+    device: Option<String>,
     /// Apple's name of the command, such as DeviceInformation
-    #[arg(value_name = "REQUESTTYPE", required_unless_present = "plist")]
+    #[arg(value_name = "REQUESTTYPE")]
     request_type: Option<String>,
     /// Apple's keys
     #[arg(value_name = "KEY=VALUE", value_parser = pair)]
@@ -43,6 +48,12 @@ pub struct Args {
     /// Send this property list
     #[arg(long, value_name = "FILE", conflicts_with = "pairs")]
     plist: Option<PathBuf>,
+    /// Every device of this group
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["all", "user", "possession", "reason"])]
+    group: Option<String>,
+    /// Every device that is enrolled
+    #[arg(long, conflicts_with_all = ["user", "possession", "reason"])]
+    all: bool,
     /// Send it to this user of the device: UserID or short name
     #[arg(long, value_name = "USER")]
     user: Option<String>,
@@ -66,11 +77,16 @@ pub struct Args {
 }
 
 pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let plan = match (&args.plist, &args.request_type) {
-        (Some(file), said) => Plan::from_plist(file, said.as_deref())?,
-        (None, Some(request_type)) => Plan::from_pairs(request_type, &args.pairs)?,
+    let (device, request_type, pairs) = said(args)?;
+    let plan = match (&args.plist, request_type) {
+        (Some(file), said) => Plan::from_plist(file, said)?,
+        (None, Some(request_type)) => Plan::from_pairs(request_type, &pairs)?,
         (None, None) => return Err(Failure::usage("say which command, or give a property list with --plist FILE")),
     };
+    if !plan.checked {
+        voice
+            .talk("A property list goes as it is: neither its keys nor their values are compared with Apple's schema.");
+    }
     let now = voice.now();
     let instant = |option, text: &Option<String>| text.as_ref().map(|text| parse_option(option, text, now)).transpose();
     let (not_before, expires) = (instant("--not-before", &args.not_before)?, instant("--expires", &args.expires)?);
@@ -85,14 +101,36 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
             plan.request_type
         )));
     }
-    consent(&plan, args, voice)?;
-    let call = call(&args.device, &plan)
+    let target = device.or(args.group.as_deref()).unwrap_or("all devices");
+    consent(&plan, args, target, voice)?;
+    let Some(device) = device else {
+        let asked = Asked { group: args.group.as_deref(), not_before, expires };
+        return super::many::send(api, &plan, &asked, &args.wait, voice);
+    };
+    let call = call(device, &plan)
         .with("user", args.user.as_ref())
         .with("not_before", not_before.map(|at: Timestamp| at.to_string()))
         .with("expires_at", expires.map(|at: Timestamp| at.to_string()))
         .with("possession", args.possession.as_ref())
         .with("reason", args.reason.as_ref());
     deliver(api, &call, &plan, &args.wait, voice)
+}
+
+/// Device, RequestType and pairs: with --group or --all the first word is the RequestType.
+type Words<'a> = (Option<&'a str>, Option<&'a str>, Vec<(String, String)>);
+
+fn said(args: &Args) -> Result<Words<'_>, Failure> {
+    let (first, second) = (args.device.as_deref(), args.request_type.as_deref());
+    if args.group.is_none() && !args.all {
+        return Ok((first, second, args.pairs.clone()));
+    }
+    let mut pairs = Vec::new();
+    if let Some(text) = second {
+        let why = |why| Failure::usage(format!("{text}: {why}; with --group or --all no device is named"));
+        pairs.push(pair(text).map_err(why)?);
+    }
+    pairs.extend(args.pairs.iter().cloned());
+    Ok((None, first, pairs))
 }
 
 /// Posts a plan to the device itself, at once.
@@ -106,13 +144,13 @@ fn call(device: &str, plan: &Plan) -> Call {
 }
 
 /// What cannot be undone needs a yes.
-fn consent(plan: &Plan, args: &Args, voice: &mut Voice<'_>) -> Result<(), Failure> {
+fn consent(plan: &Plan, args: &Args, target: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let Some(danger) = plan.danger().filter(|_| !args.yes) else { return Ok(()) };
     let what = format!("{} {danger}.", plan.request_type);
     if !voice.can_ask {
         return Err(Failure::usage(format!("{what} Say --yes if that is meant.")));
     }
-    if voice.confirm(&format!("{what} Send it to {}?", args.device)) {
+    if voice.confirm(&format!("{what} Send it to {target}?")) {
         Ok(())
     } else {
         Err(Failure::new("not-sent", "Nothing was sent."))
@@ -224,6 +262,17 @@ mod tests {
         assert_eq!((done, out.as_str(), err.as_str()), (Ok(()), "ProfileList is queued as U-1.\n", ""));
         let wanted = "/api/v1/devices/C1/commands?checked=true&user=ada&not_before=2026-11-18T13%3A00%3A00Z&expires_at=2026-12-01T00%3A00%3A00Z";
         assert_eq!((fake.last().target.as_str(), fake.last().content_type), (wanted, Some("application/xml")));
+    }
+
+    #[test]
+    fn many_are_asked_without_naming_a_device() {
+        let fake = Fake::new(|_| (201, json!({"id": "bulk-1", "total": 3})));
+        let args = said("cordon command send --group 7b DeviceInformation Queries=UDID Queries=OSVersion");
+        let (done, out, _) = heard(false, |voice| run(&fake, &args, voice));
+        assert!(done.is_ok() && out.contains("of 3 device(s)"), "{out}");
+        assert_eq!(fake.last().target, "/api/v1/bulk?checked=true&group=7b");
+        let (done, ..) = heard(false, |voice| run(&fake, &said("cordon command send --all C1 ProfileList"), voice));
+        assert_eq!(done.unwrap_err().exit_code(), USAGE);
     }
 
     #[test]

@@ -18,7 +18,18 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Keys of the JSON body that are Cordon's and not Apple's.
-const OWN_KEYS: [&str; 7] = ["RequestType", "CommandUUID", "user", "not_before", "expires_at", "possession", "reason"];
+const OWN_KEYS: [&str; 10] = [
+    "RequestType",
+    "CommandUUID",
+    "user",
+    "not_before",
+    "expires_at",
+    "possession",
+    "reason",
+    "group",
+    "all",
+    "devices",
+];
 
 pub fn send(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let is_plist = call.request.header("content-type").is_some_and(|t| t.contains("xml") || t.contains("plist"));
@@ -28,7 +39,7 @@ pub fn send(call: &Call<'_>, device: &str) -> Result<Response, Error> {
 }
 
 /// A raw property list goes as it is; with `checked=true` Apple's schema has its say first.
-fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
+pub(super) fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let parsed = command::parse_raw(&call.request.body.bytes);
     let (uuid, request_type, keys) = parsed.map_err(|e| Error::invalid(Text::BadPlist { why: e.to_string() }))?;
     let unchecked = call.query("checked").as_deref() != Some("true");
@@ -45,7 +56,8 @@ fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     ))
 }
 
-fn typed(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
+/// JSON with Apple's keys.
+pub(super) fn typed(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
     let body: Value = call.body()?;
     let own = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let missing =

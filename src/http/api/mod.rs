@@ -3,6 +3,7 @@
 
 mod accounts;
 mod authorities;
+mod bulk;
 mod commands;
 mod devices;
 mod enrollment;
@@ -221,6 +222,11 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["authorities", "finish"]) => authorities::finish(call),
         (&Method::POST, ["authorities", "cancel"]) => authorities::cancel(call),
         (&Method::POST, ["tls", "renew"]) => authorities::renew_tls(call),
+        (&Method::GET, ["bulk"]) => bulk::list(call),
+        (&Method::POST, ["bulk"]) => bulk::begin(call),
+        (&Method::GET, ["bulk", id]) => bulk::show(call, id),
+        (&Method::GET, ["bulk", id, "items"]) => bulk::items(call, id),
+        (&Method::DELETE, ["bulk", id]) => bulk::cancel(call, id),
         (&Method::GET, ["commands"]) => commands::list(call, call.query("device").as_deref()),
         (&Method::GET, ["commands", uuid]) => commands::show(call, uuid),
         (&Method::DELETE, ["commands", uuid]) => commands::cancel(call, uuid),
@@ -229,6 +235,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
         (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["tls"]) => enrollment::show_tls(call),
+        (&Method::PUT, ["tls"]) => enrollment::choose_tls(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
@@ -318,6 +325,10 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["commands", "check"]) => commands::check(call),
         (&Method::GET, ["inventory-policy"]) => inventory::show(call),
         (&Method::PATCH, ["inventory-policy"]) => inventory::set(call),
+        (&Method::GET, ["inventory"]) => inventory::search(call),
+        (&Method::GET, ["inventory", "devices"]) => inventory::export(call),
+        (&Method::GET, ["devices", device, "inventory"]) => inventory::of_device(call, device),
+        (&Method::GET, ["devices", device, "changes"]) => inventory::changes(call, device),
         (&Method::GET, ["profiles", id, "versions"]) => profiles::versions(call, id),
         (&Method::GET, ["profiles", id, "diff"]) => profiles::diff(call, id),
         (&Method::GET, ["profiles", id, "doubts"]) => profiles::doubts(call, id),

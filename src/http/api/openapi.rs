@@ -145,6 +145,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
         .gives("Tls"),
+    op("put", "/tls", "Choose where the listeners' certificate comes from; in force at once", "200").takes("TlsChoice").gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -343,7 +344,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         .gives("Forecasts"),
     op("get", "/inventory-policy", "How often devices are asked what they are and what stands on them", "200")
         .gives("InventoryPolicy"),
-    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicy").gives("InventoryPolicy"),
+    op("patch", "/inventory-policy", "Change that", "200").takes("InventoryPolicyChange").gives("InventoryPolicy"),
+    op(
+        "get",
+        "/inventory",
+        "Which devices have something: `kind` (app, certificate, profile, fact) and `search`, part of a name or identifier; `format=csv`",
+        "200",
+    )
+    .gives("Page_StockItem"),
+    op("get", "/inventory/devices", "Every device with what is known of it; `format=csv` for a spreadsheet", "200")
+        .gives("Page_ExportedDevice"),
+    op("get", "/devices/{id}/inventory", "What stands on a device, of one `kind`, as it told it last", "200")
+        .gives("Page_StockItem"),
+    op("get", "/devices/{id}/changes", "What changed on a device, newest first", "200")
+        .gives("Page_StockChange")
+        .paged(),
     op("post", "/profiles/build", "Make a profile of typed payloads, or the next version of one", "201")
         .takes("NewProfile")
         .gives("Profile"),
@@ -429,6 +444,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/directory", "Forget where the directory is; its people stay", "204"),
     op("post", "/directory/test", "Ask the directory and change nothing", "200").gives("DirectoryTried"),
     op("post", "/directory/sync", "Take the directory's people over", "200").gives("DirectorySync"),
+    op("get", "/bulk", "What was asked of many devices, newest first; a teacher's own for a teacher", "200")
+        .gives("Page_Bulk")
+        .paged(),
+    op("post", "/bulk", "One command for many devices: RequestType and Apple's keys as for one, and for which devices", "201")
+        .takes("BulkWish")
+        .gives("Bulk"),
+    op("get", "/bulk/{id}", "How far one of them is", "200").gives("Bulk"),
+    op("get", "/bulk/{id}/items", "What became of it for each device", "200").gives("Page_BulkLine").paged(),
+    op("delete", "/bulk/{id}", "Take back what no device has been given yet", "200").gives("Bulk"),
     op("get", "/calendar", "The school's time zone and its holidays", "200").gives("Calendar"),
     op("patch", "/calendar", "Set them; every schedule follows at once", "200").takes("CalendarWish").gives("Calendar"),
     op("get", "/schedules", "When assigned profiles are to be there: schedules by name", "200").gives("Page_Schedule"),

@@ -7,13 +7,15 @@ use super::parts::{
 };
 use super::{Answer, Outcome, Visit, forecast, marks, plots, story};
 use crate::service::actor::Permission;
-use crate::service::bulk::{self, BulkView, KINDS};
+use crate::service::bulk::{self, BulkView};
 use crate::service::forecasting::Question;
-use crate::service::{Error, devices, groups};
+use crate::service::{Error, groups};
 use crate::store::{BulkItem, BulkRow};
 
 const PATH: &str = "/console/bulk";
 const ROWS: usize = 25;
+/// Seconds: two statements, whatever the number of devices.
+const RENEWED: u32 = 5;
 
 pub fn ask(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::Ask)?;
@@ -25,7 +27,8 @@ pub fn ask(v: &Visit<'_>) -> Outcome {
         page = page.with(paragraph(w.bulk_no_groups));
     } else {
         let names: Vec<(&str, &str)> = groups.iter().map(|group| (group.name.as_str(), group.name.as_str())).collect();
-        let words: Vec<(&str, String)> = KINDS.into_iter().map(|kind| (kind, w.request(kind))).collect();
+        let kinds = bulk::kinds(&v.actor);
+        let words: Vec<(&str, String)> = kinds.into_iter().map(|kind| (kind, w.request(kind))).collect();
         let kinds = words.iter().map(|(kind, words)| (*kind, words.as_str()));
         let (group, command) = (v.query("group"), v.query("command"));
         let form = FormSpec::asking(PATH)
@@ -37,7 +40,7 @@ pub fn ask(v: &Visit<'_>) -> Outcome {
             page = look_ahead(v, page, &group, &command)?;
         }
     }
-    let rows = bulk::list(v.cx, &v.actor, ROWS)?;
+    let rows = bulk::list(v.cx, &v.actor, None, ROWS)?;
     let line = |one: &BulkRow| {
         let name = link(&format!("{PATH}/{}", parts::segment(&one.public_id)), &w.request(&one.request_type));
         vec![named(name, &one.whom), text(story::person(&one.created_by)), when(one.created_at, v.now)]
@@ -88,11 +91,9 @@ fn progress(v: &Visit<'_>, view: &BulkView) -> Html {
     let said = format!("{done} / {all} {}", w.bulk_finished);
     let counts = view.counts.iter().map(|(state, n)| row([marks::command_state(w, state), number(*n)]));
     let line = |item: &BulkItem| {
-        let device = match devices::show(v.cx, &v.actor, &item.device) {
-            Ok(shown) => marks::device_link(&shown.row),
-            Err(_) => text(&item.device),
-        };
-        let state = marks::command_state(w, item.state.as_deref().unwrap_or("refused"));
+        let name = item.name.as_deref().or(item.serial.as_deref()).unwrap_or(&item.device);
+        let device = link(&format!("/console/devices/{}", parts::segment(&item.device)), name);
+        let state = marks::command_state(w, item.standing());
         let more = match (&item.command, &item.refused) {
             (Some(uuid), _) => link(&format!("/console/commands/{uuid}"), w.its_command),
             (None, why) => text(why.as_deref().unwrap_or_default()),
@@ -103,5 +104,5 @@ fn progress(v: &Visit<'_>, view: &BulkView) -> Html {
         Table::new(w.nav_devices).columns([w.device, w.standing, ""]).rows(view.items.iter().map(line)).empty(w.nobody);
     let parts = [plots::progress(&said, done, all), paragraph(&said), list(counts), table.html()];
     let card = section(w.bulk_progress, parts);
-    if done < all { renewed(&format!("{PATH}/{}/now", view.row.public_id), 2, &card) } else { card }
+    if done < all { renewed(&format!("{PATH}/{}/now", view.row.public_id), RENEWED, &card) } else { card }
 }

@@ -61,6 +61,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         page = page.with(section(w.users_title, [people(v, &users)]));
     }
     page = page.with(section(w.profiles_title, profiles(v, &device)?));
+    page = page.with(super::stock::of_device(v, &device.row.public_id)?);
     page = page.with(filters::own_fields(v, Whose::Device(&device.row.public_id), &path)?);
     page = page.with(section(
         w.nav_commands,

@@ -112,7 +112,8 @@ pub fn list(v: &Visit<'_>) -> Outcome {
     if sort != "name" {
         filter = filter.hidden("sort", &sort);
     }
-    Ok(Page::new(Area::Devices, w.nav_devices).with(filter.html()).with(table.html()).into())
+    let who_has = super::parts::button_link("/console/inventory", w.plans.who_has);
+    Ok(Page::new(Area::Devices, w.nav_devices).action(who_has).with(filter.html()).with(table.html()).into())
 }
 
 fn cells(v: &Visit<'_>, line: &DeviceLine) -> Vec<super::parts::Html> {

@@ -81,7 +81,7 @@ pub fn system(device: &DeviceRow) -> Html {
 /// The state of a command.
 pub fn command_state(w: &'static Words, state: &str) -> Html {
     let mood = match state {
-        "Queued" | "Sent" => Mood::Busy,
+        "pending" | "Queued" | "Sent" => Mood::Busy,
         "NotNow" => Mood::Warn,
         "Acknowledged" => Mood::Good,
         "Error" | "CommandFormatError" | "refused" => Mood::Bad,

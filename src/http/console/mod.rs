@@ -34,18 +34,20 @@ mod plots;
 mod profiles;
 mod provisioning;
 mod reports;
+mod schedules;
 mod schema_form;
 mod secrets;
 mod session;
 mod settings;
 mod sheets;
 mod show_json;
+mod stock;
 mod story;
 mod texts;
 mod upkeep;
 mod webhooks;
 
-use super::message::{Request, Response};
+use super::message::{Head, Request, Response};
 use super::origin::Origin;
 use super::query;
 use crate::base::texts::Text;
@@ -124,6 +126,12 @@ impl Visit<'_> {
 /// Whether a path is this room's.
 pub fn is_here(path: &str) -> bool {
     path == "/" || path == "/console" || path.starts_with("/console/")
+}
+
+/// Whether whoever sends this claims to be logged in; whether they are is looked at with the whole request.
+pub fn may_be_somebody(head: &Head<'_>) -> bool {
+    let cookies = head.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
+    head.path != "/console/login" && cookies.flat_map(|header| header.split(';')).any(session::is_one)
 }
 
 pub fn handle(cx: &Context, world: &World<'_>, request: &Request) -> Response {
@@ -248,6 +256,11 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["provisioning"] => provisioning::all(v),
         ["provisioning", "new"] => provisioning::new(v),
         ["provisioning", id] | ["provisioning", id, "assign" | "remove" | "retry"] => provisioning::show(v, id),
+        ["inventory"] => stock::search(v),
+        ["inventory", name] => stock::file(v, name),
+        ["schedules"] | ["schedules", "calendar"] => schedules::list(v),
+        ["schedules", "new"] => schedules::new(v),
+        ["schedules", name] | ["schedules", name, "remove"] => schedules::show(v, name),
         ["groups"] => people::groups(v),
         ["groups", "filter"] => filters::show(v),
         ["groups", "filter", "now"] => filters::now(v),
@@ -321,6 +334,10 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["accounts", id, verb] => accounts::act(v, id, verb, form),
         ["provisioning", "new"] => provisioning::add(v, form),
         ["provisioning", id, verb] => provisioning::act(v, id, verb, form),
+        ["schedules", "new"] => schedules::add(v, form),
+        ["schedules", "calendar"] => schedules::set_calendar(v, form),
+        ["schedules", name] => schedules::change(v, name, form),
+        ["schedules", name, "remove"] => schedules::remove(v, name),
         ["groups", "new"] => people::add_group(v, form),
         ["groups", name, "filter"] => filters::keep(v, name, form),
         ["plans", "new"] => plans::add(v, form),

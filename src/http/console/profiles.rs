@@ -10,7 +10,7 @@ use super::{Answer, Outcome, Visit, building, marks, story};
 use crate::service::actor::Permission;
 use crate::service::assigning::{self, Whom};
 use crate::service::library::{self, AssignmentView, ProfileView};
-use crate::service::{Error, devices, splitting};
+use crate::service::{Error, devices, schedules, splitting};
 use crate::store::{GroupPart, Target};
 
 const PATH: &str = "/console/profiles";
@@ -128,9 +128,10 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         } else {
             Html::default()
         };
-        vec![shown, text(story::person(&a.row.created_by)), when(a.row.created_at, v.now), out]
+        let during = text(a.schedule.as_deref().unwrap_or(w.plans.always));
+        vec![shown, during, text(story::person(&a.row.created_by)), when(a.row.created_at, v.now), out]
     };
-    let table = Table::new(w.assigned_to).columns([w.whom, w.asked_by, w.at, ""]);
+    let table = Table::new(w.assigned_to).columns([w.whom, w.plans.during, w.asked_by, w.at, ""]);
     page = page.with(section(
         w.assigned_to,
         [table.rows(one.assignments.iter().take(300).map(line)).empty(w.assigned_nobody).html()],
@@ -143,9 +144,13 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     if may {
         let kinds = ["group-devices", "group-people", "group-everyone-on", "device", "everyone-on", "user"];
         let whom = kinds.map(|kind| (kind, w.target(kind)));
+        let all = schedules::list(v.cx, &v.actor)?;
+        let named = all.iter().map(|one| (one.row.public_id.as_str(), one.row.name.as_str()));
+        let during = std::iter::once(("", w.plans.always)).chain(named);
         let assign = FormSpec::new(&format!("{path}/assign"), &v.token)
             .field(Field::choice("what", w.whom, whom).value(v.typed("what")))
             .field(Field::text("who", w.name).hint(w.whom_hint).value(v.typed("who")).required())
+            .field(Field::choice("during", w.plans.during, during).value(v.typed("during")))
             .button(w.assign);
         let remove = FormSpec::new(&format!("{path}/remove"), &v.token)
             .field(Field::tick("sure", w.remove_profile_sure).required());
@@ -170,7 +175,13 @@ fn whom(what: &str, who: &str) -> Whom {
 
 pub fn act(v: &Visit<'_>, id: &str, verb: &str, form: &Form) -> Result<Answer, Error> {
     match verb {
-        "assign" => drop(assigning::assign(v.cx, &v.actor, id, &whom(form.text("what"), form.text("who")))?),
+        "assign" => {
+            let whom = whom(form.text("what"), form.text("who"));
+            drop(match form.some("during") {
+                Some(schedule) => assigning::assign_during(v.cx, &v.actor, id, &whom, &schedule)?,
+                None => assigning::assign(v.cx, &v.actor, id, &whom)?,
+            });
+        }
         "withdraw" => {
             let (what, who) = (v.query("what").unwrap_or_default(), v.query("who").unwrap_or_default());
             drop(assigning::unassign(v.cx, &v.actor, id, &whom(&what, &who))?);

@@ -54,6 +54,7 @@ impl Words {
             "CommandFormatError" => self.command_not_understood,
             "Cancelled" => self.command_cancelled,
             "Expired" => self.command_expired,
+            "pending" => self.command_queued,
             "refused" => self.command_refused,
             "gone" => self.command_gone,
             _ => self.command_cleared,
