@@ -8,7 +8,8 @@ use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
     Context, Error, accounts, activity, auditing, backing_up, bulk, commands, directories, events, expiring, faults,
-    inventory, mailing, provisioning, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
+    inventory, mailing, provisioning, purging, reconciling, renewing, replacing, rotating, schedules, setting_up,
+    webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

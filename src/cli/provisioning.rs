@@ -138,7 +138,9 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::RemoveAgain(args) => {
             let path = format!("/api/v1/devices/{}/provisioning/remove-again", escape(&args.device));
             let found = api.json(&Call::post_json(path, &json!({ "uuid": args.uuid })))?;
-            voice.show(&found, || String::from("It is taken off once more. If a computer syncs the device, it may come back again."))
+            voice.show(&found, || {
+                String::from("It is taken off once more. If a computer syncs the device, it may come back again.")
+            })
         }
     }
 }
@@ -255,7 +257,9 @@ fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(),
         return Err(Failure::usage(format!("{means} To remove “{}” all the same, say --yes.", field(&found, "name"))));
     }
     api.bytes(&Call::delete(path(&args.which)))?;
-    voice.show(&json!({ "removed": args.which }), || String::from("It is removed, and leaves every device that has it."))?;
+    voice.show(&json!({ "removed": args.which }), || {
+        String::from("It is removed, and leaves every device that has it.")
+    })?;
     voice.advise(&means);
     Ok(())
 }

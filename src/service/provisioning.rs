@@ -212,13 +212,15 @@ pub fn add(cx: &Context, actor: &Actor, bytes: &[u8]) -> Result<ProvisioningView
                 tx.insert_provisioning_version(line, &new, now)?;
             }
         }
-        let detail = json!({ "uuid": facts.uuid, "expires_at": facts.expires_at.to_string(), "replaces": there.is_some() });
+        let detail =
+            json!({ "uuid": facts.uuid, "expires_at": facts.expires_at.to_string(), "replaces": there.is_some() });
         auditing::record(tx, actor, "provisioning.add", Some(&facts.app_id), Some(detail), now)?;
         Ok(line)
     })?;
     settle(cx, line)?;
     let mut view = cx.store.read(|db| view_by_row(db, line, now))?;
-    view.notes.push(format!("It came signed by {}; whether that is Apple's word is for devices to say.", facts.signed_by));
+    view.notes
+        .push(format!("It came signed by {}; whether that is Apple's word is for devices to say.", facts.signed_by));
     Ok(view)
 }
 
@@ -314,7 +316,9 @@ pub fn assign(cx: &Context, actor: &Actor, which: &str, whom: &Whom, on: bool) -
 fn held_back(db: &Db<'_>, channels: &[i64]) -> Result<Vec<String>, Error> {
     let mut reasons: Vec<(String, usize)> = Vec::new();
     for id in channels {
-        let Some(channel) = db.find_enrollment_by_row(*id)?.filter(|channel| channel.parent.is_none()) else { continue };
+        let Some(channel) = db.find_enrollment_by_row(*id)?.filter(|channel| channel.parent.is_none()) else {
+            continue;
+        };
         let Some(device) = db.find_device(channel.device)? else { continue };
         if let Some(why) = provisioning_devices::held(db, &device, &channel)? {
             match reasons.iter_mut().find(|(known, _)| *known == why) {

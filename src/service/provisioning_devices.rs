@@ -219,14 +219,14 @@ fn listed(
         if is_busy || !older {
             continue;
         }
-        let (version, is_there) = (&known.version, there.iter().any(|row| row.uuid.eq_ignore_ascii_case(&known.version.uuid)));
+        let (version, is_there) =
+            (&known.version, there.iter().any(|row| row.uuid.eq_ignore_ascii_case(&known.version.uuid)));
         let tell = |kind: &str| {
             let detail = json!({ "provisioning": version.name, "uuid": version.uuid }).to_string();
             tx.tell(channel.device, Some(channel.id), None, kind, Some(&detail), now)
         };
-        let put = |stands, confirmed, returned| {
-            tx.put_provisioning_seen(channel.id, version.id, stands, confirmed, returned)
-        };
+        let put =
+            |stands, confirmed, returned| tx.put_provisioning_seen(channel.id, version.id, stands, confirmed, returned);
         match (is_there, known.stands, known.removed_at, known.returned_at) {
             (true, true, ..) if known.confirmed_at.is_some() => continue,
             (true, true, ..) | (true, false, None, _) => put(true, Some(now), None)?,

@@ -266,7 +266,8 @@ impl Db<'_> {
 
     /// Uploads that devices should have now: app, name and end.
     pub fn list_provisioning_ends(&self) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
-        let sql = "SELECT p.app_id, v.name, v.expires_at FROM provisioning p JOIN provisioning_version v ON v.id = p.current
+        let sql =
+            "SELECT p.app_id, v.name, v.expires_at FROM provisioning p JOIN provisioning_version v ON v.id = p.current
                    WHERE p.removed_at IS NULL ORDER BY v.expires_at, p.id";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))?;

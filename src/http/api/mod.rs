@@ -352,7 +352,9 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::POST, ["provisioning", id, "retry"]) => provisioning::retry(call, id),
         (&Method::GET, ["provisioning", id, "devices"]) => provisioning::devices(call, id),
         (&Method::GET, ["devices", device, "provisioning"]) => provisioning::of_device(call, device),
-        (&Method::POST, ["devices", device, "provisioning", "remove-again"]) => provisioning::remove_again(call, device),
+        (&Method::POST, ["devices", device, "provisioning", "remove-again"]) => {
+            provisioning::remove_again(call, device)
+        }
         (&Method::GET, ["accounts"]) => accounts::list(call),
         (&Method::POST, ["accounts"]) => accounts::add(call),
         (&Method::GET, ["accounts", id]) => accounts::show(call, id),

@@ -93,8 +93,8 @@ pub fn all(v: &Visit<'_>) -> Outcome {
 pub fn choose(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::Enroll)?;
     let p = &v.words.provided;
-    let kinds = AccountKind::ALL
-        .map(|kind| link(&format!("{PATH}/new/{}", kind.as_str()), kind_words(v, kind.as_str())));
+    let kinds =
+        AccountKind::ALL.map(|kind| link(&format!("{PATH}/new/{}", kind.as_str()), kind_words(v, kind.as_str())));
     let page = Page::new(Area::Accounts, p.new_account).under(PATH, p.nav_accounts);
     Ok(page.with(section(p.choose_kind, [list(kinds)])).into())
 }

@@ -148,12 +148,7 @@ fn assigned(v: &Visit<'_>, one: &ProvisioningView, here: &str, may: bool) -> Htm
         };
         let action = format!("{here}/withdraw?what={what}&who={}", parts::segment(&who));
         let out = if may { post_button(&action, &v.token, w.withdraw, &who) } else { Html::default() };
-        vec![
-            named(shown, w.target(what)),
-            text(story::person(&a.created_by)),
-            when(a.created_at, v.now),
-            out,
-        ]
+        vec![named(shown, w.target(what)), text(story::person(&a.created_by)), when(a.created_at, v.now), out]
     };
     let table = Table::new(w.assigned_to).columns([w.whom, w.asked_by, w.at, ""]);
     section(w.assigned_to, [table.rows(one.assignments.iter().take(300).map(line)).empty(w.assigned_nobody).html()])
@@ -162,7 +157,8 @@ fn assigned(v: &Visit<'_>, one: &ProvisioningView, here: &str, may: bool) -> Htm
 fn on_devices(v: &Visit<'_>, one: &ProvisioningView, here: &str, may: bool) -> Html {
     let (w, p) = (v.words, &v.words.provided);
     let line = |d: &OnDevice| {
-        let action = format!("{here}/again?device={}&uuid={}", parts::segment(&d.device), parts::segment(&d.row.version.uuid));
+        let action =
+            format!("{here}/again?device={}&uuid={}", parts::segment(&d.device), parts::segment(&d.row.version.uuid));
         let out = match may && d.state == State::Returned {
             true => post_button(&action, &v.token, p.take_off_again, &d.device),
             false => Html::default(),
