@@ -32,6 +32,7 @@ pub fn measure(directory: &Path) -> Result<Vec<Line>, Fault> {
         assigning::assign(&cx, &actor, &added.row.public_id, &Whom::Group(group.to_owned(), None))?;
     }
     let now = cx.now();
+    let signer = Some(cx.authorities().signer.certificate.fingerprint());
     let channels = cx.store.write(|tx| -> Result<Vec<i64>, Error> {
         let missing = || Error::internal("the group just made is not there");
         let (all, class) =
@@ -46,8 +47,15 @@ pub fn measure(directory: &Path) -> Result<Vec<Line>, Fault> {
             }
             for row in &profiles {
                 let command = format!("{n}-{}", row.id);
-                let doing =
-                    Doing { profile: row.id, command: &command, installs: true, version: 1, fill: 0, uncertain: false };
+                let doing = Doing {
+                    profile: row.id,
+                    command: &command,
+                    installs: true,
+                    version: 1,
+                    fill: 0,
+                    signer,
+                    uncertain: false,
+                };
                 tx.put_channel_profile(channel.id, &doing)?;
                 tx.put_profile_installed(channel.id, row.id)?;
             }

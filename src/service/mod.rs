@@ -55,6 +55,8 @@ pub mod network_users;
 pub mod own_accounts;
 pub mod pair_states;
 pub mod pairs;
+pub mod provisioning;
+mod provisioning_devices;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;

@@ -8,7 +8,9 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::wanting::{Due, Picture, wanted};
-use super::{Context, Error, account_credentials, error, gates, library, network_users, resigning};
+use super::{
+    Context, Error, account_credentials, error, gates, library, network_users, provisioning_devices, resigning,
+};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -79,7 +81,7 @@ pub(super) fn reconcile(
             Step::Forget(profile) => tx.delete_channel_profile(channel.id, profile)?,
         }
     }
-    Ok(queued)
+    Ok(queued + provisioning_devices::reconcile(cx, tx, channel, call, now)?)
 }
 
 /// What tells apart what would be sent now from what was sent before: version, values of its variables, and who signed it.
@@ -241,7 +243,7 @@ pub(super) fn settled(
     let changed = match delivery.request_type.as_str() {
         INSTALL | REMOVE => answered(cx, tx, report, delivery, channel, now)?,
         LIST if report.status == Status::Acknowledged => listed(tx, report, delivery, channel, now)?,
-        _ => false,
+        _ => provisioning_devices::settled(cx, tx, report, delivery, channel, now)?,
     };
     if changed {
         reconcile(cx, tx, channel, Call::OnTheLine, now)?;
@@ -368,8 +370,9 @@ pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
             Some(channel) if is_served(db, &channel)? => {
                 let have = db.list_channel_profiles(*id)?;
                 let picture = wanted(db, &channel, &have, now)?;
-                let has_work = picture.gates.iter().any(|here| here.has_work(&have, now));
-                Ok::<_, Error>(has_work || !steps(cx, db, &channel, &picture, &have, now)?.is_empty())
+                let has_work = picture.gates.iter().any(|here| here.has_work(&have, now))
+                    || !steps(cx, db, &channel, &picture, &have, now)?.is_empty();
+                Ok::<_, Error>(has_work || provisioning_devices::has_work(db, &channel, now)?)
             }
             _ => Ok(false),
         })?;

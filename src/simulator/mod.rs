@@ -26,6 +26,7 @@ pub mod network;
 pub mod network_user;
 pub mod passcode;
 pub mod profile;
+mod provisioning;
 mod scep;
 mod session;
 mod sharing;

@@ -15,6 +15,7 @@ mod gates;
 mod groups;
 mod inventory;
 mod library;
+pub mod provisioning;
 mod returning;
 mod schedules;
 

@@ -38,6 +38,7 @@ mod channels;
 mod pairs;
 mod payloads;
 mod profiles;
+mod provisioning;
 mod schedules;
 mod setup_plans;
 
@@ -343,6 +344,18 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
         (&Method::POST, ["profiles", id, "split"]) => profiles::split(call, id),
+        (&Method::GET, ["provisioning"]) => provisioning::list(call),
+        (&Method::POST, ["provisioning"]) => provisioning::add(call),
+        (&Method::GET, ["provisioning", id]) => provisioning::show(call, id),
+        (&Method::DELETE, ["provisioning", id]) => provisioning::remove(call, id),
+        (&Method::POST, ["provisioning", id, "assign"]) => provisioning::assign(call, id, true),
+        (&Method::POST, ["provisioning", id, "unassign"]) => provisioning::assign(call, id, false),
+        (&Method::POST, ["provisioning", id, "retry"]) => provisioning::retry(call, id),
+        (&Method::GET, ["provisioning", id, "devices"]) => provisioning::devices(call, id),
+        (&Method::GET, ["devices", device, "provisioning"]) => provisioning::of_device(call, device),
+        (&Method::POST, ["devices", device, "provisioning", "remove-again"]) => {
+            provisioning::remove_again(call, device)
+        }
         (&Method::GET, ["accounts"]) => accounts::list(call),
         (&Method::POST, ["accounts"]) => accounts::add(call),
         (&Method::GET, ["accounts", id]) => accounts::show(call, id),

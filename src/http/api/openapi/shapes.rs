@@ -32,6 +32,9 @@ use super::super::people::{
 use super::super::profiles::{
     AssignmentWish, NewProfile, Profile, ProfileChange, ProfileDiff, ProfileDoubt, ProfileVersion, ProfileWhy, Refusal,
 };
+use super::super::provisioning::{
+    DeviceProvisioning, Provisioning, ProvisioningOnDevice, ProvisioningWish, ReturnedProvisioning,
+};
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
 use super::super::retention::{Retention, RetentionChange};
@@ -198,6 +201,12 @@ pub(super) fn components() -> Value {
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+    add::<Page<Provisioning>>(&mut all, "Page_Provisioning");
+    add::<Provisioning>(&mut all, "Provisioning");
+    add::<Page<ProvisioningOnDevice>>(&mut all, "Page_ProvisioningOnDevice");
+    add::<DeviceProvisioning>(&mut all, "DeviceProvisioning");
+    add::<ProvisioningWish>(&mut all, "ProvisioningWish");
+    add::<ReturnedProvisioning>(&mut all, "ReturnedProvisioning");
     add::<Page<DeviceAccount>>(&mut all, "Page_DeviceAccount");
     add::<DeviceAccount>(&mut all, "DeviceAccount");
     add::<NewDeviceAccount>(&mut all, "NewDeviceAccount");
