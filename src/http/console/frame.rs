@@ -23,6 +23,8 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Accounts,
+    Provisioning,
     Schedules,
     Groups,
     People,
@@ -136,6 +138,8 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
         ],
         vec![
             ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+            ("/console/accounts", w.provided.nav_accounts, Area::Accounts, Permission::LookAround),
+            ("/console/provisioning", w.provided.nav_provisioning, Area::Provisioning, Permission::LookAround),
             ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),
         ],
         vec![

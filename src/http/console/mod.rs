@@ -3,6 +3,7 @@
 //!
 //! One file per family of pages; `parts` holds the markup, `texts` the words. Called by `routes`.
 
+mod accounts;
 mod actions;
 mod admins;
 mod any_command;
@@ -31,6 +32,7 @@ mod people;
 mod plans;
 mod plots;
 mod profiles;
+mod provisioning;
 mod reports;
 mod schedules;
 mod schema_form;
@@ -246,7 +248,14 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["profiles", "build"] => building::choose(v),
         ["profiles", "build", kind] => building::form(v, kind),
         ["profiles", id, "versions"] => building::history(v, id),
-        ["profiles", id] | ["profiles", id, "assign" | "remove"] => profiles::show(v, id),
+        ["profiles", id] | ["profiles", id, "assign" | "remove" | "split"] => profiles::show(v, id),
+        ["accounts"] => accounts::all(v),
+        ["accounts", "new"] => accounts::choose(v),
+        ["accounts", "new", kind] => accounts::new(v, kind),
+        ["accounts", id] | ["accounts", id, "password" | "repair" | "remove"] => accounts::show(v, id),
+        ["provisioning"] => provisioning::all(v),
+        ["provisioning", "new"] => provisioning::new(v),
+        ["provisioning", id] | ["provisioning", id, "assign" | "remove" | "retry"] => provisioning::show(v, id),
         ["inventory"] => stock::search(v),
         ["inventory", name] => stock::file(v, name),
         ["schedules"] | ["schedules", "calendar"] => schedules::list(v),
@@ -321,6 +330,10 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["profiles", "new"] => profiles::add(v, form),
         ["profiles", "build", kind] => building::make(v, kind, form),
         ["profiles", id, verb] => profiles::act(v, id, verb, form),
+        ["accounts", "new", kind] => accounts::add(v, kind, form),
+        ["accounts", id, verb] => accounts::act(v, id, verb, form),
+        ["provisioning", "new"] => provisioning::add(v, form),
+        ["provisioning", id, verb] => provisioning::act(v, id, verb, form),
         ["schedules", "new"] => schedules::add(v, form),
         ["schedules", "calendar"] => schedules::set_calendar(v, form),
         ["schedules", name] => schedules::change(v, name, form),

@@ -8,6 +8,7 @@ mod deeds;
 mod filters;
 mod logins;
 mod plans;
+mod provided;
 mod push;
 mod schema;
 mod server;
@@ -39,6 +40,8 @@ macro_rules! words {
             pub door_words: logins::Logins,
             /// Smart groups, and fields of one's own.
             pub filters: filters::Filters,
+            /// Accounts and provisioning profiles.
+            pub provided: provided::Provided,
             /// The push certificate.
             pub push_words: push::Push,
             /// Plans, directory, keys.
@@ -56,6 +59,7 @@ macro_rules! words {
             deeds: deeds::Deeds::ENGLISH,
             door_words: logins::Logins::ENGLISH,
             filters: filters::Filters::ENGLISH,
+            provided: provided::Provided::ENGLISH,
             push_words: push::Push::ENGLISH,
             serving: server::Serving::ENGLISH,
             schema: schema::Schema::ENGLISH,
