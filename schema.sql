@@ -1136,3 +1136,15 @@ CREATE TABLE mail_delivery (
     CHECK (sent_at IS NULL OR given_up_at IS NULL)
 ) STRICT;
 CREATE INDEX mail_delivery_waiting ON mail_delivery (seq) WHERE sent_at IS NULL AND given_up_at IS NULL;
+
+-- Where the listeners' certificate comes from, as somebody chose here. Nothing while nobody chose, and without force where the
+-- configuration says `tls.mode`. Of a certificate that was given: the chain and its key.
+CREATE TABLE tls_choice (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    mode        TEXT NOT NULL CHECK (mode IN ('own-ca', 'given', 'acme')),
+    chain_pem   TEXT,
+    sealed_key  BLOB,
+    contact     TEXT,
+    chosen_at   INTEGER NOT NULL,
+    CHECK ((mode = 'given') = (chain_pem IS NOT NULL) AND (chain_pem IS NULL) = (sealed_key IS NULL))
+) STRICT;

@@ -8,7 +8,8 @@ use crate::service::serving::Keeper;
 use crate::service::telling::Teller;
 use crate::service::{
     Context, Error, accounts, activity, auditing, backing_up, bulk, commands, directories, events, expiring, faults,
-    inventory, mailing, purging, reconciling, renewing, replacing, rotating, schedules, setting_up, webhooks,
+    inventory, mailing, provisioning, purging, reconciling, renewing, replacing, rotating, schedules, setting_up,
+    webhooks,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,6 +138,7 @@ fn upkeep(cx: &Context, stop: &AtomicBool) {
         log_fault(cx, "expire", commands::expire(cx).map(drop));
         log_fault(cx, "schedules", schedules::turn(cx).map(drop));
         log_fault(cx, "profiles", reconciling::try_again(cx).map(drop));
+        log_fault(cx, "provisioning", provisioning::try_again(cx).map(drop));
         log_fault(cx, "setup", setting_up::release_overdue(cx).map(drop));
         log_fault(cx, "forget-events", webhooks::forget_old(cx).map(drop));
         log_fault(cx, "bulk", for_a_while(stop, || bulk::step(cx)));

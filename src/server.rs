@@ -35,9 +35,14 @@ use surroundings::Machine;
 /// How long running requests may take to end on a clean stop.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The authority for [`TlsSource::Chosen`] by ACME, unless another is named.
+pub const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
 /// Where the listeners' certificate comes from.
 #[derive(Debug, Clone)]
 pub enum TlsSource {
+    /// What somebody chose here; the school's own authority while nobody did.
+    Chosen,
     /// The school's own authority.
     OwnCa,
     Files {
@@ -63,6 +68,8 @@ pub struct Options {
     /// Further names that the TLS certificate serves.
     pub aliases: Vec<String>,
     pub tls: TlsSource,
+    /// Directory of the authority for [`TlsSource::Chosen`] by ACME, and PEM of what it is certified by where that is no public authority.
+    pub acme: (String, Option<Vec<u8>>),
     /// Whether devices trust the served chain already; `None`: found out from it.
     pub publicly_trusted: Option<bool>,
     /// `host:port`, or `off`.
@@ -112,7 +119,8 @@ impl Options {
             listen_http: String::from("off"),
             listen_metrics: String::from("off"),
             aliases: Vec::new(),
-            tls: TlsSource::OwnCa,
+            tls: TlsSource::Chosen,
+            acme: (String::from(LETS_ENCRYPT), None),
             publicly_trusted: None,
             people_url: None,
             devices_url: None,
@@ -343,8 +351,9 @@ impl Server {
 /// Who looks after the listeners' certificate.
 fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper, Error> {
     let mut names = names(hostname, options);
+    let challenge = if options.listen_http == "off" { AcmeChallenge::TlsAlpn01 } else { AcmeChallenge::Http01 };
     let (source, roots) = match &options.tls {
-        TlsSource::OwnCa => {
+        TlsSource::Chosen | TlsSource::OwnCa => {
             if hostname == "localhost" {
                 names.extend([String::from("127.0.0.1"), String::from("::1")]);
             }
@@ -354,16 +363,33 @@ fn keeper(cx: &Arc<Context>, options: &Options, hostname: &str) -> Result<Keeper
             (Source::Files { certificate: certificate.clone(), key: key.clone() }, Vec::new())
         }
         TlsSource::Acme { directory, ca_pem, contact, binding } => {
-            let authority = AcmeClient::new(ca_pem.as_deref()).map_err(Error::internal)?;
-            let text = ca_pem.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-            let roots = pem_to_ders(&text).iter().filter_map(|der| Certificate::parse(der).ok()).collect();
-            let challenge = if options.listen_http == "off" { AcmeChallenge::TlsAlpn01 } else { AcmeChallenge::Http01 };
-            let (directory, contact, binding) = (directory.clone(), contact.clone(), binding.clone());
-            (Source::Acme(Acme { directory, contact, binding, challenge, authority: Arc::new(authority) }), roots)
+            let acme = by_acme(directory, ca_pem.as_deref(), contact.clone(), binding.clone(), challenge);
+            (Source::Acme(acme.map_err(Error::internal)?), roots_in(ca_pem.as_deref()))
         }
     };
-    let demands = Demands { names, publicly_trusted: options.publicly_trusted, roots };
-    Ok(Keeper::new(Arc::clone(cx), source, demands))
+    let chosen = matches!(options.tls, TlsSource::Chosen);
+    let roots = if chosen { roots_in(options.acme.1.as_deref()) } else { roots };
+    let keeper =
+        Keeper::new(Arc::clone(cx), source, Demands { names, publicly_trusted: options.publicly_trusted, roots });
+    let (directory, ca_pem) = options.acme.clone();
+    let make = move |contact| by_acme(&directory, ca_pem.as_deref(), contact, None, challenge);
+    Ok(if chosen { keeper.following(Box::new(make)) } else { keeper })
+}
+
+fn by_acme(
+    directory: &str,
+    ca_pem: Option<&[u8]>,
+    contact: Option<String>,
+    binding: Option<AcmeBinding>,
+    challenge: AcmeChallenge,
+) -> Result<Acme, String> {
+    let authority = Arc::new(AcmeClient::new(ca_pem)?);
+    Ok(Acme { directory: directory.to_owned(), contact, binding, challenge, authority })
+}
+
+fn roots_in(pem: Option<&[u8]>) -> Vec<Certificate> {
+    let text = pem.map(String::from_utf8_lossy).unwrap_or_default();
+    pem_to_ders(&text).iter().filter_map(|der| Certificate::parse(der).ok()).collect()
 }
 
 /// Names on the TLS certificate: the host name, its aliases, and the hosts of public addresses that differ from it.

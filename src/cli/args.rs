@@ -6,7 +6,7 @@ use super::config::Config;
 use super::failure::Failure;
 use super::invitations;
 use super::mail;
-use super::{account, login_policy, profile, schedule, setup_plan};
+use super::{account, login_policy, profile, provisioning, schedule, setup_plan};
 use super::{
     admin, backup, doctor, expiry, filevault, generated, inventory, key, recovery_code, report, restore, retention,
     secret, setup_link, support,
@@ -139,6 +139,8 @@ Exit code 1 when something needs attention.")]
     Group(group::Args),
     /// Configuration profiles, and who should have them
     Profile(profile::Args),
+    /// Provisioning profiles for apps of your own
+    Provisioning(provisioning::Args),
     /// Accounts on devices (mail, calendars, Wi-Fi, …), each in a profile of its own
     Account(account::Args),
     /// How long a login may wait, who is managed on a Shared iPad

@@ -1,12 +1,14 @@
 //! `cordon ca`, `cordon tls` and `cordon cert`: the school's own certificates, and the identities that they issued.
 
 use super::failure::Failure;
+use super::files;
 use super::moment::told_field;
 use super::reach::{Api, Call, escape};
 use super::table::{Table, cell, field};
 use super::voice::Voice;
 use clap::Subcommand;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 pub struct CaArgs {
@@ -55,6 +57,44 @@ struct ReplaceArgs {
 pub enum TlsVerb {
     /// A new certificate for the listeners, in force at once
     Renew(TlsRenewArgs),
+    /// Choose where the certificate comes from, in force at once
+    Choose(TlsChooseArgs),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  cordon tls choose own-ca
+  cordon tls choose acme --contact it@hill.example
+  cordon tls choose given --cert-file cert.pem --key-file key.pem
+
+given: the chain as PEM, the server's own certificate first; both are kept in the database, the key sealed, and may be deleted here.
+Where the configuration file says tls.mode, that counts and nothing can be chosen.")]
+pub struct TlsChooseArgs {
+    /// The school's own authority, a public certificate by ACME (Let's Encrypt), or one that you have
+    #[arg(value_parser = ["own-ca", "acme", "given"])]
+    mode: String,
+    /// Of given: the chain, PEM
+    #[arg(long, value_name = "FILE", required_if_eq("mode", "given"))]
+    cert_file: Option<PathBuf>,
+    /// Of given: the key, PEM, if it is not in the same file
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Of acme: whom the authority may write to
+    #[arg(long, value_name = "ADDRESS")]
+    contact: Option<String>,
+}
+
+/// Longest chain or key, bytes.
+const MAX_PEM: usize = 64 * 1024;
+
+fn choose(api: &dyn Api, args: &TlsChooseArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
+    let read = |path: &Option<PathBuf>| path.as_ref().map(|path| files::read_text(path, MAX_PEM)).transpose();
+    let (certificate, key) = (read(&args.cert_file)?, read(&args.key_file)?);
+    let wish = json!({ "mode": args.mode, "certificate": certificate, "key": key, "contact": args.contact });
+    let tls = api.json(&Call { method: "PUT", ..Call::post_json("/api/v1/tls", &wish) })?;
+    voice.show(&tls, || format!("The certificate comes from {} from now on.", field(&tls, "mode")))?;
+    voice.advise("It is served as soon as it is there; see whether it is: cordon tls");
+    Ok(())
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,7 +186,9 @@ fn in_words(status: &Value) -> String {
 }
 
 pub fn tls(api: &dyn Api, verb: &TlsVerb, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let TlsVerb::Renew(_) = verb;
+    if let TlsVerb::Choose(args) = verb {
+        return choose(api, args, voice);
+    }
     let certificate = api.json(&Call::post_json("/api/v1/tls/renew", &json!({})))?;
     let until = field(&certificate, "not_after");
     voice.show(&certificate, || format!("The listeners have a new certificate, good until {until}."))

@@ -138,6 +138,8 @@ pub struct Tls {
 /// Where it comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TlsSource {
+    /// Nothing is said: what was chosen at set-up, the school's own authority while nobody chose.
+    Chosen,
     /// Issued by the school's own authority.
     OwnCa,
     /// Somebody else's; the files are watched.
@@ -248,7 +250,7 @@ mod tests {
         assert_eq!(config.listen.devices.fixed_port(), Some(8443));
         assert_eq!((config.listen.proxied, config.listen.metrics), (Listen::Off, Listen::Off));
         assert_eq!(config.trusted, ["127.0.0.1".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
-        assert_eq!(config.tls, Tls { source: TlsSource::OwnCa, publicly_trusted: None });
+        assert_eq!(config.tls, Tls { source: TlsSource::Chosen, publicly_trusted: None });
         assert_eq!((config.log, config.machine_key), (LogFormat::Text, None));
     }
 

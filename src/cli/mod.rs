@@ -62,6 +62,7 @@ mod group;
 mod login_policy;
 mod payloads;
 mod profile;
+mod provisioning;
 mod setup_plan;
 mod user;
 
@@ -152,6 +153,7 @@ fn dispatch(api: &dyn Api, verb: Verb, voice: &mut Voice<'_>) -> Result<(), Fail
         Verb::Invitations(args) => invitations::run(api, &args, voice),
         Verb::SetupPlan(args) => setup_plan::run(api, &args, voice),
         Verb::Directory(args) => directory::run(api, &args, voice),
+        Verb::Provisioning(args) => provisioning::run(api, &args, voice),
         Verb::Account(args) => account::run(api, &args, voice),
         Verb::Group(args) => group::run(api, &args, voice),
         Verb::LoginPolicy(args) => login_policy::run(api, &args, voice),

@@ -76,6 +76,7 @@ fn options(global: &Global, config: &Config) -> Result<Options, Failure> {
     options.listen_http = address(&config.listen.http);
     options.publicly_trusted = config.tls.publicly_trusted;
     options.tls = match &config.tls.source {
+        config::TlsSource::Chosen => TlsSource::Chosen,
         config::TlsSource::OwnCa => TlsSource::OwnCa,
         config::TlsSource::Files { certificate, key } => {
             TlsSource::Files { certificate: certificate.clone(), key: key.clone() }

@@ -12,7 +12,7 @@ use serde_json::Value;
   cordon tls
   cordon tls --json
 
-Where it comes from is set in the configuration file: tls.mode = \"own-ca\", \"files\" or \"acme\".")]
+Where it comes from is chosen at set-up or with `cordon tls choose`; tls.mode in the configuration file (own-ca, files or acme) wins.")]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<authorities::TlsVerb>,

@@ -8,26 +8,26 @@ use crate::service::{Context, Error, backing_up, expiry, health};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rooms that are counted, in the order of [`Tally::counts`].
-const ROOMS: [&str; 5] = ["device", "scep", "enroll", "api", "other"];
+const ROOMS: [&str; 6] = ["device", "scep", "enroll", "api", "console", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Requests since the start of this process.
 pub struct Tally {
-    counts: [[AtomicU64; 5]; 5],
-    micros: [AtomicU64; 5],
-    started: Instant,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Self { counts: Default::default(), micros: Default::default(), started: Instant::now() }
-    }
+    counts: [[AtomicU64; CLASSES.len()]; ROOMS.len()],
+    micros: [AtomicU64; ROOMS.len()],
+    /// When this process began, in seconds since 1970: looked at once, so that it does not wander.
+    started: f64,
 }
 
 impl Tally {
+    /// Of a process that begins now.
+    pub fn new(now: Timestamp) -> Self {
+        Self { counts: Default::default(), micros: Default::default(), started: now.0 as f64 / 1000.0 }
+    }
+
     /// `room`: one of the names above; anything else counts as other.
     pub fn note(&self, room: &str, status: u16, took: Duration) {
         let room = ROOMS.iter().position(|name| *name == room).unwrap_or(ROOMS.len() - 1);
@@ -79,14 +79,20 @@ fn text(cx: &Context, tally: &Tally) -> Result<String, Error> {
     let ends: Vec<(String, f64)> = expiry::entries(cx)?
         .iter()
         .map(|entry| {
-            (format!("kind=\"{}\",name=\"{}\"", entry.kind, escape(&entry.name)), entry.not_after.secs() as f64)
+            // Names are chosen by people, who may choose one twice.
+            let id = match entry.key.split_once('/') {
+                Some(("token" | "provisioning", id)) => format!(",id=\"{}\"", escape(id)),
+                _ => String::new(),
+            };
+            let labels = format!("kind=\"{}\",name=\"{}\"{id}", entry.kind, escape(&entry.name));
+            (labels, entry.not_after.secs() as f64)
         })
         .collect();
     family(&mut out, "cordon_expiry_timestamp_seconds", "gauge", "When it ends; identities: the first of them.", &ends);
     let clock_behind = f64::from(u8::from(cx.clock_is_behind().is_some()));
     one(&mut out, "cordon_clock_behind", "1 while the machine's clock lies behind what was seen before.", clock_behind);
     requests(&mut out, tally);
-    process(&mut out, tally, cx.now());
+    process(&mut out, tally);
     Ok(out)
 }
 
@@ -110,10 +116,8 @@ fn requests(out: &mut String, tally: &Tally) {
 }
 
 /// What the system says of this process, where it says it (Linux).
-fn process(out: &mut String, tally: &Tally, now: Timestamp) {
-    let up = tally.started.elapsed().as_secs_f64();
-    let start = now.secs() as f64 - up.floor();
-    one(out, "process_start_time_seconds", "When this process began.", start);
+fn process(out: &mut String, tally: &Tally) {
+    one(out, "process_start_time_seconds", "When this process began.", tally.started);
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         one(out, "process_open_fds", "Open files and connections.", files.count() as f64);
     }
@@ -179,7 +183,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_and_labels_cannot_be_broken_out_of() {
-        let tally = Tally::default();
+        let tally = Tally::new(Timestamp(0));
         tally.note("device", 200, Duration::from_millis(3));
         tally.note("device", 200, Duration::from_millis(3));
         tally.note("api", 503, Duration::ZERO);

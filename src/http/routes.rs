@@ -35,7 +35,8 @@ pub struct Front {
 impl Front {
     pub fn new(cx: Arc<Context>, trusted: Vec<IpAddr>, sender: Option<Arc<dyn PushSender>>) -> Self {
         let desk = enroll::Desk::new(&*cx.random);
-        Self { cx, trusted, sender, desk, signing: None, tally: Arc::default(), setup: setup::Desk::default() }
+        let tally = Arc::new(Tally::new(cx.now()));
+        Self { cx, trusted, sender, desk, signing: None, tally, setup: setup::Desk::default() }
     }
 
     /// What counts the requests, for whoever shows the numbers elsewhere too.
@@ -102,6 +103,8 @@ impl Handler for Front {
             }
             Room::Device => BodyLimit::at_most(MAX_CHECKIN_BODY),
             Room::Scep => BodyLimit::at_most(MAX_SCEP_BODY),
+            // A profile or a list of people is sent by somebody who is logged in; a stranger at the login has a name to give.
+            Room::Console if !console::may_be_somebody(head) => BodyLimit::at_most(MAX_OTHER_BODY),
             Room::Api | Room::Console => BodyLimit::at_most(MAX_API_BODY),
             _ => BodyLimit::at_most(MAX_OTHER_BODY),
         }
@@ -117,6 +120,8 @@ impl Handler for Front {
         let path = match room {
             Room::Calendar => "/expiry/…",
             Room::SetUp => "/setup/…",
+            // At whatever door they are tried.
+            _ if request.path.starts_with("/expiry/") || request.path.starts_with("/setup/") => "…",
             _ => request.path.as_str(),
         };
         tracing::debug!(
@@ -217,5 +222,37 @@ mod tests {
         for (door, path, expected) in table {
             assert_eq!(room(door, path), expected, "{door:?} {path}");
         }
+    }
+
+    #[test]
+    fn a_stranger_at_the_login_sends_little() {
+        let directory = tempfile::tempdir().unwrap();
+        let place = crate::service::founding::Place::in_directory(directory.path());
+        let clock =
+            Arc::new(crate::base::time::ManualClock::at(crate::base::time::Timestamp::from_secs(1_795_000_000)));
+        let cx = crate::service::founding::open(&place, clock, Arc::new(crate::pki::SystemRandom)).unwrap();
+        let front = Front::new(Arc::new(cx), Vec::new(), None);
+        let limit = |path: &str, cookie: Option<&str>| {
+            let mut headers = ::http::HeaderMap::new();
+            headers.extend(cookie.map(|cookie| (::http::header::COOKIE, cookie.parse().unwrap())));
+            let head = Head {
+                id: 1,
+                door: Door::People,
+                remote: crate::http::message::Remote::Tcp("192.0.2.7:1".parse().unwrap()),
+                method: &::http::Method::POST,
+                path,
+                query: None,
+                headers: &headers,
+                peer_certificate: None,
+            };
+            front.body_limit(&head)
+        };
+        let (small, large) = (BodyLimit::at_most(MAX_OTHER_BODY), BodyLimit::at_most(MAX_API_BODY));
+        let session = Some("__Host-cordon-session=cordon_session_abc");
+        assert_eq!(limit("/console/login", None), small);
+        assert_eq!(limit("/console/login", session), small, "nobody logs in with a file");
+        assert_eq!(limit("/console/profiles/new", None), small);
+        assert_eq!(limit("/console/profiles/new", Some("__Host-cordon-door=abc")), small);
+        assert_eq!(limit("/console/profiles/new", session), large);
     }
 }

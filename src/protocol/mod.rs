@@ -14,6 +14,7 @@ pub mod inbound;
 pub mod lifecycle;
 pub mod network_user;
 pub mod profile;
+pub mod provisioning;
 pub mod push;
 pub mod queue;
 pub mod report;

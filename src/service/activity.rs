@@ -133,7 +133,8 @@ fn judge(row: ActivityRow, policy: &Policy, now: Timestamp) -> Standing {
             [
                 "It is switched off, or its battery is empty.",
                 "It has no network, or the network lets nothing through to Apple's push service (port 5223 or 443).",
-                "It was erased, or its management was removed, while it had no network to say so (CheckOut).",
+                "Its MDM profile is no longer installed, and it had no network to say so: a device tries that once only (CheckOut).",
+                "It was erased.",
                 "It was restored from a backup, or got another board: it will have to enrol again.",
             ]
             .map(str::to_owned),

@@ -199,6 +199,7 @@ impl Visit<'_, '_> {
             Effect::ClearQueue => {
                 tx.clear_queue(device_channel, now)?;
                 tx.forget_channel_profiles(device_channel)?;
+                tx.forget_device_provisioning(device_channel)?;
                 tx.forget_series(device_channel)?;
                 tx.forget_setups(device_channel)?;
             }

@@ -37,7 +37,7 @@ impl Renewal {
 pub struct Entry {
     /// Another one after each renewal.
     pub key: String,
-    /// `push`, `tls`, `root`, `issuing`, `signer`, `escrow`, `identities`, `account-certificates`, `token`.
+    /// `push`, `tls`, `root`, `issuing`, `signer`, `escrow`, `identities`, `account-certificates`, `provisioning`, `token`.
     pub kind: &'static str,
     pub name: String,
     pub not_after: Timestamp,
@@ -59,6 +59,7 @@ impl Entry {
             "signer" => format!("The profile signer {}", self.name),
             "escrow" => format!("The FileVault escrow certificate {}", self.name),
             "identities" => format!("{} identities of devices, the first", self.count),
+            "provisioning" => format!("The provisioning profile {}", self.name),
             "account-certificates" => format!("{} certificates of accounts, the first", self.count),
             _ => format!("The API token “{}”", self.name),
         }
@@ -99,13 +100,16 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
     let foreign = serving::find_foreign(cx)?;
     let own_tls = foreign.is_none();
     if let Some((fingerprint, name, not_after)) = foreign {
-        let (renewal, what) = if serving::is_acme(cx)? {
-            (Renewal::Alone, "Renewed from the certificate authority by itself. If it does not happen: cordon doctor")
-        } else {
-            (
+        let (renewal, what) = match serving::find_source(cx)?.as_str() {
+            "acme" => (
+                Renewal::Alone,
+                "Renewed from the certificate authority by itself. If it does not happen: cordon doctor",
+            ),
+            "given" => (Renewal::Person, "Give the server the new certificate and its key: cordon tls choose given"),
+            _ => (
                 Renewal::Person,
                 "Put the new certificate and key into the files of the configuration; they are read by themselves.",
-            )
+            ),
         };
         all.push(entry(format!("tls/{fingerprint}"), "tls", name, not_after, renewal, what));
     }
@@ -158,6 +162,11 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
         );
         line.count = count;
         all.push(line);
+    }
+    for (app, name, not_after) in cx.store.read(|db| db.list_provisioning_ends())? {
+        let what = "Renew it on Apple's developer site and add the new file: cordon provisioning add. Each device gets it before it loses the old one.";
+        let key = format!("provisioning/{app}/{}", not_after.0);
+        all.push(entry(key, "provisioning", name, not_after, Renewal::Begun, what));
     }
     for token in cx.store.read(|db| db.list_tokens())? {
         if let (Some(not_after), None) = (token.expires_at, token.revoked_at) {

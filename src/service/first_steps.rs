@@ -25,6 +25,8 @@ pub struct Steps {
     pub hostname: Option<String>,
     /// The running server goes by another host name until it is started again.
     pub restart_needed: bool,
+    /// Somebody decided where the TLS certificate comes from, or the configuration says it.
+    pub tls_decided: bool,
     pub admin: bool,
     pub code_made: bool,
     /// A part of the recovery code was typed back.
@@ -148,6 +150,7 @@ pub fn steps(cx: &Context) -> Result<Steps, Error> {
         organization: school.organization,
         hostname: school.hostname,
         restart_needed,
+        tls_decided: super::tls_choice::find(cx)?.decided,
         admin,
         code_made: recovery::find_made_at(cx)?.is_some(),
         code_confirmed: says("confirmed"),

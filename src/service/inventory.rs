@@ -2,7 +2,7 @@
 //! were taken off, and are what people look at. Run by a job; how often is the school's policy.
 
 use super::actor::{Actor, Permission};
-use super::{Context, Error, auditing, channels, commands, custody, network_users};
+use super::{Context, Error, auditing, channels, commands, custody, network_users, provisioning_devices};
 use crate::base::texts::Text;
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::Dictionary;
@@ -117,8 +117,11 @@ fn ask(cx: &Context, tx: &Tx<'_>, channel: &EnrollmentRow, whole: bool, now: Tim
         issued.map(|id| tx.find_issued_profile(id)).transpose()?.flatten().map_or(0, |issued| issued.access_rights);
     let waiting = tx.list_waiting_of_device(device.id)?;
     let mut asked = 0;
+    // Who has none of ours is not asked for them.
+    let provisioned = channel.parent.is_none() && !tx.list_device_provisioning(channel.id)?.is_empty();
+    let further = provisioned.then_some((provisioning_devices::LIST, provisioning_devices::TO_LOOK));
     let lists: &[(&str, u32)] = if whole { &LISTS } else { &[] };
-    for (question, right) in QUESTIONS.iter().chain(lists).copied() {
+    for (question, right) in QUESTIONS.iter().chain(lists).copied().chain(further) {
         // A user is asked for profiles only; a question that still waits is not asked twice.
         let is_for = channel.parent.is_none() || question == PROFILES;
         let waits = waiting.iter().any(|w| w.enrollment == channel.id && w.request_type == question);

@@ -24,6 +24,7 @@ pub mod push_signing;
 pub mod pushing;
 pub mod school;
 pub mod serving;
+pub mod tls_choice;
 pub mod tokens;
 pub mod trust;
 
@@ -51,6 +52,8 @@ pub mod library_versions;
 pub mod login_policy;
 pub mod network_users;
 pub mod own_accounts;
+pub mod provisioning;
+mod provisioning_devices;
 pub mod reasons;
 pub mod reconciling;
 pub mod renewing;

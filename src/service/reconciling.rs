@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::commands::{self, Told};
 use super::events::{self, Kind};
 use super::variables::{self, Values};
-use super::{Context, Error, account_credentials, error, groups, library, network_users};
+use super::{Context, Error, account_credentials, error, groups, library, network_users, provisioning_devices};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
 use crate::protocol::desired::{self, Progress, Standing, Step, Wanted};
@@ -154,7 +154,7 @@ pub(super) fn reconcile(
             Step::Forget(profile) => tx.delete_channel_profile(channel.id, profile)?,
         }
     }
-    Ok(queued)
+    Ok(queued + provisioning_devices::reconcile(cx, tx, channel, call, now)?)
 }
 
 /// What tells apart what would be sent now from what was sent before: version, and values of its variables.
@@ -294,7 +294,7 @@ pub(super) fn settled(
     let changed = match delivery.request_type.as_str() {
         INSTALL | REMOVE => answered(cx, tx, report, delivery, channel, now)?,
         LIST if report.status == Status::Acknowledged => listed(tx, report, delivery, channel, now)?,
-        _ => false,
+        _ => provisioning_devices::settled(cx, tx, report, delivery, channel, now)?,
     };
     if changed {
         reconcile(cx, tx, channel, Call::OnTheLine, now)?;
@@ -419,7 +419,8 @@ pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
         let now = cx.now();
         let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
             Some(channel) if is_served(db, &channel)? => {
-                Ok::<_, Error>(!steps(&wanted(db, &channel, now)?, &db.list_channel_profiles(*id)?, now).is_empty())
+                let steps = steps(&wanted(db, &channel, now)?, &db.list_channel_profiles(*id)?, now);
+                Ok::<_, Error>(!steps.is_empty() || provisioning_devices::has_work(db, &channel, now)?)
             }
             _ => Ok(false),
         })?;

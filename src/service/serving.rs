@@ -7,7 +7,7 @@ use super::acme::{self, Acme};
 use super::founding::{self, TlsIdentity};
 use super::ports::Doors;
 use super::trust::{self, Trust};
-use super::{Context, Error, events};
+use super::{Context, Error, events, tls_choice};
 use crate::base::secret::Secret;
 use crate::base::texts::Text;
 use crate::base::time::{DAY, MINUTE, Timestamp};
@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// Setting: what is wrong with the certificate that should be served, for doctor, health and the API.
 const FAULT: &str = "tls_fault";
+/// What [`Source::Given`] is called where something is wrong with it.
+const GIVEN: &str = "what was given here";
 /// Setting: what is served, for the same.
 const SERVED: &str = "tls_served";
 /// A fresh certificate may begin a little after our clock's time: nobody's clock is exact.
@@ -34,6 +36,8 @@ pub enum Source {
     OwnCa,
     /// Files of somebody else's, read again when they change.
     Files { certificate: PathBuf, key: PathBuf },
+    /// One that was given here, in the database.
+    Given,
     /// A certificate authority over the network. Until its first certificate is there, the school's own is served.
     Acme(Acme),
 }
@@ -43,6 +47,7 @@ impl Source {
         match self {
             Source::OwnCa => "own-ca",
             Source::Files { .. } => "files",
+            Source::Given => "given",
             Source::Acme(_) => "acme",
         }
     }
@@ -125,11 +130,56 @@ pub struct Keeper {
     demands: Demands,
     /// SHA-256 of what was last looked at, good or bad: the same again needs no second look.
     looked_at: Option<[u8; 32]>,
+    /// Makes the source by ACME for this contact, where the choice of [`tls_choice`] counts and not the configuration.
+    by_acme: Option<ByAcme>,
+    /// The choice that `source` follows.
+    followed: Option<Timestamp>,
 }
+
+/// Whom to ask for a public certificate, when that is what somebody chooses.
+pub type ByAcme = Box<dyn Fn(Option<String>) -> Result<Acme, String> + Send>;
 
 impl Keeper {
     pub fn new(cx: Arc<Context>, source: Source, demands: Demands) -> Self {
-        Self { cx, doors: None, source, demands, looked_at: None }
+        Self { cx, doors: None, source, demands, looked_at: None, by_acme: None, followed: None }
+    }
+
+    /// The source is what somebody chooses here, and another one as soon as somebody chooses anew.
+    pub fn following(mut self, by_acme: ByAcme) -> Self {
+        self.by_acme = Some(by_acme);
+        self
+    }
+
+    fn follow(&mut self) -> Result<(), Error> {
+        let Some(by_acme) = &self.by_acme else { return Ok(()) };
+        let Some(row) = self.cx.store.read(|db| db.find_tls_choice())? else { return Ok(()) };
+        if self.followed == Some(row.chosen_at) {
+            return Ok(());
+        }
+        self.source = match row.mode.as_str() {
+            "given" => Source::Given,
+            "acme" => Source::Acme(by_acme(row.contact.clone()).map_err(Error::internal)?),
+            _ => Source::OwnCa,
+        };
+        (self.followed, self.looked_at) = (Some(row.chosen_at), None);
+        Ok(())
+    }
+
+    /// What was given here, hashed, and what it is worth today.
+    fn look_at_given(&self) -> Result<([u8; 32], Result<Judged, String>), Error> {
+        let row = self.cx.store.read(|db| db.find_tls_choice())?;
+        let row = row.ok_or_else(|| Error::internal("the certificate that was given is not there"))?;
+        let (chain, key) = tls_choice::given(&self.cx, &row)?;
+        let now = self.cx.now();
+        // Once a day it is looked at again: it may have ended.
+        let seen = sha256(format!("{} {} {chain}", row.chosen_at.0, now.0 / DAY).as_bytes());
+        let Demands { names, publicly_trusted, roots } = &self.demands;
+        let demands = Demands {
+            names: tls_choice::certifiable(names.clone()),
+            publicly_trusted: *publicly_trusted,
+            roots: roots.clone(),
+        };
+        Ok((seen, judge(&chain, &key, &demands, now)))
     }
 
     /// The certificate to begin with.
@@ -137,8 +187,25 @@ impl Keeper {
     /// # Errors
     /// `Conflict` in plain words when files are configured and cannot be served: there is nothing older to fall back to.
     pub fn first(&mut self) -> Result<TlsIdentity, Error> {
+        self.follow()?;
         let judged = match &self.source {
             Source::OwnCa => None,
+            Source::Given => {
+                let (seen, judged) = self.look_at_given()?;
+                match judged.and_then(|judged| self.refuse_stranding(judged)) {
+                    Ok(judged) => {
+                        self.looked_at = Some(seen);
+                        Some(judged)
+                    }
+                    // The server must start, so that a better one can be given: with the school's own meanwhile.
+                    Err(why) => {
+                        let own = self.own()?;
+                        self.looked_at = Some(seen);
+                        self.note_fault(GIVEN, why)?;
+                        return Ok(own);
+                    }
+                }
+            }
             Source::Files { certificate, key } => {
                 let (seen, judged) = look(certificate, key, &self.demands, self.cx.now());
                 self.looked_at = seen;
@@ -174,8 +241,17 @@ impl Keeper {
     /// Faults of the store; what is wrong with a certificate is told and is no error.
     pub fn step(&mut self) -> Result<(), Error> {
         let now = self.cx.now();
+        self.follow()?;
         match &self.source {
             Source::OwnCa => self.step_own(),
+            Source::Given => {
+                let (seen, judged) = self.look_at_given()?;
+                if self.looked_at == Some(seen) {
+                    return Ok(());
+                }
+                self.looked_at = Some(seen);
+                self.take(judged, GIVEN)
+            }
             Source::Files { certificate, key } => {
                 let (seen, judged) = look(certificate, key, &self.demands, now);
                 if seen.is_some() && seen == self.looked_at {
@@ -236,30 +312,20 @@ impl Keeper {
                 tracing::info!(from, until = %judged.leaf.not_after(), "a new TLS certificate is served");
                 Ok(())
             }
-            Err(why) => {
-                tracing::error!(from, why, "the new TLS certificate is not used; the old one stays");
-                let fault = json!({ "from": from, "why": why, "at": self.cx.now().to_string() });
-                self.cx.store.write(|tx| tx.put_setting(FAULT, &fault))?;
-                let public = Text::TlsUnusable { source: from.to_owned(), why };
-                events::tell_fault(&self.cx, "tls", &Error::conflict(public))
-            }
+            Err(why) => self.note_fault(from, why),
         }
     }
 
-    /// Devices that hold none of a private chain's roots could never connect again.
+    fn note_fault(&self, from: &str, why: String) -> Result<(), Error> {
+        tracing::error!(from, why, "the new TLS certificate is not used; the old one stays");
+        let fault = json!({ "from": from, "why": why, "at": self.cx.now().to_string() });
+        self.cx.store.write(|tx| tx.put_setting(FAULT, &fault))?;
+        let public = Text::TlsUnusable { source: from.to_owned(), why };
+        events::tell_fault(&self.cx, "tls", &Error::conflict(public))
+    }
+
     fn refuse_stranding(&self, judged: Judged) -> Result<Judged, String> {
-        if judged.trust.publicly_trusted {
-            return Ok(judged);
-        }
-        let roots: Vec<String> = judged.trust.anchors.iter().map(|root| hex::encode(root.fingerprint())).collect();
-        match self.cx.store.read(|db| db.count_devices_without(&roots)) {
-            Ok(0) => Ok(judged),
-            Ok(devices) => Err(format!(
-                "{devices} enrolled devices were never given its root and could not connect any more. Install the root on them in a \
-                 profile first; when they all have it, set tls.publicly_trusted = true"
-            )),
-            Err(e) => Err(e.to_string()),
-        }
+        refuse_stranding(&self.cx, judged)
     }
 
     fn note_served(&self, source: &str, leaf: &Certificate, trust: Option<&Trust>) -> Result<(), Error> {
@@ -283,6 +349,22 @@ impl Keeper {
             })?;
         }
         Ok(())
+    }
+}
+
+/// Devices that hold none of a private chain's roots could never connect again.
+pub(super) fn refuse_stranding(cx: &Context, judged: Judged) -> Result<Judged, String> {
+    if judged.trust.publicly_trusted {
+        return Ok(judged);
+    }
+    let roots: Vec<String> = judged.trust.anchors.iter().map(|root| hex::encode(root.fingerprint())).collect();
+    match cx.store.read(|db| db.count_devices_without(&roots)) {
+        Ok(0) => Ok(judged),
+        Ok(devices) => Err(format!(
+            "{devices} enrolled devices were never given its root and could not connect any more. Install the root on them in a \
+             profile first; when they all have it, set tls.publicly_trusted = true"
+        )),
+        Err(e) => Err(e.to_string()),
     }
 }
 
@@ -320,10 +402,10 @@ pub(super) fn find_foreign(cx: &Context) -> Result<Option<(String, String, Times
     Ok(text("fingerprint").zip(text("subject")).zip(ends).map(|((fingerprint, name), ends)| (fingerprint, name, ends)))
 }
 
-/// Whether the served certificate comes by ACME.
-pub(super) fn is_acme(cx: &Context) -> Result<bool, Error> {
+/// Where the served certificate comes from, as in [`State::served`]; empty before the first start.
+pub(super) fn find_source(cx: &Context) -> Result<String, Error> {
     let served = cx.store.read(|db| db.find_setting(SERVED))?.unwrap_or_default();
-    Ok(served.get("source").and_then(Value::as_str) == Some("acme"))
+    Ok(served.get("source").and_then(Value::as_str).unwrap_or_default().to_owned())
 }
 
 /// What is wrong with the certificate that should be served, in one sentence.

@@ -7,7 +7,7 @@ use super::facts::{apps, bypass_code, find_fact, location, security_info};
 use super::profile::{self, Enrolling, Profile, Refusal};
 use super::spec::Kind;
 use super::state::{Blob, Channel, Installed, State, Wait};
-use super::{filevault, locks, sharing};
+use super::{filevault, locks, provisioning, sharing};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 
 /// A final status with its keys.
@@ -48,6 +48,8 @@ const RULES: &[Rule] = &[
     ("InstalledApplicationList", 256, ALL, true),
     ("ManagedApplicationList", 4096, ALL, true),
     ("ProvisioningProfileList", 64, ALL, false),
+    ("InstallProvisioningProfile", 128, ALL, false),
+    ("RemoveProvisioningProfile", 128, ALL, false),
     ("AvailableOSUpdates", 4096, ALL, false),
     ("Restrictions", 512, &[Kind::Ipad, Kind::Iphone, Kind::AppleTv], false),
     ("Settings", 2048, ALL, true),
@@ -97,7 +99,9 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
         "CertificateList" => Ok(certificate_list(state, enrolling)),
         "InstalledApplicationList" => installed_applications(state, command),
         "ManagedApplicationList" => Ok(answer("ManagedApplicationList", Value::Dictionary(Dictionary::new()))),
-        "ProvisioningProfileList" => Ok(answer("ProvisioningProfileList", Value::Array(Vec::new()))),
+        "ProvisioningProfileList" | "InstallProvisioningProfile" | "RemoveProvisioningProfile" => {
+            provisioning::perform(state, request_type, command)
+        }
         "AvailableOSUpdates" => Ok(answer("AvailableOSUpdates", Value::Array(Vec::new()))),
         "Restrictions" => Ok(answer("GlobalRestrictions", Value::Dictionary(Dictionary::new()))),
         "Settings" => settings(state, command),

@@ -199,6 +199,10 @@ impl Device {
     pub fn take_off(&mut self, channel: super::state::Channel, identifier: &str) {
         self.state.profiles.retain(|p| p.channel != channel || p.identifier != identifier);
     }
+    /// A computer syncs it, and puts back the provisioning profiles that were removed.
+    pub fn sync_with_computer(&mut self) {
+        self.state.sync_with_computer();
+    }
     /// What it saw and did, oldest first; the newest 2,000 at most.
     pub fn log(&self) -> &[Entry] {
         self.state.log()

@@ -25,6 +25,7 @@ mod messages;
 pub mod network;
 pub mod network_user;
 pub mod profile;
+mod provisioning;
 mod scep;
 mod session;
 mod sharing;

@@ -286,6 +286,12 @@ pub struct State {
     #[serde(default)]
     pub locks: Locks,
     pub profiles: Vec<Installed>,
+    /// Provisioning profiles, as files.
+    #[serde(default)]
+    pub provisioning: Vec<Blob>,
+    /// Copies of removed ones on the computer that this device is synced with.
+    #[serde(default)]
+    pub synced_provisioning: Vec<Blob>,
     pub executed: Vec<Executed>,
     answers: Vec<(String, Outgoing)>,
     /// What the server did that it must not do.
@@ -317,6 +323,8 @@ impl State {
             filevault: FileVault::default(),
             locks: Locks::default(),
             profiles: Vec::new(),
+            provisioning: Vec::new(),
+            synced_provisioning: Vec::new(),
             executed: Vec::new(),
             answers: Vec::new(),
             faults: Vec::new(),
@@ -399,6 +407,7 @@ impl State {
         self.profiles.clear();
         self.answers.clear();
         if standing == Standing::Erased {
+            self.provisioning.clear();
             self.lost_mode = false;
         }
     }

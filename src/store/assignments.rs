@@ -208,6 +208,7 @@ impl Db<'_> {
     pub fn list_smart_groups_in_use(&self) -> Result<Vec<(i64, String)>, StoreError> {
         let sql = "SELECT id, filter FROM school_group WHERE kind = 'smart' AND (
                        EXISTS (SELECT 1 FROM assignment a WHERE a.\"group\" = school_group.id)
+                       OR EXISTS (SELECT 1 FROM provisioning_assignment v WHERE v.\"group\" = school_group.id)
                        OR EXISTS (SELECT 1 FROM setup_plan s WHERE s.\"group\" = school_group.id)) ORDER BY id";
         let mut statement = self.conn.prepare_cached(sql)?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -216,7 +217,8 @@ impl Db<'_> {
 
     /// Whether a profile is assigned to this group in any way.
     pub fn has_assignments(&self, group: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM assignment WHERE \"group\" = ?1)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM assignment WHERE \"group\" = ?1)
+                       OR EXISTS (SELECT 1 FROM provisioning_assignment WHERE \"group\" = ?1)";
         Ok(self.conn.prepare_cached(sql)?.query_row([group], |row| row.get(0))?)
     }
 

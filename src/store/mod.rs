@@ -43,6 +43,7 @@ mod setups;
 mod snapshots;
 mod stock;
 mod synthetic;
+mod tls_choice;
 mod tokens;
 mod upgrading;
 mod webhooks;
@@ -102,6 +103,7 @@ pub use secrets::{NewSecret, SecretRequestRow, SecretRow};
 pub use series::SeriesRow;
 pub use setups::{SetupPlanRow, SetupRunRow};
 pub use stock::{StockChange, StockDevice, StockLine};
+pub use tls_choice::TlsChoiceRow;
 pub use tokens::{Role, TokenRow};
 pub use webhooks::{Attempt, HookDelivery, NewEvent, WebhookRow};
 

@@ -66,6 +66,8 @@ pub struct DeviceProvisioningRow {
     pub command: String,
     pub installs: bool,
     pub state: Option<DeliveryState>,
+    /// When that command was finished.
+    pub finished_at: Option<Timestamp>,
     /// The device acknowledged the install and has not lost it since.
     pub stands: bool,
     /// It was listed after that.
@@ -130,6 +132,7 @@ fn row_to_standing(row: &Row<'_>) -> rusqlite::Result<DeviceProvisioningRow> {
         command: row.get("command")?,
         installs: doing == "install",
         state: state.and_then(|s| s.parse().ok()),
+        finished_at: at("finished_at")?,
         stands: row.get("stands")?,
         confirmed_at: at("confirmed_at")?,
         removed_at: at("removed_at")?,
@@ -199,13 +202,22 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The uploads that a device should have now (line, upload), by itself or by one of these groups.
-    pub fn list_wanted_provisioning(&self, device: i64, groups: &[i64]) -> Result<Vec<(i64, i64)>, StoreError> {
+    /// The uploads that a device should have now (line, upload), by itself or by one of these groups. One that has ended is still wanted where it
+    /// stands, and sent to nobody.
+    pub fn list_wanted_provisioning(
+        &self,
+        device: i64,
+        groups: &[i64],
+        now: Timestamp,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
         let sql = "SELECT DISTINCT p.id, p.current FROM provisioning_assignment a JOIN provisioning p ON p.id = a.provisioning
-                   WHERE p.removed_at IS NULL AND (a.device = ?1 OR a.\"group\" IN (SELECT value FROM json_each(?2))) ORDER BY p.id";
+                   JOIN provisioning_version v ON v.id = p.current
+                   WHERE p.removed_at IS NULL AND (v.expires_at > ?3 OR EXISTS (
+                       SELECT 1 FROM device_provisioning s JOIN enrollment e ON e.id = s.enrollment
+                       WHERE s.version = v.id AND s.stands AND e.device = ?1)) AND (a.device = ?1 OR a.\"group\" IN (SELECT value FROM json_each(?2))) ORDER BY p.id";
         let mut statement = self.conn.prepare_cached(sql)?;
         let groups = serde_json::Value::from(groups).to_string();
-        let rows = statement.query_map(params![device, groups], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map(params![device, groups, now.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -228,7 +240,7 @@ impl Db<'_> {
     fn standings(&self, which: &str, id: i64) -> Result<Vec<DeviceProvisioningRow>, StoreError> {
         let sql = format!(
             "SELECT s.enrollment, s.command, s.doing, s.stands, s.confirmed_at, s.removed_at, s.returned_at, s.failures, s.failed_at,
-                 s.next_try_at, y.state, {VERSION}
+                 s.next_try_at, y.state, y.finished_at, {VERSION}
              FROM device_provisioning s JOIN provisioning_version v ON v.id = s.version
              LEFT JOIN delivery y ON y.command = s.command AND y.enrollment = s.enrollment
              WHERE {which} ORDER BY s.enrollment, v.id"
@@ -249,6 +261,25 @@ impl Db<'_> {
                 listed_at: Timestamp(row.get(3)?),
             })
         })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Uploads that devices should have now: app, name and end.
+    pub fn list_provisioning_ends(&self) -> Result<Vec<(String, String, Timestamp)>, StoreError> {
+        let sql =
+            "SELECT p.app_id, v.name, v.expires_at FROM provisioning p JOIN provisioning_version v ON v.id = p.current
+                   WHERE p.removed_at IS NULL ORDER BY v.expires_at, p.id";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, Timestamp(row.get(2)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Device channels where a refusal is to be tried again by now.
+    pub fn list_provisioning_to_try(&self, now: Timestamp, limit: usize) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT DISTINCT s.enrollment FROM device_provisioning s JOIN enrollment e ON e.id = s.enrollment
+                   WHERE s.next_try_at <= ?1 AND e.state = 'Active' ORDER BY s.enrollment LIMIT ?2";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![now.0, limit as i64], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -418,6 +449,15 @@ impl Tx<'_> {
         let sql = "UPDATE device_provisioning SET failures = 0, next_try_at = ?2 WHERE failed_at IS NOT NULL
                        AND version IN (SELECT id FROM provisioning_version WHERE provisioning = ?1)";
         Ok(self.conn.prepare_cached(sql)?.execute(params![line, now.0])?)
+    }
+
+    /// What was due on these channels by `now` and is due still is looked at again `later`.
+    pub fn postpone_provisioning(&self, channels: &[i64], now: Timestamp, later: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE device_provisioning SET next_try_at = ?3 WHERE next_try_at <= ?2
+                       AND enrollment IN (SELECT value FROM json_each(?1))";
+        let channels = serde_json::Value::from(channels).to_string();
+        self.conn.prepare_cached(sql)?.execute(params![channels, now.0, later.0])?;
+        Ok(())
     }
 
     /// Somebody wants a returned one taken off again: as if it had never been removed.

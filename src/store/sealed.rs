@@ -52,6 +52,7 @@ const SHELVES: &[Shelf] = &[
         place: "'person/' || person || '/digest/' || realm",
     },
     Shelf { table: "directory", column: "sealed_password", key: "id", place: "'directory/' || id || '/password'" },
+    Shelf { table: "tls_choice", column: "sealed_key", key: "id", place: "'tls-choice/' || id" },
     Shelf { table: "mail_server", column: "sealed_password", key: "id", place: "'mail/' || id || '/password'" },
     Shelf { table: "command", column: "sealed_plist", key: "uuid", place: "'command/' || uuid" },
     Shelf {

@@ -1,6 +1,7 @@
 //! The server as an appliance: copies of itself, coming back on another machine, saying how it is.
 
 mod doctor;
+mod logs;
 mod mail;
 mod monitors;
 mod reports;

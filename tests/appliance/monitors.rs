@@ -35,8 +35,24 @@ fn a_monitor_reads_the_numbers_and_the_reasons() {
     let ipad = school.enroll(Kind::Ipad, 1);
     ipad.set_deaf(true);
     school.send(&ipad, "ProfileList", Value::Null);
+    for _ in 0..2 {
+        school.api("POST", "/tokens", &json!({ "name": "twice", "role": "auditor", "expires_in": "10d" })).is(201);
+    }
+    school.https(None, "GET", "/console/login", &Value::Null);
     let (status, text) = get(monitor, "/metrics");
     assert_eq!(status, 200);
+    let series: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once(' '))
+        .map(|l| l.0)
+        .collect();
+    let different: std::collections::BTreeSet<&str> = series.iter().copied().collect();
+    assert_eq!(different.len(), series.len(), "no series twice: {text}");
+    assert!(text.contains("{kind=\"token\",name=\"twice\",id=\""), "{text}");
+    assert_eq!(value(&text, "cordon_http_requests_total{room=\"console\",status=\"2xx\"}"), 1.0);
+    let began = |text: &str| value(text, "process_start_time_seconds");
+    assert_eq!(began(&text), began(&get(monitor, "/metrics").1), "it began once");
     assert_eq!(value(&text, "cordon_healthy"), 1.0);
     assert_eq!(value(&text, "cordon_devices{state=\"active\"}"), 1.0);
     assert_eq!(value(&text, "cordon_commands_waiting{state=\"Queued\"}"), 1.0);

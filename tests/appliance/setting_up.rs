@@ -90,6 +90,8 @@ fn from_the_link_to_a_managed_device() {
     assert!(ada.page("").contains("Name of the school"));
     assert_eq!(ada.send("POST", "/setup/school", "organization=X&hostname=localhost").status, 403, "no form of ours");
     assert_eq!(ada.take("school", &[("organization", "Hill School"), ("hostname", "localhost")]).status, 303);
+    assert!(ada.page("").contains("Where it comes from"), "which certificate");
+    assert_eq!(ada.take("tls", &[("mode", "own-ca")]).status, 303);
     let wrong = ada.take("admin", &[("name", "ada"), ("password", "tin roof in may"), ("again", "tin roof in june")]);
     assert!(wrong.status == 400 && wrong.text().contains("not the same"), "{}", wrong.text());
     assert_eq!(
@@ -119,6 +121,9 @@ fn from_the_link_to_a_managed_device() {
     }
     assert!(!bea.page("?step=code").contains(&code), "never shown again");
 
+    for drawn in ["Sign in", "Create a Certificate", "Upload", "Confirmation"] {
+        assert!(bea.page("").contains(drawn) && bea.page("").contains("<svg"), "what Apple asks is drawn: {drawn}");
+    }
     let csr = bea.send("GET", "/setup/request.csr", "");
     assert!(csr.status == 200 && csr.text().contains("BEGIN CERTIFICATE REQUEST"), "{}", csr.text());
     assert_eq!(bea.take("push", &[("certificate", "nonsense")]).status, 400);
@@ -168,4 +173,86 @@ fn a_new_link_may_be_asked_for_more_than_once() {
     for (url, status) in [(lost, 403), (found, 303)] {
         assert_eq!(Browser { school: &school, cookie: None }.send("GET", path(&url), "").status, status);
     }
+}
+
+/// The heading of the step that the page shows.
+fn here(page: &str) -> &str {
+    page.split("<strong aria-current=\"step\">").nth(1).unwrap().split('<').next().unwrap()
+}
+
+#[test]
+fn left_and_resumed_at_every_step_in_another_browser_and_after_a_restart() {
+    let mut school = School::bare(Plan::with_lasting_ports());
+    let (certificate, key) = school.stand_in.push_certificate(TOPIC).unwrap();
+    let pem = format!("{certificate}{key}");
+    let again = "tin roof in may";
+    let steps: [(&str, &str, Vec<(&str, &str)>); 5] = [
+        ("The school", "school", vec![("organization", "Hill School"), ("hostname", "localhost")]),
+        ("TLS certificate", "tls", vec![("mode", "own-ca")]),
+        ("Who runs it", "admin", vec![("name", "ada"), ("password", again), ("again", again)]),
+        ("Recovery code", "code", vec![]),
+        ("Push certificate", "push", vec![("certificate", &pem)]),
+    ];
+    for (title, step, fields) in &steps {
+        // A new link in a new browser, and half of the time a server that was started anew.
+        if matches!(*step, "tls" | "code" | "push") {
+            school.stop();
+            school.start();
+        }
+        let url = school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+        let mut browser = Browser { school: &school, cookie: None };
+        assert_eq!(browser.send("GET", path(&url), "").status, 303);
+        let page = browser.page("");
+        assert_eq!(here(&page), *title, "it goes on where it was left");
+        if *step == "push" {
+            // The request is the same after leaving: what was sent to be signed goes on being good.
+            let csr = |browser: &mut Browser<'_>| browser.send("GET", "/setup/request.csr", "").text();
+            assert!(csr(&mut browser).contains("BEGIN CERTIFICATE REQUEST"));
+        }
+        let taken = browser.take(step, fields);
+        assert!(matches!(taken.status, 303 | 200), "{step}: {}", taken.text());
+        if *step == "code" {
+            // Left between seeing the code and typing it back: in the same browser it is still there.
+            let page = browser.page("");
+            let code = page.split("<p class=\"code\"><code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+            assert!(browser.page("").contains(&code));
+            assert_eq!(browser.take("code", &[("typed", &code[30..])]).status, 303);
+        }
+        // Back to an earlier step, and on: nothing that was done is undone.
+        assert!(browser.page("?step=school").contains("Hill School"));
+    }
+    let url = school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+    let mut browser = Browser { school: &school, cookie: None };
+    browser.send("GET", path(&url), "");
+    assert_eq!(here(&browser.page("")), "Trial with a simulated device");
+    assert!(browser.take("test", &[]).text().contains("enrolment: good."));
+    assert_eq!(here(&browser.page("")), "Done");
+    assert_eq!(browser.take("done", &[]).status, 200);
+}
+
+#[test]
+fn a_code_that_was_seen_and_not_confirmed_before_a_restart_is_made_anew() {
+    let mut school = School::bare(Plan::with_lasting_ports());
+    let begin = |school: &School| {
+        let url = school.api("POST", "/setup/link", &Value::Null).is(201)["url"].as_str().unwrap().to_owned();
+        path(&url).to_owned()
+    };
+    let shown = |browser: &mut Browser<'_>| {
+        let page = browser.page("?step=code");
+        page.split("<p class=\"code\"><code>").nth(1).map(|rest| rest.split('<').next().unwrap().to_owned())
+    };
+    let link = begin(&school);
+    let mut ada = Browser { school: &school, cookie: None };
+    ada.send("GET", &link, "");
+    ada.take("code", &[]);
+    let first = shown(&mut ada).unwrap();
+    school.stop();
+    school.start();
+    let link = begin(&school);
+    let mut bea = Browser { school: &school, cookie: None };
+    bea.send("GET", &link, "");
+    assert!(shown(&mut bea).is_none(), "it is not kept");
+    assert!(bea.page("?step=code").contains("Make a new code; the one before stops working"));
+    bea.take("code", &[]);
+    assert_ne!(shown(&mut bea).unwrap(), first);
 }

@@ -98,6 +98,11 @@ fn every_page_is_for_everybody_and_photographed() {
     let profile = profile["id"].as_str().unwrap();
     school.api("POST", &format!("/profiles/{profile}/assign"), &json!({ "group": "7b", "to": "devices" })).is(200);
 
+    let account = crate::policy::accounts::add_account(
+        &school,
+        &crate::policy::accounts::calendar(json!({ "user": "anna" }), Some("tin roof in may")),
+    );
+    let account = crate::policy::accounts::id(&account);
     let calendar = json!({ "time_zone": "Europe/Berlin", "holidays": ["2026-12-21..2027-01-06"] });
     school.api("PATCH", "/calendar", &calendar).is(200);
     let mornings = json!({ "name": "Mornings", "windows": ["Mon-Fri 08:00-12:30"] });
@@ -146,6 +151,12 @@ fn every_page_is_for_everybody_and_photographed() {
         ("enrolment-profile", "/console/enrolment/profile".into()),
         ("profiles", "/console/profiles".into()),
         ("profile", format!("/console/profiles/{profile}")),
+        ("accounts", "/console/accounts".into()),
+        ("account", format!("/console/accounts/{account}")),
+        ("account-kinds", "/console/accounts/new".into()),
+        ("account-new", "/console/accounts/new/wifi".into()),
+        ("provisioning", "/console/provisioning".into()),
+        ("provisioning-new", "/console/provisioning/new".into()),
         ("profile-new", "/console/profiles/new".into()),
         ("profile-build", "/console/profiles/build".into()),
         ("profile-wifi", "/console/profiles/build/com.apple.wifi.managed".into()),

@@ -1,5 +1,6 @@
 //! The console as a browser sees it: the door, cookies, tokens, headers, roles, and what a page may weigh; and in a real Chromium.
 
+mod asvs;
 mod browser;
 mod door;
 mod first_run;

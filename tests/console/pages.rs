@@ -101,6 +101,11 @@ fn matrix() -> Vec<(&'static str, &'static [&'static str])> {
         ("/console/enrolment", &["owner", "admin", "teacher"]),
         ("/console/enrolment/invite", &["owner", "admin", "teacher"]),
         ("/console/enrolment/profile", ENROLL),
+        ("/console/accounts", LOOK),
+        ("/console/accounts/new", ENROLL),
+        ("/console/accounts/new/exchange", ENROLL),
+        ("/console/provisioning", LOOK),
+        ("/console/provisioning/new", ENROLL),
         ("/console/profiles", LOOK),
         ("/console/profiles/new", ENROLL),
         ("/console/people", LOOK),
@@ -401,7 +406,7 @@ fn everything_can_be_done_with_forms_alone() {
     done("/console/audit/verify", &[], 200).has("Whole");
     ada.get("/console/audit?verb=group").has("group.add");
     let file = ada.get("/console/audit/export?format=csv");
-    assert!(file.header("content-disposition").contains("audit.csv") && file.text.lines().count() > 20);
+    assert!(file.header("content-disposition").contains("audit-1-") && file.text.lines().count() > 20);
     // One's own account.
     done("/console/account/app", &[("current", PASSWORD)], 200).has("<svg class=\"qr\"");
     let changed = done("/console/account", &[("current", PASSWORD), ("password", "another roof in june")], 303);

@@ -4,6 +4,7 @@
 mod browser;
 mod class;
 mod over_the_air;
+mod own_accounts;
 mod page;
 
 use crate::support::device::Handle;

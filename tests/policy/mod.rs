@@ -14,6 +14,7 @@ mod converging;
 mod groups;
 mod inventory;
 mod library;
+pub mod provisioning;
 mod returning;
 mod schedules;
 

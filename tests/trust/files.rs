@@ -199,3 +199,41 @@ fn a_former_name_goes_on_being_served() {
     let request = cordon::simulator::wire::Request { method: "GET", url: &url, headers: &[], body: b"" };
     assert_eq!(client.send(&request).unwrap().status, 200);
 }
+
+#[test]
+fn a_certificate_is_chosen_in_the_browser_and_served_at_once() {
+    let elsewhere = Elsewhere::new();
+    let read = |name: &str| std::fs::read_to_string(elsewhere.path(name)).unwrap();
+    let mut school = School::bare(Plan::with_lasting_ports());
+    let own = served(&school);
+    let choose = |school: &School, wish: &Value| school.api("PUT", "/tls", wish);
+    // What cannot be served is refused, and the old one stays.
+    elsewhere.put(&["elsewhere.example"], true);
+    let (chain, key) = (read("cert.pem"), read("key.pem"));
+    let wrong = choose(&school, &json!({ "mode": "given", "certificate": chain, "key": key }));
+    assert!(wrong.is_problem(400, "tls-unusable").contains("not good for the name localhost"));
+    let other = PrivateKey::generate_ec_p256().unwrap().to_pem();
+    let first = elsewhere.put(&["localhost"], true);
+    let wrong = choose(&school, &json!({ "mode": "given", "certificate": read("cert.pem"), "key": other.expose() }));
+    assert!(wrong.is_problem(400, "tls-unusable").contains("key"));
+    choose(&school, &json!({ "mode": "acme" })).is_problem(400, "tls-unusable");
+    choose(&school, &json!({ "mode": "magic" })).is_problem(400, "bad-argument");
+    assert_eq!(served(&school), own);
+    // A good one, with its key in the same text, without a restart.
+    let both = read("cert.pem") + &read("key.pem");
+    let told = choose(&school, &json!({ "mode": "given", "certificate": both })).is(200);
+    assert_eq!((&told["mode"], &told["by_configuration"]), (&json!("given"), &json!(false)));
+    wait_for_certificate(&school, &first);
+    let row = school.server().context().store.read(|db| db.find_tls_choice()).unwrap().unwrap();
+    assert!(!row.chain_pem.unwrap().contains("PRIVATE"), "the key is kept sealed only");
+    assert!(school.get("/expiry").to_string().contains("cordon tls choose given"));
+    // After a restart too; and back to the school's own, which no device is a stranger to.
+    school.stop();
+    school.start();
+    assert_eq!(served(&school), json!(first));
+    choose(&school, &json!({ "mode": "own-ca" })).is(200);
+    school.server().context().ring_certificates();
+    school.wait_until("the school's own", || (school.get("/tls")["served"]["source"] == "own-ca").then_some(()));
+    let verbs = school.get("/audit?verb=tls.choose")["items"].as_array().unwrap().len();
+    assert_eq!(verbs, 2);
+}

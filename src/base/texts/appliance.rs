@@ -14,6 +14,7 @@ pub enum Appliance {
     NameMissing,
     PasswordsDiffer,
     CodeNotTypedBack,
+    TlsByConfiguration { mode: String },
     NoMailServer,
     MailNotTaken { why: String },
 }
@@ -30,6 +31,7 @@ impl Appliance {
             Self::NameMissing => "name-missing",
             Self::PasswordsDiffer => "passwords-differ",
             Self::CodeNotTypedBack => "code-not-typed-back",
+            Self::TlsByConfiguration { .. } => "tls-by-configuration",
             Self::NoMailServer => "no-mail-server",
             Self::MailNotTaken { .. } => "mail-not-taken",
         }
@@ -61,6 +63,7 @@ impl Appliance {
             Self::CodeNotTypedBack => {
                 f.write_str("That is not what the code ends with. Compare your paper with the code, letter by letter, and type its last two groups.")
             }
+            Self::TlsByConfiguration { mode } => write!(f, "The configuration says tls.mode = \"{mode}\", and that is what counts. Change it there, or take the line out and start the server again."),
             Self::NoMailServer => f.write_str("No mail server is set. Say which one takes letters with `cordon mail set`."),
             Self::MailNotTaken { why } => write!(f, "The mail server did not take the letter: {why}. Look at its name, port and security, the account, and the addresses."),
         }

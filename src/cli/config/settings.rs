@@ -151,7 +151,8 @@ impl Settings {
                 .ok_or_else(|| self.wrong("tls.mode", &format!("with tls.mode = \"files\", {key} must be set as well")))
         };
         let source = match self.read("tls.mode", text)?.as_deref() {
-            None | Some("own-ca") => TlsSource::OwnCa,
+            None => TlsSource::Chosen,
+            Some("own-ca") => TlsSource::OwnCa,
             Some("files") => TlsSource::Files { certificate: file("tls.cert_file")?, key: file("tls.key_file")? },
             Some("acme") => TlsSource::Acme {
                 directory: self.read("tls.acme_directory", url)?.unwrap_or_else(|| ACME_DIRECTORY.to_owned()),

@@ -2,12 +2,14 @@
 
 use super::reply::json;
 use super::{Call, Response};
+use crate::base::secret::Secret;
 use crate::protocol::profile::{AccessRights, CONFIG_TYPE, IdentityMethod, RIGHTS};
 use crate::service::Error;
 use crate::service::actor::Permission;
 use crate::service::enrolling::{self, Wish};
 use crate::service::enrollment_policy::{self, Change, Policy, notes};
 use crate::service::serving::{self, State};
+use crate::service::tls_choice;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -56,7 +58,7 @@ pub struct Right {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tls {
-    /// `source` (own-ca, files, acme), `subject`, `issuer`, `fingerprint`, `not_before`, `not_after`, `names`.
+    /// `source` (own-ca, given, files, acme), `subject`, `issuer`, `fingerprint`, `not_before`, `not_after`, `names`.
     #[schema(value_type = Object)]
     pub served: serde_json::Value,
     /// Every device trusts it already; then profiles bring no roots.
@@ -65,6 +67,10 @@ pub struct Tls {
     pub anchors: Vec<String>,
     /// What is wrong with what should be served instead.
     pub fault: Option<String>,
+    /// What is to be served: `own-ca`, `given`, `files` or `acme`.
+    pub mode: String,
+    /// The configuration says so; then it cannot be chosen here.
+    pub by_configuration: bool,
 }
 
 fn rights(bits: Option<u32>, names: Option<&Vec<String>>) -> Result<Option<AccessRights>, Error> {
@@ -129,8 +135,32 @@ fn view(policy: Policy) -> EnrollmentPolicy {
     }
 }
 
+/// Where the listeners' certificate is to come from.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsChoice {
+    /// `own-ca`, `given` or `acme`.
+    pub mode: String,
+    /// For `given`: PEM, the server's own certificate first; the key may stand in it too.
+    pub certificate: Option<String>,
+    /// For `given`: PEM.
+    pub key: Option<String>,
+    /// For `acme`: an e-mail address that the authority may write to.
+    pub contact: Option<String>,
+}
+
+pub fn choose_tls(call: &Call<'_>) -> Result<Response, Error> {
+    let body: TlsChoice = call.body()?;
+    let TlsChoice { mode, certificate, key, contact } = body;
+    let wish = tls_choice::Wish { mode, certificate, key: key.map(Secret::new), contact };
+    tls_choice::choose(call.cx, &call.actor, wish)?;
+    show_tls(call)
+}
+
 pub fn show_tls(call: &Call<'_>) -> Result<Response, Error> {
     call.actor.require(Permission::LookAround)?;
     let State { served, publicly_trusted, anchors, fault } = serving::find(call.cx)?;
-    Ok(json(200, &Tls { served, publicly_trusted, anchors, fault }))
+    let chosen = tls_choice::find(call.cx)?;
+    let by_configuration = chosen.by_configuration;
+    Ok(json(200, &Tls { served, publicly_trusted, anchors, fault, mode: chosen.mode, by_configuration }))
 }

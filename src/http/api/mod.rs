@@ -37,6 +37,7 @@ mod users;
 mod channels;
 mod payloads;
 mod profiles;
+mod provisioning;
 mod schedules;
 mod setup_plans;
 
@@ -234,6 +235,7 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["enrollment-policy"]) => enrollment::show_policy(call),
         (&Method::PATCH, ["enrollment-policy"]) => enrollment::change_policy(call),
         (&Method::GET, ["tls"]) => enrollment::show_tls(call),
+        (&Method::PUT, ["tls"]) => enrollment::choose_tls(call),
         (&Method::GET, ["push-certificates"]) => school::list_push_certificates(call),
         (&Method::POST, ["push-certificates"]) => school::import_push_certificate(call),
         (&Method::POST, ["push-certificates", "request"]) => school::request_push_certificate(call),
@@ -341,6 +343,18 @@ fn dispatch(call: &Call<'_>) -> Result<Response, Error> {
         (&Method::GET, ["profiles", id, "refusals"]) => profiles::refusals(call, id),
         (&Method::DELETE, ["profiles", id]) => profiles::remove(call, id),
         (&Method::POST, ["profiles", id, "split"]) => profiles::split(call, id),
+        (&Method::GET, ["provisioning"]) => provisioning::list(call),
+        (&Method::POST, ["provisioning"]) => provisioning::add(call),
+        (&Method::GET, ["provisioning", id]) => provisioning::show(call, id),
+        (&Method::DELETE, ["provisioning", id]) => provisioning::remove(call, id),
+        (&Method::POST, ["provisioning", id, "assign"]) => provisioning::assign(call, id, true),
+        (&Method::POST, ["provisioning", id, "unassign"]) => provisioning::assign(call, id, false),
+        (&Method::POST, ["provisioning", id, "retry"]) => provisioning::retry(call, id),
+        (&Method::GET, ["provisioning", id, "devices"]) => provisioning::devices(call, id),
+        (&Method::GET, ["devices", device, "provisioning"]) => provisioning::of_device(call, device),
+        (&Method::POST, ["devices", device, "provisioning", "remove-again"]) => {
+            provisioning::remove_again(call, device)
+        }
         (&Method::GET, ["accounts"]) => accounts::list(call),
         (&Method::POST, ["accounts"]) => accounts::add(call),
         (&Method::GET, ["accounts", id]) => accounts::show(call, id),

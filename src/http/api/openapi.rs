@@ -145,6 +145,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("patch", "/enrollment-door", "Change either", "200").takes("DoorChange").gives("EnrollmentDoor"),
     op("get", "/tls", "The certificate that the listeners serve, and what is wrong with a newer one", "200")
         .gives("Tls"),
+    op("put", "/tls", "Choose where the listeners' certificate comes from; in force at once", "200").takes("TlsChoice").gives("Tls"),
     op("get", "/push-certificates", "Push certificates, the current one first", "200").gives("Page_PushCertificate"),
     op("post", "/push-certificates", "Import a push certificate", "201").takes("PushImport").gives("PushCertificate"),
     op("post", "/push-certificates/request", "Make a key and a certificate request", "201")
@@ -380,6 +381,26 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("delete", "/profiles/{id}", "Remove a profile, from every channel that has it too", "204"),
     op("post", "/profiles/{id}/split", "Split a profile with several accounts: one profile for each, assigned alike", "200")
         .gives("Page_Profile"),
+    op("get", "/provisioning", "Provisioning profiles, one line for each app", "200").gives("Page_Provisioning").paged(),
+    op("post", "/provisioning", "Add a .mobileprovision (the body itself), or the one that takes the place of its app's", "201")
+        .gives("Provisioning"),
+    op("get", "/provisioning/{id}", "One line; `id` is Cordon's id, the app's, or the UUID of an upload", "200")
+        .gives("Provisioning"),
+    op("delete", "/provisioning/{id}", "Remove it from every device; this is no revocation, as `removal` says", "204"),
+    op("post", "/provisioning/{id}/assign", "Assign it to a device or to the devices of a group", "200")
+        .takes("ProvisioningWish")
+        .gives("Provisioning"),
+    op("post", "/provisioning/{id}/unassign", "Take an assignment back", "200")
+        .takes("ProvisioningWish")
+        .gives("Provisioning"),
+    op("post", "/provisioning/{id}/retry", "Try it again at once wherever it was refused", "200").gives("Provisioning"),
+    op("get", "/provisioning/{id}/devices", "Which devices have it, and where a removed one has come back", "200")
+        .gives("Page_ProvisioningOnDevice"),
+    op("get", "/devices/{id}/provisioning", "Provisioning profiles of a device: what management did, and what it lists", "200")
+        .gives("DeviceProvisioning"),
+    op("post", "/devices/{id}/provisioning/remove-again", "Take one off again that was removed and has come back", "200")
+        .takes("ReturnedProvisioning")
+        .gives("Page_ProvisioningOnDevice"),
     op("get", "/accounts", "Accounts on devices, each in a profile of its own; `user` asks for one person's", "200")
         .gives("Page_DeviceAccount")
         .paged(),

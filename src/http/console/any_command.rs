@@ -3,8 +3,7 @@
 
 use super::form::Form;
 use super::parts::{
-    self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, folded, link, list, named, note, paragraph,
-    prose, section,
+    self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, folded, link, named, note, paragraph, section,
 };
 use super::{Answer, Outcome, Visit, actions, device, forecast, marks, schema_form};
 use crate::base::texts::Text;
@@ -44,7 +43,7 @@ pub fn choose(v: &Visit<'_>, id: &str) -> Outcome {
         let said = w.request(spec.request_type);
         let under = if said == spec.request_type { "" } else { spec.request_type };
         let name = named(link(&format!("{path}/{}", spec.request_type), &said), under);
-        let why = list(one.reasons.iter().map(|words| prose(&forecast::sentence(words))));
+        let why = forecast::words(&one.reasons);
         if one.will_run { able.push(vec![name, why]) } else { unable.push(vec![name, why]) }
     }
     let table = |title: &str, rows: Vec<Vec<Html>>| {

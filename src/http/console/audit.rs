@@ -2,7 +2,7 @@
 
 use super::frame::{Area, Page};
 use super::parts::{
-    self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, exactly, named, number, post_button, row,
+    self, Field, FormSpec, Html, Mood, Table, badge, code, exactly, folded, named, note, number, post_button, row,
     section, text,
 };
 use super::{Answer, Outcome, Visit, marks, story};
@@ -14,7 +14,9 @@ use crate::store::{AuditFilter, AuditRow};
 const PATH: &str = "/console/audit";
 const ROWS: usize = 50;
 /// Rows in a file.
-const EXPORTED: usize = 20_000;
+const EXPORTED: i64 = 20_000;
+/// Files that the page names; older rows by the command line.
+const MOST_FILES: usize = 50;
 const NAMES: [&str; 4] = ["actor", "verb", "device", "refused"];
 
 pub fn list(v: &Visit<'_>) -> Outcome {
@@ -48,11 +50,27 @@ pub fn list(v: &Visit<'_>) -> Outcome {
             Field::choice("refused", w.outcome, [("", w.all), ("yes", w.refused)]).value(v.query("refused").as_deref()),
         )
         .button(w.search);
-    let page = Page::new(Area::Audit, w.nav_audit)
-        .action(post_button("/console/audit/verify", &v.token, w.verify, ""))
-        .action(button_link("/console/audit/export?format=csv", w.as_table))
-        .action(button_link("/console/audit/export?format=jsonl", w.as_lines));
-    Ok(page.with(ask.html()).with(table.html()).into())
+    let page = Page::new(Area::Audit, w.nav_audit).action(post_button("/console/audit/verify", &v.token, w.verify, ""));
+    let newest = overview::newest_audit(v.cx, &v.actor, &AuditFilter { limit: 1, ..AuditFilter::default() }, None)?;
+    let files = folded(w.audit_files, files(v, newest.first().map_or(0, |row| row.seq)));
+    Ok(page.with(ask.html()).with(table.html()).with(files).into())
+}
+
+/// Ways to every row there is, file by file.
+fn files(v: &Visit<'_>, newest: i64) -> Vec<Html> {
+    let w = v.words;
+    let line = |(first, last): (i64, i64)| {
+        let name = format!("{} {}–{}", w.audit_rows_range, parts::grouped(first), parts::grouped(last));
+        let href = |format: &str| format!("/console/audit/export?format={format}&after={}", first - 1);
+        row([text(&name), parts::link(&href("csv"), w.as_table), parts::link(&href("jsonl"), w.as_lines)])
+    };
+    vec![note(w.audit_files_hint), parts::list(ranges(newest).into_iter().map(line))]
+}
+
+/// First and last row of each file, newest first.
+fn ranges(newest: i64) -> Vec<(i64, i64)> {
+    let files = (newest + EXPORTED - 1) / EXPORTED;
+    (0..files).rev().take(MOST_FILES).map(|at| (at * EXPORTED + 1, newest.min((at + 1) * EXPORTED))).collect()
 }
 
 fn line(v: &Visit<'_>, one: &AuditRow) -> Vec<Html> {
@@ -89,17 +107,20 @@ pub fn verify(v: &Visit<'_>) -> Outcome {
     Ok(Page::new(Area::Audit, w.verify).under(PATH, w.nav_audit).with(section(w.verdict, parts)).into())
 }
 
-/// The oldest rows, or those after `after`, as a file; longer ones are exported by the command line.
+/// The rows after `after`, as many as a file holds, named by what is in it.
 pub fn download(v: &Visit<'_>) -> Outcome {
     let csv = v.query("format").as_deref() == Some("csv");
     let format = if csv { Format::Csv } else { Format::JsonLines };
-    let after = v.query("after").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let rows = auditing::list(v.cx, &v.actor, &AuditFilter { after, ..AuditFilter::first(EXPORTED) })?;
+    let after: i64 = v.query("after").and_then(|text| text.parse().ok()).unwrap_or(0).max(0);
+    let most = usize::try_from(EXPORTED).unwrap_or(usize::MAX);
+    let mut rows = auditing::list(v.cx, &v.actor, &AuditFilter { after, ..AuditFilter::first(most) })?;
+    // Where rows were taken away, the file does not reach into the next one.
+    rows.retain(|one| one.seq <= after.saturating_add(EXPORTED));
     let mut text = export::heading(format);
     rows.iter().for_each(|one| text.push_str(&export::line(format, &export::to_json(one))));
-    let (kind, name) =
-        if csv { ("text/csv; charset=utf-8", "audit.csv") } else { ("application/jsonl", "audit.jsonl") };
-    Ok(Answer::File(file(kind, name, text.into_bytes())))
+    let (kind, end) = if csv { ("text/csv; charset=utf-8", "csv") } else { ("application/jsonl", "jsonl") };
+    let (first, last) = (rows.first().map_or(0, |one| one.seq), rows.last().map_or(0, |one| one.seq));
+    Ok(Answer::File(file(kind, &format!("audit-{first}-{last}.{end}"), text.into_bytes())))
 }
 
 /// A file to be kept by whoever asked for it.
@@ -108,4 +129,17 @@ pub fn file(kind: &str, name: &str, bytes: Vec<u8>) -> Response {
         .with_header("content-disposition", format!("attachment; filename=\"{name}\""))
         .with_header("cache-control", "no-store")
         .with_header("x-content-type-options", "nosniff")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_in_one_file() {
+        assert_eq!(ranges(0), []);
+        assert_eq!(ranges(7), [(1, 7)]);
+        assert_eq!(ranges(20_000), [(1, 20_000)]);
+        assert_eq!(ranges(45_001), [(40_001, 45_001), (20_001, 40_000), (1, 20_000)]);
+    }
 }

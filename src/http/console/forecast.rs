@@ -2,7 +2,7 @@
 
 use super::Visit;
 use super::marks;
-use super::parts::{Html, Mood, Table, badge, list, note, number, paragraph, prose, row, section, text};
+use super::parts::{Html, Mood, Table, badge, list, note, number, paragraph, prose, row, section};
 use crate::service::Error;
 use crate::service::forecasting::{self, Forecast, Question};
 use crate::store::DeviceRow;
@@ -16,7 +16,7 @@ const NAMED: usize = 200;
 /// As the look ahead itself.
 pub fn of_one(v: &Visit<'_>, device: &DeviceRow, question: &Question) -> Result<Html, Error> {
     let d = &v.words.deeds;
-    let (doubts, forecasts) = forecasting::check(v.cx, &v.actor, question)?;
+    let (_, forecasts) = forecasting::check(v.cx, &v.actor, question)?;
     let Some(one) = forecasts.iter().find(|one| one.device.id == device.id) else { return Ok(Html::default()) };
     let mut parts = vec![verdict(v, one).into_paragraph()];
     if !one.reasons.is_empty() {
@@ -26,7 +26,6 @@ pub fn of_one(v: &Visit<'_>, device: &DeviceRow, question: &Question) -> Result<
         parts.push(paragraph(&format!("{}:", d.about_when)));
         parts.push(list(one.when.iter().map(|words| prose(&sentence(words)))));
     }
-    parts.extend(second_look(v, &doubts));
     Ok(section(d.will_it, parts))
 }
 
@@ -36,7 +35,7 @@ pub fn of_one(v: &Visit<'_>, device: &DeviceRow, question: &Question) -> Result<
 /// As the look ahead itself.
 pub fn of_many(v: &Visit<'_>, question: &Question) -> Result<Html, Error> {
     let (w, d) = (v.words, &v.words.deeds);
-    let (doubts, mut forecasts) = forecasting::check(v.cx, &v.actor, question)?;
+    let (_, mut forecasts) = forecasting::check(v.cx, &v.actor, question)?;
     let able = i64::try_from(forecasts.iter().filter(|one| one.will_run).count()).unwrap_or(i64::MAX);
     let unable = i64::try_from(forecasts.len()).unwrap_or(i64::MAX) - able;
     let mut counts = vec![row([badge(Mood::Good, d.will_run), number(able)])];
@@ -45,14 +44,12 @@ pub fn of_many(v: &Visit<'_>, question: &Question) -> Result<Html, Error> {
     }
     forecasts.sort_by_key(|one| (one.will_run, one.reasons.is_empty()));
     let line = |one: &Forecast| {
-        let said = |words: &[String]| list(words.iter().map(|words| prose(&sentence(words))));
-        vec![marks::device_link(&one.device), verdict(v, one), said(&one.reasons), said(&one.when)]
+        vec![marks::device_link(&one.device), verdict(v, one), self::words(&one.reasons), self::words(&one.when)]
     };
     let table = Table::new(d.will_it)
         .columns([w.device, w.standing, d.why_not, d.about_when])
         .rows(forecasts.iter().take(NAMED).map(line));
     let mut parts = vec![list(counts)];
-    parts.extend(second_look(v, &doubts));
     parts.push(table.html());
     if forecasts.len() > NAMED {
         parts.push(note(&format!("{} {}", forecasts.len() - NAMED, w.and_more)));
@@ -69,12 +66,9 @@ fn verdict(v: &Visit<'_>, one: &Forecast) -> Html {
     }
 }
 
-/// What Apple's schema says of the command itself.
-fn second_look(v: &Visit<'_>, doubts: &[String]) -> Vec<Html> {
-    if doubts.is_empty() {
-        return Vec::new();
-    }
-    vec![paragraph(v.words.deeds.worth_looking), list(doubts.iter().map(|words| text(&sentence(words))))]
+/// Each as a sentence; nothing for none.
+pub fn words(all: &[String]) -> Html {
+    if all.is_empty() { Html::default() } else { list(all.iter().map(|words| prose(&sentence(words)))) }
 }
 
 /// With a capital and a full stop.

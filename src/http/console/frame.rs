@@ -23,6 +23,8 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Accounts,
+    Provisioning,
     Schedules,
     Groups,
     People,
@@ -134,24 +136,28 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
             ("/console/enrolment", w.nav_enrolment, Area::Enrolment, Permission::Invite),
             ("/console/plans", w.serving.nav_plans, Area::Plans, Permission::LookAround),
         ],
-        vec![("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround)],
+        vec![
+            ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+            ("/console/accounts", w.provided.nav_accounts, Area::Accounts, Permission::LookAround),
+            ("/console/provisioning", w.provided.nav_provisioning, Area::Provisioning, Permission::LookAround),
+            ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),
+        ],
         vec![
             ("/console/people", w.nav_people, Area::People, Permission::LookAround),
-            ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),
             ("/console/groups", w.nav_groups, Area::Groups, Permission::Look),
             ("/console/directory", w.serving.nav_directory, Area::Directory, Permission::LookAround),
         ],
         vec![
+            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
             ("/console/audit", w.nav_audit, Area::Audit, Permission::Audit),
             ("/console/requests", w.nav_requests, Area::Requests, Permission::Reveal),
+            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
         vec![
             ("/console/settings", w.nav_settings, Area::Settings, Permission::Administer),
             ("/console/admins", w.nav_admins, Area::Admins, Permission::Administer),
             ("/console/keys", w.serving.nav_keys, Area::Keys, Permission::Administer),
             ("/console/push", w.nav_push, Area::Push, Permission::LookAround),
-            ("/console/upkeep", w.upkeep().nav, Area::Upkeep, Permission::LookAround),
-            ("/console/webhooks", w.nav_webhooks, Area::Webhooks, Permission::Administer),
         ],
     ]
 }

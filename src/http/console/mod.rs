@@ -3,6 +3,7 @@
 //!
 //! One file per family of pages; `parts` holds the markup, `texts` the words. Called by `routes`.
 
+mod accounts;
 mod actions;
 mod admins;
 mod any_command;
@@ -31,6 +32,7 @@ mod people;
 mod plans;
 mod plots;
 mod profiles;
+mod provisioning;
 mod reports;
 mod schedules;
 mod schema_form;
@@ -45,7 +47,7 @@ mod texts;
 mod upkeep;
 mod webhooks;
 
-use super::message::{Request, Response};
+use super::message::{Head, Request, Response};
 use super::origin::Origin;
 use super::query;
 use crate::base::texts::Text;
@@ -124,6 +126,12 @@ impl Visit<'_> {
 /// Whether a path is this room's.
 pub fn is_here(path: &str) -> bool {
     path == "/" || path == "/console" || path.starts_with("/console/")
+}
+
+/// Whether whoever sends this claims to be logged in; whether they are is looked at with the whole request.
+pub fn may_be_somebody(head: &Head<'_>) -> bool {
+    let cookies = head.headers.get_all("cookie").iter().filter_map(|header| header.to_str().ok());
+    head.path != "/console/login" && cookies.flat_map(|header| header.split(';')).any(session::is_one)
 }
 
 pub fn handle(cx: &Context, world: &World<'_>, request: &Request) -> Response {
@@ -240,7 +248,14 @@ fn look(v: &Visit<'_>, parts: &[&str]) -> Outcome {
         ["profiles", "build"] => building::choose(v),
         ["profiles", "build", kind] => building::form(v, kind),
         ["profiles", id, "versions"] => building::history(v, id),
-        ["profiles", id] | ["profiles", id, "assign" | "remove"] => profiles::show(v, id),
+        ["profiles", id] | ["profiles", id, "assign" | "remove" | "split"] => profiles::show(v, id),
+        ["accounts"] => accounts::all(v),
+        ["accounts", "new"] => accounts::choose(v),
+        ["accounts", "new", kind] => accounts::new(v, kind),
+        ["accounts", id] | ["accounts", id, "password" | "repair" | "remove"] => accounts::show(v, id),
+        ["provisioning"] => provisioning::all(v),
+        ["provisioning", "new"] => provisioning::new(v),
+        ["provisioning", id] | ["provisioning", id, "assign" | "remove" | "retry"] => provisioning::show(v, id),
         ["inventory"] => stock::search(v),
         ["inventory", name] => stock::file(v, name),
         ["schedules"] | ["schedules", "calendar"] => schedules::list(v),
@@ -315,6 +330,10 @@ fn act(v: &Visit<'_>, parts: &[&str], form: &Form) -> Outcome {
         ["profiles", "new"] => profiles::add(v, form),
         ["profiles", "build", kind] => building::make(v, kind, form),
         ["profiles", id, verb] => profiles::act(v, id, verb, form),
+        ["accounts", "new", kind] => accounts::add(v, kind, form),
+        ["accounts", id, verb] => accounts::act(v, id, verb, form),
+        ["provisioning", "new"] => provisioning::add(v, form),
+        ["provisioning", id, verb] => provisioning::act(v, id, verb, form),
         ["schedules", "new"] => schedules::add(v, form),
         ["schedules", "calendar"] => schedules::set_calendar(v, form),
         ["schedules", name] => schedules::change(v, name, form),

@@ -30,14 +30,18 @@ pub fn columns(about: &str, bars: &[Bar]) -> Html {
         let (left, wide) = (x + step / 8, step * 3 / 4);
         let _ = write!(
             svg,
-            "<rect class=\"bar\" x=\"{left}\" y=\"{}\" width=\"{wide}\" height=\"{high}\" rx=\"3\"/>",
-            floor - high
+            "<rect class=\"bar\" x=\"{left}\" y=\"{}\" width=\"{wide}\" height=\"{high}\" rx=\"3\"><title>{}: {}</title></rect>",
+            floor - high,
+            text(&bar.name),
+            grouped(bar.amount)
         );
         // Every other name where there are many.
         if bars.len() <= 8 || (bars.len() - 1 - i).is_multiple_of(2) {
+            // And every fourth on a small screen.
+            let class = if bars.len() > 8 && !(bars.len() - 1 - i).is_multiple_of(4) { "tick less" } else { "tick" };
             let _ = write!(
                 svg,
-                "<text class=\"tick\" x=\"{}\" y=\"{}\">{}</text>",
+                "<text class=\"{class}\" x=\"{}\" y=\"{}\">{}</text>",
                 x + step / 2,
                 floor + 20,
                 text(&bar.name)

@@ -10,7 +10,7 @@ use super::{Answer, Outcome, Visit, building, marks, story};
 use crate::service::actor::Permission;
 use crate::service::assigning::{self, Whom};
 use crate::service::library::{self, AssignmentView, ProfileView};
-use crate::service::{Error, devices, schedules};
+use crate::service::{Error, devices, schedules, splitting};
 use crate::store::{GroupPart, Target};
 
 const PATH: &str = "/console/profiles";
@@ -136,6 +136,11 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
         w.assigned_to,
         [table.rows(one.assignments.iter().take(300).map(line)).empty(w.assigned_nobody).html()],
     ));
+    if may && splitting::offer(v.cx, &v.actor, &one.row.public_id)?.is_some() {
+        let p = &v.words.provided;
+        let form = FormSpec::new(&format!("{path}/split"), &v.token).button(p.split);
+        page = page.with(section(p.split, [paragraph(p.split_does), form.html()]));
+    }
     if may {
         let kinds = ["group-devices", "group-people", "group-everyone-on", "device", "everyone-on", "user"];
         let whom = kinds.map(|kind| (kind, w.target(kind)));
@@ -180,6 +185,10 @@ pub fn act(v: &Visit<'_>, id: &str, verb: &str, form: &Form) -> Result<Answer, E
         "withdraw" => {
             let (what, who) = (v.query("what").unwrap_or_default(), v.query("who").unwrap_or_default());
             drop(assigning::unassign(v.cx, &v.actor, id, &whom(&what, &who))?);
+        }
+        "split" => {
+            splitting::split(v.cx, &v.actor, id)?;
+            return Ok(Answer::To(format!("{PATH}?said=done")));
         }
         "remove" => {
             library::remove(v.cx, &v.actor, id)?;

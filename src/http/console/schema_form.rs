@@ -15,11 +15,14 @@ use serde_json::{Map, Value};
 const DEEPEST: usize = 3;
 /// Places for elements of a list of dictionaries.
 const PLACES: usize = 3;
+/// From so many keys on the fields stand in two columns where there is room.
+const MANY: usize = 12;
 /// Keys of one form; a payload with more shows the others as one JSON field.
 const MOST_FIELDS: usize = 400;
 
 /// Adds a field for each key; what must be given first.
-pub fn fields(v: &Visit<'_>, mut form: FormSpec, keys: &[KeySpec]) -> FormSpec {
+pub fn fields(v: &Visit<'_>, form: FormSpec, keys: &[KeySpec]) -> FormSpec {
+    let mut form = if keys.len() >= MANY { form.wide() } else { form };
     let mut left = MOST_FIELDS;
     for needed in [true, false] {
         for key in named(keys).filter(|key| key.required == needed) {
@@ -102,13 +105,13 @@ fn one(v: &Visit<'_>, form: FormSpec, key: &KeySpec, above: &str, depth: usize, 
     };
     match shape(key, depth) {
         Shape::Inside(keys) => {
-            let form = form.fold(&title(key.key), &note(v, key), v.refused.is_some());
+            let form = form.fold(&title(key.key), key.key, v.refused.is_some());
             inside(form, keys, &path, left).unfold()
         }
         Shape::List(keys) => {
             let mut form = form;
             for place in 0..if depth == 0 { PLACES } else { 1 } {
-                form = form.fold(&format!("{} {}", title(key.key), place + 1), &note(v, key), v.refused.is_some());
+                form = form.fold(&format!("{} {}", title(key.key), place + 1), key.key, v.refused.is_some());
                 form = inside(form, keys, &format!("{path}.{place}"), left).unfold();
             }
             form

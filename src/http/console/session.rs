@@ -24,6 +24,11 @@ const RULES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 /// Where people come to.
 const HOME: &str = "/console";
 
+/// Whether a cookie, as it was sent, is that of a session.
+pub fn is_one(cookie: &str) -> bool {
+    cookie.trim().strip_prefix(COOKIE).is_some_and(|rest| rest.starts_with('='))
+}
+
 #[derive(Template)]
 #[template(path = "console/parts/login.html")]
 struct Login<'a> {

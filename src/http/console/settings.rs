@@ -165,9 +165,11 @@ pub fn push(v: &Visit<'_>) -> Outcome {
     let rows = push_certificates::list(v.cx, &v.actor)?;
     let line = |one: &crate::store::PushCertificateRow| {
         let state = match (&one.paused_why, one.chain_pem.is_empty()) {
-            (_, true) => badge(Mood::Busy, w.push_requested),
-            (Some(_), _) => badge(Mood::Bad, w.push_refused),
-            (None, _) => badge(Mood::Good, if one.current { w.push_current } else { w.push_other }),
+            (_, true) => badge(Mood::Busy, w.push_words.push_requested),
+            (Some(_), _) => badge(Mood::Bad, w.push_words.push_refused),
+            (None, _) => {
+                badge(Mood::Good, if one.current { w.push_words.push_current } else { w.push_words.push_other })
+            }
         };
         vec![
             code(&one.topic),
@@ -176,20 +178,30 @@ pub fn push(v: &Visit<'_>) -> Outcome {
             text(one.apple_account.as_deref().unwrap_or(w.not_known)),
         ]
     };
-    let table = Table::new(w.nav_push).columns([w.topic, w.standing, w.ends, w.apple_account]);
-    let mut page = Page::new(Area::Push, w.nav_push).lead(w.push_lead);
-    page = page.with(table.rows(rows.iter().map(line)).empty(w.no_push).html());
+    let table = Table::new(w.nav_push).columns([w.push_words.topic, w.standing, w.ends, w.push_words.apple_account]);
+    let mut page = Page::new(Area::Push, w.nav_push).lead(w.push_words.push_lead);
+    page = page.with(table.rows(rows.iter().map(line)).empty(w.push_words.no_push).html());
     if v.may(Permission::Administer) {
-        let steps = list([text(w.push_step_request), text(w.push_step_sign), text(w.push_step_import)]);
+        let steps = list([
+            text(w.push_words.push_step_request),
+            text(w.push_words.push_step_sign),
+            text(w.push_words.push_step_import),
+        ]);
         let request = FormSpec::new("/console/push/request", &v.token)
             .field(Field::text("email", w.mail).value(v.typed("email")))
-            .button(w.make_request);
+            .button(w.push_words.make_request);
         let import = FormSpec::new("/console/push/import", &v.token)
-            .field(Field::file("certificate", w.push_file).required())
-            .field(Field::file("key", w.push_key).hint(w.push_key_hint))
-            .field(Field::text("account", w.apple_account).hint(w.apple_account_hint).value(v.typed("account")))
+            .field(Field::file("certificate", w.push_words.push_file).required())
+            .field(Field::file("key", w.push_words.push_key).hint(w.push_words.push_key_hint))
+            .field(
+                Field::text("account", w.push_words.apple_account)
+                    .hint(w.push_words.apple_account_hint)
+                    .value(v.typed("account")),
+            )
             .button(w.import);
-        page = page.with(section(w.push_renew, [steps, request.html()])).with(section(w.import, [import.html()]));
+        page = page
+            .with(section(w.push_words.push_renew, [steps, request.html()]))
+            .with(section(w.import, [import.html()]));
     }
     Ok(page.into())
 }
@@ -197,9 +209,11 @@ pub fn push(v: &Visit<'_>) -> Outcome {
 pub fn request_push(v: &Visit<'_>, form: &Form) -> Outcome {
     let csr = push_certificates::request(v.cx, &v.actor, form.some("email").as_deref())?;
     let w = v.words;
-    let page = Page::new(Area::Push, w.push_csr).under("/console/push", w.nav_push);
+    let page = Page::new(Area::Push, w.push_words.push_csr).under("/console/push", w.nav_push);
     let where_to = link("https://identity.apple.com/pushcert", "identity.apple.com/pushcert").into_paragraph();
-    Ok(page.with(section(w.push_csr, [paragraph(w.push_csr_hint), where_to, verbatim(&csr)])).into())
+    Ok(page
+        .with(section(w.push_words.push_csr, [paragraph(w.push_words.push_csr_hint), where_to, verbatim(&csr)]))
+        .into())
 }
 
 pub fn import_push(v: &Visit<'_>, form: &Form) -> Outcome {
@@ -217,6 +231,6 @@ pub fn import_push(v: &Visit<'_>, form: &Form) -> Outcome {
     }
     let w = v.words;
     let warnings: Vec<Html> = made.warnings.iter().map(|words| paragraph(words)).collect();
-    let page = Page::new(Area::Push, w.imported).under("/console/push", w.nav_push);
+    let page = Page::new(Area::Push, w.push_words.imported).under("/console/push", w.nav_push);
     Ok(page.with(section(w.worth_knowing, warnings)).with(button_link("/console/push", w.nav_push)).into())
 }

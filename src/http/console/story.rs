@@ -5,21 +5,38 @@ use super::parts::{self, Html, link, quiet, row, text};
 use super::texts::Words;
 use crate::store::TimelineRow;
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// Lines with their times, newest first as they come.
 pub fn list(v: &Visit<'_>, lines: &[TimelineRow]) -> Html {
     if lines.is_empty() {
         return parts::note(v.words.no_story);
     }
+    let read = |line: &TimelineRow| -> Value {
+        line.detail.as_deref().and_then(|detail| serde_json::from_str(detail).ok()).unwrap_or_default()
+    };
+    // What was asked for is told once; every line about it says its name.
+    let names: HashMap<&str, String> = lines
+        .iter()
+        .filter_map(|line| Some((line.command.as_deref()?, read(line)["RequestType"].as_str()?.to_owned())))
+        .collect();
     let item = |line: &TimelineRow| {
-        let detail: Value = line.detail.as_deref().and_then(|d| serde_json::from_str(d).ok()).unwrap_or_default();
+        let mut detail = read(line);
+        let name = line.command.as_deref().and_then(|uuid| names.get(uuid)).map(|name| v.words.request(name));
+        let mut by = None;
+        if let (Some(_), Some(told)) = (&name, detail.as_object_mut()) {
+            told.remove("RequestType");
+            by = told.remove("by");
+        }
         let mut said = vec![text(&sentence(v.words, &line.kind, &detail))];
+        if let Some(uuid) = &line.command {
+            let name = name.as_deref().unwrap_or(v.words.its_command);
+            said.push(link(&format!("/console/commands/{}", parts::segment(uuid)), name));
+        }
+        said.extend(by.as_ref().and_then(Value::as_str).map(|by| quiet(&format!("({})", person(by)))));
         let more: Vec<&str> = ["reason", "possession", "why"].iter().filter_map(|key| detail[*key].as_str()).collect();
         if !more.is_empty() {
             said.push(quiet(&format!("“{}”", more.join("”, “"))));
-        }
-        if let Some(uuid) = &line.command {
-            said.push(link(&format!("/console/commands/{}", parts::segment(uuid)), v.words.its_command));
         }
         (parts::when(line.at, v.now), row(said))
     };
@@ -81,7 +98,10 @@ fn with(words: String, what: &str, by: &str) -> String {
     said
 }
 
-/// `admin:ada` is Ada to people.
+/// `admin:ada` is Ada to people, and what no person asked for was Cordon's own doing.
 pub fn person(actor: &str) -> &str {
-    actor.strip_prefix("admin:").unwrap_or(actor)
+    if actor.starts_with("job:") {
+        return "Cordon";
+    }
+    ["admin:", "local:"].into_iter().find_map(|kind| actor.strip_prefix(kind)).unwrap_or(actor)
 }

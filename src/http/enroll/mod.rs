@@ -1,9 +1,11 @@
 //! The door: `/enroll`, where people learn what management means, show an invitation or log in, and get a profile; and where devices
-//! send what they sign to enrol by themselves. Pages and forms here, devices in `ways`, words in `words`.
+//! send what they sign to enrol by themselves. Pages and forms here, devices in `ways`, words in `words`; `/accounts`, where people look after their
+//! own accounts, in `accounts`.
 //!
 //! Everything works without scripts and with one cookie; where a web view of Setup Assistant drops cookies, the form itself carries what
 //! is needed. Status codes of this edge reach no enrolled device: they remove nothing.
 
+mod accounts;
 mod form;
 mod pages;
 mod ways;
@@ -39,7 +41,7 @@ impl Desk {
 
 /// Whether a path is this room's.
 pub fn is_here(path: &str) -> bool {
-    path == "/enroll" || path.starts_with("/enroll/")
+    path == "/enroll" || path.starts_with("/enroll/") || path == accounts::PATH
 }
 
 /// `trusted`: proxies whose word about an address counts.
@@ -47,6 +49,7 @@ pub fn handle(cx: &Context, desk: &Desk, request: &Request, trusted: &[IpAddr]) 
     let path = request.path.strip_suffix('/').unwrap_or(&request.path);
     let from = Origin::of(request, trusted);
     match (&request.method, path) {
+        (_, accounts::PATH) => accounts::handle(cx, desk, request, &from),
         (&Method::GET, "/enroll") => front_page(cx, desk, request),
         (&Method::POST, "/enroll") => enter(cx, desk, request, &from),
         (&Method::GET, "/enroll/go") => inside(cx, desk, request),

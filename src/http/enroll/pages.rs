@@ -13,11 +13,11 @@ use crate::store::ArrivalRow;
 use askama::Template;
 
 /// The frame around every page.
-struct Frame {
-    school: String,
-    style: String,
-    skip: &'static str,
-    foot: &'static str,
+pub struct Frame {
+    pub school: String,
+    pub style: String,
+    pub skip: &'static str,
+    pub foot: &'static str,
 }
 
 /// What somebody typed, and what was wrong with it.
@@ -31,9 +31,9 @@ pub struct Asked<'a> {
 }
 
 /// Something that went wrong, in words.
-struct Alert {
-    title: &'static str,
-    words: String,
+pub struct Alert {
+    pub title: &'static str,
+    pub words: String,
 }
 
 /// What the school can and cannot do, by the rights that its profiles ask for.
@@ -174,7 +174,7 @@ pub fn lost(cx: &Context) -> Response {
     }
 }
 
-fn frame(cx: &Context) -> Result<Frame, Error> {
+pub fn frame(cx: &Context) -> Result<Frame, Error> {
     Ok(Frame {
         school: school::organization(cx)?,
         style: look::STYLE_PATH.clone(),
@@ -184,7 +184,7 @@ fn frame(cx: &Context) -> Result<Frame, Error> {
 }
 
 /// Never 401: browsers would ask for a login of their own.
-fn status(error: &Error) -> u16 {
+pub fn status(error: &Error) -> u16 {
     match error.kind {
         Kind::Invalid => 400,
         Kind::Denied => 403,
@@ -196,7 +196,7 @@ fn status(error: &Error) -> u16 {
     }
 }
 
-fn alert(request: &Request, wrong: &Error) -> Alert {
+pub fn alert(request: &Request, wrong: &Error) -> Alert {
     let words = match &wrong.public {
         Text::TooManyTries { seconds } => ENGLISH.too_many.replace("{seconds}", &seconds.to_string()),
         Text::Internal { .. } => Text::Internal { request: format!("{:x}", request.id) }.to_string(),
@@ -213,7 +213,7 @@ fn log(request: &Request, wrong: &Error) {
     tracing::error!(request = format!("{:x}", request.id), error = %wrong, source, "an enrolment page failed");
 }
 
-fn broken(request: &Request, wrong: Error) -> Response {
+pub fn broken(request: &Request, wrong: Error) -> Response {
     log(request, &wrong);
     Response::text(
         if wrong.kind == Kind::Busy { 503 } else { 500 },

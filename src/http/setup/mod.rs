@@ -11,7 +11,7 @@ use crate::pki::digest::{constant_time_eq, sha256};
 use crate::service::actor::Actor;
 use crate::service::ports::PushSender;
 use crate::service::school::{self, School};
-use crate::service::{Context, Error, doctor, first_steps, people, push_certificates, recovery};
+use crate::service::{Context, Error, doctor, first_steps, people, push_certificates, recovery, tls_choice};
 use ::http::Method;
 use page::{Note, Step};
 use std::sync::{Mutex, PoisonError};
@@ -132,6 +132,16 @@ fn take(
                 school::set_up(cx, actor, &told)
             }
         }
+        Step::Tls => tls_choice::choose(
+            cx,
+            actor,
+            tls_choice::Wish {
+                mode: field("mode").to_owned(),
+                certificate: Some(field("certificate").to_owned()),
+                key: Some(field("key").to_owned()).filter(|key| !key.trim().is_empty()).map(Secret::new),
+                contact: Some(field("contact").to_owned()),
+            },
+        ),
         Step::Admin if field("password") != field("again") => Err(Error::invalid(Appliance::PasswordsDiffer.into())),
         Step::Admin => {
             let password = Secret::new(field("password").to_owned());

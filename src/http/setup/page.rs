@@ -4,6 +4,7 @@ use super::look;
 use crate::http::message::Response;
 use crate::service::doctor::Finding;
 use crate::service::first_steps::Steps;
+use crate::service::tls_choice::{self, Chosen};
 use crate::service::{Context, Error, serving};
 use askama::Template;
 
@@ -11,6 +12,7 @@ use askama::Template;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     School,
+    Tls,
     Admin,
     Code,
     Push,
@@ -18,8 +20,9 @@ pub enum Step {
     Done,
 }
 
-const ALL: [(Step, &str, &str); 6] = [
+const ALL: [(Step, &str, &str); 7] = [
     (Step::School, "school", "The school"),
+    (Step::Tls, "tls", "TLS certificate"),
     (Step::Admin, "admin", "Who runs it"),
     (Step::Code, "code", "Recovery code"),
     (Step::Push, "push", "Push certificate"),
@@ -35,6 +38,7 @@ impl Step {
     fn is_taken(self, steps: &Steps) -> bool {
         match self {
             Step::School => steps.organization.is_some(),
+            Step::Tls => steps.tls_decided,
             Step::Admin => steps.admin,
             Step::Code => steps.code_confirmed,
             Step::Push => steps.push_topic.is_some(),
@@ -105,7 +109,9 @@ struct Page<'a> {
     /// A code that was shown and not confirmed.
     code: Option<String>,
     note: Note,
-    tls: String,
+    chosen: Chosen,
+    /// What is wrong with the certificate that should be served.
+    fault: Option<String>,
     people: String,
 }
 
@@ -133,15 +139,8 @@ pub fn step(
         taken: one.is_taken(steps),
         here: *one == step,
     };
-    let served = serving::find(cx)?.served;
-    let source = served["source"].as_str().unwrap_or("own-ca");
-    let tls = match source {
-        "files" => "Browsers and devices are shown the certificate from the files in the configuration.",
-        "acme" => "Browsers and devices are shown a certificate by ACME, which renews by itself.",
-        _ => {
-            "Browsers and devices are shown a certificate of the school's own authority, which renews by itself; profiles bring its root. For a public certificate set tls.mode in the configuration."
-        }
-    };
+    let chosen = tls_choice::find(cx)?;
+    let fault = serving::find_fault(cx)?;
     let note = note.unwrap_or_default();
     let status = if note.wrong.is_some() { 400 } else { 200 };
     let page = Page {
@@ -152,7 +151,8 @@ pub fn step(
         form,
         code: code.filter(|_| step == Step::Code),
         note,
-        tls: tls.to_owned(),
+        chosen,
+        fault,
         people: cx.urls().people,
     };
     Ok(look::page(status, page.render().map_err(Error::internal)?))

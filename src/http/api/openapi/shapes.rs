@@ -14,7 +14,7 @@ use super::super::custody::{
 };
 use super::super::directory::{DirectorySettings, DirectorySync, DirectoryTried, NewDirectory};
 use super::super::doctor::Examination;
-use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls};
+use super::super::enrollment::{EnrollmentPolicy, PolicyChange, ProfileWish, Tls, TlsChoice};
 use super::super::expiry::{Expiry, ExpiryFeed};
 use super::super::fields::Fields;
 use super::super::groups::{Group, GroupChange, GroupMembers, NewGroup};
@@ -30,6 +30,9 @@ use super::super::people::{
 };
 use super::super::profiles::{
     AssignmentWish, NewProfile, Profile, ProfileChange, ProfileDiff, ProfileDoubt, ProfileVersion, ProfileWhy, Refusal,
+};
+use super::super::provisioning::{
+    DeviceProvisioning, Provisioning, ProvisioningOnDevice, ProvisioningWish, ReturnedProvisioning,
 };
 use super::super::reply::Problem;
 use super::super::reports::{Activity, ActivityPolicy, ActivityPolicyChange, SecurityLine};
@@ -197,6 +200,12 @@ pub(super) fn components() -> Value {
     add::<Page<Refusal>>(&mut all, "Page_Refusal");
     add::<Refusal>(&mut all, "Refusal");
     add::<AssignmentWish>(&mut all, "AssignmentWish");
+    add::<Page<Provisioning>>(&mut all, "Page_Provisioning");
+    add::<Provisioning>(&mut all, "Provisioning");
+    add::<Page<ProvisioningOnDevice>>(&mut all, "Page_ProvisioningOnDevice");
+    add::<DeviceProvisioning>(&mut all, "DeviceProvisioning");
+    add::<ProvisioningWish>(&mut all, "ProvisioningWish");
+    add::<ReturnedProvisioning>(&mut all, "ReturnedProvisioning");
     add::<Page<DeviceAccount>>(&mut all, "Page_DeviceAccount");
     add::<DeviceAccount>(&mut all, "DeviceAccount");
     add::<NewDeviceAccount>(&mut all, "NewDeviceAccount");
@@ -226,6 +235,7 @@ pub(super) fn components() -> Value {
     add::<Page<Schedule>>(&mut all, "Page_Schedule");
     add::<Schedule>(&mut all, "Schedule");
     add::<ScheduleWish>(&mut all, "ScheduleWish");
+    add::<TlsChoice>(&mut all, "TlsChoice");
     add::<NewMailServer>(&mut all, "NewMailServer");
     add::<MailServer>(&mut all, "MailServer");
     add::<MailTried>(&mut all, "MailTried");

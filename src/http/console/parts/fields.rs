@@ -141,6 +141,12 @@ impl FormSpec {
         Self { class: "asking", ..Self::new(action, "") }
     }
 
+    /// In two columns where there is room.
+    pub fn wide(mut self) -> Self {
+        self.class = "wide";
+        self
+    }
+
     /// Three fields make a row.
     pub fn rows(mut self) -> Self {
         self.class = "asking rules";

@@ -66,5 +66,4 @@ super::group! {
     about_when: "About when";
     why_not: "Why";
     look_ahead: "Look ahead";
-    worth_looking: "Worth a second look";
 }

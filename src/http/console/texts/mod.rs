@@ -8,6 +8,8 @@ mod deeds;
 mod filters;
 mod logins;
 mod plans;
+mod provided;
+mod push;
 mod schema;
 mod server;
 mod told;
@@ -38,6 +40,10 @@ macro_rules! words {
             pub door_words: logins::Logins,
             /// Smart groups, and fields of one's own.
             pub filters: filters::Filters,
+            /// Accounts and provisioning profiles.
+            pub provided: provided::Provided,
+            /// The push certificate.
+            pub push_words: push::Push,
             /// Plans, directory, keys.
             pub serving: server::Serving,
             /// Forms by Apple's schema.
@@ -53,6 +59,8 @@ macro_rules! words {
             deeds: deeds::Deeds::ENGLISH,
             door_words: logins::Logins::ENGLISH,
             filters: filters::Filters::ENGLISH,
+            provided: provided::Provided::ENGLISH,
+            push_words: push::Push::ENGLISH,
             serving: server::Serving::ENGLISH,
             schema: schema::Schema::ENGLISH,
             plans: plans::Plans::ENGLISH,
@@ -236,6 +244,7 @@ words! {
     why_title: "Where it is, and why";
 
 
+    mail: "Mail address";
     nav_requests: "Second word";
     nav_enrolment: "Enrolment";
     nav_profiles: "Profiles";
@@ -295,6 +304,9 @@ words! {
     outcome: "Outcome";
     refused: "Refused";
     audit_none: "Nothing fits this.";
+    audit_files: "As files";
+    audit_files_hint: "A file holds at most 20,000 rows, and says in its name which. All of it at once: cordon audit export, on the server.";
+    audit_rows_range: "Rows";
     verify: "Verify";
     as_table: "As a table (CSV)";
     as_lines: "As lines (JSON)";
@@ -366,27 +378,6 @@ words! {
     new_recovery_code: "Make a new recovery code";
     recovery_shown: "Write it down on paper and put it into the safe. It is shown this once.";
 
-    push_lead: "Apple delivers pushes only with this certificate. It is renewed every year with the same Apple Account; another one would mean that every device enrols anew.";
-    no_push: "There is none yet: devices cannot be enrolled.";
-    topic: "Topic";
-    apple_account: "Apple Account";
-    apple_account_hint: "Remembered, so that the renewal is done with the same one.";
-    push_requested: "Requested";
-    push_refused: "Refused by Apple";
-    push_current: "In force";
-    push_other: "For older enrolments";
-    push_renew: "Get or renew it";
-    push_step_request: "Make a request here.";
-    push_step_sign: "Have it signed by an MDM vendor, and upload the result at identity.apple.com/pushcert with the Apple Account that is used every year.";
-    push_step_import: "Import the certificate that Apple gives you.";
-    mail: "Mail address";
-    make_request: "Make a request";
-    push_file: "Certificate from Apple";
-    push_key: "Its key";
-    push_key_hint: "Only when the request was not made here.";
-    push_csr: "Request for a push certificate";
-    push_csr_hint: "Copy this into a file for your vendor to sign; what comes back is uploaded at";
-    imported: "Imported";
 
     door: "The door";
     door_square: "Square code of the enrolment page";
