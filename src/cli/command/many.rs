@@ -204,7 +204,7 @@ mod tests {
     fn answers(last: &'static str) -> Fake {
         Fake::new(move |call| {
             let item = |name: &str, state: &str| json!({"device": "d", "name": name, "state": state, "command_uuid": "U", "refused": null, "error_chain": null});
-            if call.target.ends_with("/items") {
+            if call.target.contains("/items") {
                 return (
                     200,
                     json!({"items": [item("iPad 1", "Acknowledged"), item("iPad 2", last)], "next_cursor": null}),

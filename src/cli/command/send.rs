@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(value_name = "DEVICE", required_unless_present_any = ["group", "all"])]
     device: Option<String>,
     /// Apple's name of the command, such as DeviceInformation
-    #[arg(value_name = "REQUESTTYPE")]
+    #[arg(value_name = "REQUESTTYPE", required_unless_present_any = ["plist", "group", "all"])]
     request_type: Option<String>,
     /// Apple's keys
     #[arg(value_name = "KEY=VALUE", value_parser = pair)]
