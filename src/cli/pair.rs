@@ -23,8 +23,15 @@ enum Verb {
     /// One pair: how far each device is, and what happened
     Show(ShowArgs),
     /// Assign it to a device, a user or a group, as one would a profile
+    #[command(after_help = "Examples:
+  cordon pair assign 'VPN for a passcode' --group 'class 7b' --to devices
+  cordon pair assign 'VPN for a passcode' --device C02XK1ZZJGH5
+
+The restriction goes out now, the capability when the device complies; `cordon pair show` says how far each is.")]
     Assign(AssignArgs),
     /// Take an assignment back: the capability goes, then the restriction
+    #[command(after_help = "Examples:
+  cordon pair unassign 'VPN for a passcode' --group 'class 7b' --to devices")]
     Unassign(AssignArgs),
     /// Change its name, its condition, or what a lapse does
     Change(ChangeArgs),

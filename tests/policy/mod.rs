@@ -16,6 +16,7 @@ mod groups;
 mod inventory;
 mod library;
 pub mod provisioning;
+mod resigning;
 mod returning;
 mod schedules;
 

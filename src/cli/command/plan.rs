@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::path::Path;
 
 /// What is asked before it is sent, because it cannot be undone from here.
-const DANGERS: [(&str, &str); 10] = [
+const DANGERS: [(&str, &str); 13] = [
     ("EraseDevice", "erases everything on the device"),
     ("DeviceLock", "locks the device; a Mac then needs the PIN that was sent"),
     (
@@ -22,6 +22,9 @@ const DANGERS: [(&str, &str); 10] = [
     ),
     ("ClearRestrictionsPassword", "takes the restrictions' password away"),
     ("RemoveProfile", "removes a profile, perhaps the one that manages the device"),
+    ("RemoveApplication", "takes an app off the device, with what it kept there"),
+    ("ClearActivationLockBypassCode", "makes the device forget the code that opens its Activation Lock"),
+    ("RotateFileVaultKey", "replaces the recovery key that opens the Mac's disk"),
     ("DeleteUser", "deletes a user with all their data"),
     ("DisableLostMode", "ends lost mode"),
     ("SetFirmwarePassword", "sets or clears the firmware password"),

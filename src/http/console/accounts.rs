@@ -128,7 +128,7 @@ pub fn new(v: &Visit<'_>, kind: &str) -> Outcome {
             Field::choice("cordon_holder", p.holder, [("user", p.of_person), ("device", p.of_device)])
                 .value(v.typed("cordon_holder")),
         )
-        .field(Field::text("cordon_who", w.name).hint(p.holder_hint).value(v.typed("cordon_who")).required())
+        .field(Field::text("cordon_who", p.holder_name).hint(p.holder_hint).value(v.typed("cordon_who")).required())
         .field(Field::choice("cordon_proof", p.proof, proofs).value(v.typed("cordon_proof")))
         .field(Field::password("cordon_password", w.password, "off").hint(p.password_hint));
     let form = schema_form::fields(v, form, &keys(kind)).button(p.new_account);

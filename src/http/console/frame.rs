@@ -23,6 +23,7 @@ pub enum Area {
     Enrolment,
     Plans,
     Profiles,
+    Pairs,
     Accounts,
     Provisioning,
     Schedules,
@@ -138,6 +139,7 @@ fn places(w: &'static Words) -> Vec<Vec<Place>> {
         ],
         vec![
             ("/console/profiles", w.nav_profiles, Area::Profiles, Permission::LookAround),
+            ("/console/pairs", w.pairs().nav, Area::Pairs, Permission::LookAround),
             ("/console/accounts", w.provided.nav_accounts, Area::Accounts, Permission::LookAround),
             ("/console/provisioning", w.provided.nav_provisioning, Area::Provisioning, Permission::LookAround),
             ("/console/schedules", w.plans.nav_schedules, Area::Schedules, Permission::LookAround),

@@ -38,7 +38,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         ]
     };
     let table = Table::new(p.nav).columns([w.name, p.restriction, p.capability, p.mode, p.state]);
-    let mut page = Page::new(Area::Profiles, p.nav).under("/console/profiles", w.nav_profiles).lead(p.lead);
+    let mut page = Page::new(Area::Pairs, p.nav).lead(p.lead);
     if v.may(Permission::Enroll) {
         page = page.action(main_link("/console/pairs/new", p.new));
     }
@@ -78,8 +78,7 @@ pub fn new(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::Enroll)?;
     let (w, p) = (v.words, v.words.pairs());
     let all = library::list(v.cx, &v.actor, 0, MOST)?;
-    let page =
-        Page::new(Area::Profiles, p.new).under("/console/profiles", w.nav_profiles).under(PATH, p.nav).lead(p.lead);
+    let page = Page::new(Area::Pairs, p.new).under(PATH, p.nav).lead(p.lead);
     if all.len() < 2 {
         return Ok(page.with(note(p.too_few)).into());
     }
@@ -126,7 +125,7 @@ pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     }
     about.push((w.changed_by, text(story::person(&one.row.created_by))));
     about.push((w.at, when(one.row.created_at, v.now)));
-    let mut page = Page::new(Area::Profiles, one.row.name.clone())
+    let mut page = Page::new(Area::Pairs, one.row.name.clone())
         .under("/console/profiles", w.nav_profiles)
         .under(PATH, p.nav)
         .with(section(w.about_title, [facts(about)]))

@@ -45,7 +45,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
         .empty(w.library_empty)
         .page(after.map(|_: i64| PATH.to_owned()), w.to_first)
         .page(next, w.next);
-    let mut page = Page::new(Area::Profiles, w.nav_profiles).action(button_link("/console/pairs", w.pairs().nav));
+    let mut page = Page::new(Area::Profiles, w.nav_profiles);
     if v.may(Permission::Enroll) {
         page = page
             .action(main_link("/console/profiles/build", w.schema.build))

@@ -5,8 +5,8 @@ use crate::service::ports::Letter;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-/// Bytes of text in one encoded word; 75 characters is the most that one may have (RFC 2047).
-const WORD: usize = 45;
+/// Bytes of text in one encoded word: with `Subject: ` before it, a line stays below the 76 characters that it may have (RFC 2047).
+const WORD: usize = 39;
 /// Characters of a line of base64 (RFC 2045).
 const WIDTH: usize = 76;
 

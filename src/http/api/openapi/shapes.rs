@@ -250,6 +250,7 @@ pub(super) fn components() -> Value {
     add::<MailServer>(&mut all, "MailServer");
     add::<MailTried>(&mut all, "MailTried");
     add::<Page<MailLine>>(&mut all, "Page_MailLine");
+    add::<MailLine>(&mut all, "MailLine");
     add::<Page<Group>>(&mut all, "Page_Group");
     add::<Group>(&mut all, "Group");
     add::<NewGroup>(&mut all, "NewGroup");

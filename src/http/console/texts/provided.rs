@@ -17,6 +17,7 @@ super::group! {
     kind_wifi: "Wi-Fi";
     kind_vpn: "VPN";
     holder: "Whose it is";
+    holder_name: "Person or device";
     holder_hint: "The person's short name or mail address, or the device's serial number.";
     of_person: "A person, wherever they log in";
     of_device: "A device itself";
