@@ -64,10 +64,7 @@ pub fn read_provisioning(bytes: &[u8]) -> Result<ProvisioningFacts, Provisioning
         Some(id) => id,
         None => rights.string("com.apple.application-identifier")?,
     };
-    let team = match dict.find_string("TeamName")? {
-        Some(team) => Some(clip(team, MAX_TEXT)),
-        None => None,
-    };
+    let team = dict.find_string("TeamName")?.map(|team| clip(team, MAX_TEXT));
     let for_all = dict.flag("ProvisionsAllDevices")?;
     let devices = if for_all { None } else { dict.find_array("ProvisionedDevices")?.map(<[_]>::len) };
     let expires_at = date(&dict, "ExpirationDate").ok_or(ProvisioningError::Odd("it has no ExpirationDate"))?;

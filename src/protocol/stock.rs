@@ -86,7 +86,7 @@ pub fn read(request_type: &str, asked: &Dictionary, answer: &Dictionary) -> Opti
     let list =
         |key: &str| answer.get(key)?.as_array().map(|all| all.iter().filter_map(Value::as_dictionary).take(MOST));
     let in_part = |keys: &[&str]| {
-        keys.iter().any(|key| asked.contains_key(*key) && asked.get(*key) != Some(&Value::Boolean(false)))
+        keys.iter().any(|key| asked.contains_key(key) && asked.get(key) != Some(&Value::Boolean(false)))
     };
     match request_type {
         "InstalledApplicationList" if !in_part(&["Identifiers", "Items", "ManagedAppsOnly"]) => {
@@ -151,7 +151,7 @@ fn profile(dict: &Dictionary) -> Option<Item> {
 
 fn facts(names: &[&str], said: &Dictionary) -> Told {
     let fact = |name: &&str| {
-        let value = match said.get(*name)? {
+        let value = match said.get(name)? {
             Value::String(text) => short(text),
             Value::Boolean(flag) => String::from(if *flag { "yes" } else { "no" }),
             Value::Integer(n) => n.as_signed()?.to_string(),

@@ -114,6 +114,9 @@ pub fn send_stating(
     auditing::noting(cx, actor, "command.send", device, detail, send)
 }
 
+/// What is written in the transaction that queues a command; it gets the command's UUID.
+type Also<'a> = dyn Fn(&Tx<'_>, &str) -> Result<(), Error> + 'a;
+
 /// Queues one of many; what else belongs to it is written in the same transaction, and undoes it when it fails.
 ///
 /// # Errors
@@ -124,7 +127,7 @@ pub(super) fn send_also(
     device: &str,
     wish: &Wish,
     reason: &str,
-    also: &dyn Fn(&Tx<'_>, &str) -> Result<(), Error>,
+    also: &Also<'_>,
 ) -> Result<(), Error> {
     let stated = Stated { reason: Some(reason.to_owned()), ..Stated::default() };
     queue(cx, actor, device, wish, &stated, Some(also)).map(drop)
@@ -143,7 +146,7 @@ fn queue(
     device: &str,
     wish: &Wish,
     stated: &Stated,
-    also: Option<&dyn Fn(&Tx<'_>, &str) -> Result<(), Error>>,
+    also: Option<&Also<'_>>,
 ) -> Result<CommandUuid, Error> {
     actor.require(errands::needed(&wish.request_type, &wish.keys))?;
     let found = devices::find(cx, actor, device)?;

@@ -84,6 +84,9 @@ fn row_to_item(row: &Row<'_>) -> rusqlite::Result<BulkItem> {
     })
 }
 
+/// Devices without a command yet: row and public id.
+type OpenItems = Vec<(i64, String)>;
+
 impl Db<'_> {
     pub fn find_bulk(&self, public_id: &str) -> Result<Option<BulkRow>, StoreError> {
         let sql = format!("SELECT {COLUMNS} FROM bulk WHERE public_id = ?1");
@@ -134,7 +137,7 @@ impl Db<'_> {
     }
 
     /// The oldest wish with devices that have no command yet, and some of those (public ids with row ids).
-    pub fn find_open_bulk(&self, limit: usize) -> Result<Option<(BulkRow, Vec<(i64, String)>)>, StoreError> {
+    pub fn find_open_bulk(&self, limit: usize) -> Result<Option<(BulkRow, OpenItems)>, StoreError> {
         let sql = "SELECT public_id FROM bulk WHERE id = (SELECT min(bulk) FROM bulk_item WHERE command IS NULL AND refused IS NULL)";
         let id: Option<String> = self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
         let Some(bulk) = id.map(|id| self.find_bulk(&id)).transpose()?.flatten() else { return Ok(None) };

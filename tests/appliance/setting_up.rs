@@ -186,7 +186,8 @@ fn left_and_resumed_at_every_step_in_another_browser_and_after_a_restart() {
     let (certificate, key) = school.stand_in.push_certificate(TOPIC).unwrap();
     let pem = format!("{certificate}{key}");
     let again = "tin roof in may";
-    let steps: [(&str, &str, Vec<(&str, &str)>); 5] = [
+    type Fields<'a> = Vec<(&'a str, &'a str)>;
+    let steps: [(&str, &str, Fields<'_>); 5] = [
         ("The school", "school", vec![("organization", "Hill School"), ("hostname", "localhost")]),
         ("TLS certificate", "tls", vec![("mode", "own-ca")]),
         ("Who runs it", "admin", vec![("name", "ada"), ("password", again), ("again", again)]),

@@ -51,7 +51,7 @@ fn state(school: &School, pair: &str) -> Value {
 }
 
 fn until_phase(school: &School, pair: &str, phase: &str) -> Value {
-    school.wait_until(&format!("{phase}"), || {
+    school.wait_until(phase, || {
         let state = state(school, pair);
         (state["phase"] == phase).then_some(state)
     })

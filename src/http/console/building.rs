@@ -163,7 +163,7 @@ pub fn history(v: &Visit<'_>, id: &str) -> Outcome {
     };
     let table =
         Table::new(s.versions).columns([w.version, w.changed_by, w.at, ""]).rows(all.iter().take(200).map(line));
-    let side = |value: &Option<String>| value.as_deref().map_or_else(|| or_dash(None), |value| code(value));
+    let side = |value: &Option<String>| value.as_deref().map_or_else(|| or_dash(None), code);
     let rows = changed.iter().map(|one| vec![code(&one.path), side(&one.before), side(&one.after)]);
     let diff = Table::new(s.differences).columns([s.key, s.before, s.after]).rows(rows).empty(s.differences_none);
     let title = format!("{} {} {from} {} {to}", s.differences, s.differences_between, s.to);

@@ -82,9 +82,12 @@ fn said(v: &Visit<'_>, filter: &Filter) -> String {
     }
 }
 
+/// Field, operator and value of each row.
+type Rows = Vec<(String, &'static str, String)>;
+
 /// A filter as rows, and whether any of them is enough; none for one that rows cannot show.
-fn rows_of(filter: &Filter) -> Option<(bool, Vec<(String, &'static str, String)>)> {
-    fn walk(filter: &Filter, any: bool, rows: &mut Vec<(String, &'static str, String)>) -> bool {
+fn rows_of(filter: &Filter) -> Option<(bool, Rows)> {
+    fn walk(filter: &Filter, any: bool, rows: &mut Rows) -> bool {
         match filter {
             Filter::Compare { field, operator, value } => {
                 let sign = OPERATORS.iter().find(|(_, known)| known == operator).map_or("=", |(sign, _)| sign);

@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn what_counts_as_a_reply() {
         let text = |t: &str| t.to_owned();
-        let table: [(&[u8], Option<(u16, bool, String)>); 8] = [
+        type Read = Option<(u16, bool, String)>;
+        let table: [(&[u8], Read); 8] = [
             (b"250 ok", Some((250, true, text("ok")))),
             (b"250-PIPELINING", Some((250, false, text("PIPELINING")))),
             (b"354", Some((354, true, text("")))),
