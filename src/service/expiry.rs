@@ -117,15 +117,19 @@ pub(crate) fn entries(cx: &Context) -> Result<Vec<Entry>, Error> {
         (Purpose::Tls, Renewal::Alone, "Renewed by itself when a third of its life is left."),
         (
             Purpose::Issuing,
-            Renewal::Begun,
-            "Replace it at least a year before: cordon ca replace --issuing. Devices are taken over by themselves.",
+            Renewal::Alone,
+            "Replaced by itself 500 days before; devices are taken over by themselves. At once: cordon ca replace --issuing",
         ),
         (
             Purpose::Root,
-            Renewal::Begun,
-            "Replace it at least two years before: cordon ca replace. Devices learn the new one by themselves.",
+            Renewal::Alone,
+            "Replaced by itself, beginning two years before; devices learn the new one by themselves. How far it is: cordon ca status",
         ),
-        (Purpose::Signer, Renewal::Begun, "cordon ca replace --signer. Profiles on devices are renewed by themselves."),
+        (
+            Purpose::Signer,
+            Renewal::Alone,
+            "Replaced by itself half a year before; then profiles are signed anew, each device on its day. At once: cordon ca replace --signer",
+        ),
         (
             Purpose::Escrow,
             Renewal::Begun,
