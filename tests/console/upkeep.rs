@@ -15,7 +15,7 @@ fn what_ends_is_on_a_page_and_in_a_calendar_with_a_secret_address() {
     let house = House::new();
     let ada = house.logged_in("owner");
     let page = ada.get("/console/expiry");
-    page.has("The school&#39;s root").has("Renewed when you begin it").has("cordon ca replace");
+    page.has("The school&#39;s root").has("Replaced by itself").has("cordon ca replace");
     let shown = ada.post(&page, "/console/expiry/feed", &[]);
     let address = shown.text.split("<code>").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let path = format!("/expiry/{}", address.rsplit_once('/').unwrap().1);
