@@ -17,6 +17,7 @@ use crate::http::tls::TlsHolder;
 use crate::jobs::Jobs;
 use crate::outbound::Outbound;
 use crate::outbound::acme::AcmeClient;
+use crate::pki::SystemRandom;
 use crate::pki::device_ca::DeviceAuthorities;
 use crate::pki::x509::{Certificate, pem_to_ders};
 use crate::service::acme::Acme;
@@ -166,6 +167,7 @@ impl Server {
     /// `Conflict` when the addresses would strand enrolled devices; `Internal` with the plain reason for everything else
     /// (a port that is taken, a key that does not fit).
     pub fn start(options: Options) -> Result<Server, Error> {
+        SystemRandom::wake();
         let mut cx = founding::open(&options.place, Arc::clone(&options.clock), Arc::clone(&options.random))?;
         cx.asks_at_enrollment = options.asks_at_enrollment;
         let cx = Arc::new(cx);

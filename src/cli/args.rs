@@ -15,6 +15,7 @@ use super::{audit, authorities, command, device, enroll, push, push_cert, setup,
 use super::{directory, group, user};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Where the server keeps everything, when it is a service.
@@ -49,6 +50,38 @@ pub struct Cli {
     pub global: GlobalArgs,
     #[command(subcommand)]
     pub verb: Verb,
+}
+
+/// `cordon serve` and nothing beside it; says what [`Cli`] says of it.
+#[derive(Parser)]
+#[command(name = "cordon")]
+struct ServeAlone {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    verb: OnlyServe,
+}
+
+#[derive(Subcommand)]
+enum OnlyServe {
+    Serve(ServeArgs),
+}
+
+impl Cli {
+    /// What was said.
+    ///
+    /// `serve` is tried first, alone: reading a line with the whole grammar builds all of it, with every word of help, and a server
+    /// would keep the memory of that for as long as it runs.
+    ///
+    /// # Errors
+    /// As clap puts them: wrong usage, and help or version where those were asked for.
+    pub fn read(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        let args: Vec<OsString> = args.into_iter().collect();
+        match ServeAlone::try_parse_from(&args) {
+            Ok(ServeAlone { global, verb: OnlyServe::Serve(args) }) => Ok(Cli { global, verb: Verb::Serve(args) }),
+            Err(_) => Cli::try_parse_from(args),
+        }
+    }
 }
 
 /// Options that every subcommand takes.
@@ -406,6 +439,26 @@ mod tests {
         for line in bad {
             let told = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(told.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn serve_read_alone_says_what_the_whole_grammar_says() {
+        let lines = [
+            "cordon serve",
+            "cordon --json serve --hostname h",
+            "cordon serve --data-dir d --config c --json --listen-people [::]:1 --listen-devices off --listen-proxied x:2",
+        ];
+        for line in lines {
+            let words = || line.split(' ').map(OsString::from);
+            assert!(ServeAlone::try_parse_from(words()).is_ok(), "{line}");
+            let (read, whole) = (Cli::read(words()).unwrap(), Cli::try_parse_from(words()).unwrap());
+            assert_eq!(format!("{read:?}"), format!("{whole:?}"));
+        }
+        for line in ["cordon", "cordon serve --help", "cordon --version", "cordon serve --nope", "cordon serv"] {
+            let words = || line.split(' ').map(OsString::from);
+            let (read, whole) = (Cli::read(words()).unwrap_err(), Cli::try_parse_from(words()).unwrap_err());
+            assert_eq!(read.to_string(), whole.to_string());
         }
     }
 

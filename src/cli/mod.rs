@@ -68,7 +68,6 @@ mod setup_plan;
 mod user;
 
 use args::{Cli, Global, Verb};
-use clap::Parser;
 use failure::Failure;
 use reach::{Api, Founding, Reach};
 use std::ffi::OsString;
@@ -76,7 +75,7 @@ use voice::Voice;
 
 /// Runs what was asked for. Returns the exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> i32 {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(told) => {
             // Help and version are data and go to stdout, everything else to stderr; clap knows which.

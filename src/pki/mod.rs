@@ -33,6 +33,18 @@ use crate::base::random::Random;
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemRandom;
 
+impl SystemRandom {
+    /// Has the first random byte made on another thread. It costs 60 ms on a PC and more on less, once in a process (aws-lc
+    /// measures how the processor's timing varies), and a database can be opened meanwhile.
+    pub fn wake() {
+        // Without the thread it only comes later.
+        let _ = std::thread::Builder::new().name(String::from("entropy")).spawn(|| {
+            let mut byte = [0; 1];
+            SystemRandom.fill(&mut byte);
+        });
+    }
+}
+
 impl Random for SystemRandom {
     /// # Panics
     /// If the machine has no randomness: nothing may be issued or sealed then.
