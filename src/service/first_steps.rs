@@ -54,7 +54,7 @@ pub fn is_fresh(cx: &Context) -> Result<bool, Error> {
         Ok(db.find_text_setting(super::founding::ORGANIZATION)?.is_none()
             && db.list_admins()?.is_empty()
             && db.find_current_push_certificate()?.is_none()
-            && db.count_enrollments()? == (0, 0, 0))
+            && !db.has_enrollments()?)
     })
 }
 

@@ -141,6 +141,13 @@ impl Db<'_> {
                           AND device NOT IN (SELECT id FROM device WHERE synthetic = 1)";
         Ok(self.conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
     }
+
+    /// Whether a device ever came: what a start asks, and it reads one row where the counts read all.
+    pub fn has_enrollments(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM enrollment WHERE channel = 'device'
+                                  AND device NOT IN (SELECT id FROM device WHERE synthetic = 1))";
+        Ok(self.conn.query_row(sql, [], |row| row.get(0))?)
+    }
 }
 
 impl Db<'_> {
