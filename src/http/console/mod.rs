@@ -119,6 +119,11 @@ impl Visit<'_> {
         self.refused.as_ref().and_then(|(form, _)| form.get(field))
     }
 
+    /// Whether a box is ticked: as somebody left it in a form that was refused, else as it is held.
+    fn ticked(&self, field: &str, held: bool) -> Option<&'static str> {
+        self.refused.as_ref().map_or(held, |(form, _)| form.ticked(field)).then_some("yes")
+    }
+
     fn is_office(&self) -> bool {
         std::ptr::eq(self.words, &texts::OFFICE)
     }
