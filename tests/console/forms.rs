@@ -49,8 +49,9 @@ fn a_command_is_sent_by_its_form_and_what_takes_away_asks_for_the_name() {
     let removed =
         ada.post(&page, &format!("{base}/RemoveProfile"), &[("Identifier", "hill.wifi"), ("device_name", "Room 12")]);
     assert_eq!(removed.status, 303, "{}", removed.text);
-    let wrong = ada.post(&page, &format!("{base}/DeviceLock"), &[("PIN", "12"), ("device_name", "Room 12")]);
+    let wrong = ada.post(&page, &format!("{base}/DeviceLock"), &[("PIN", "12"), ("device_name", "Room 11")]);
     assert_eq!(wrong.status, 422, "{}", wrong.text);
+    wrong.has("is not the name of this device");
     // A list of one's own goes as it is, after the warning.
     let raw = "<plist version=\"1.0\"><dict><key>RequestType</key><string>NotYetKnown</string></dict></plist>";
     let path = format!("{base}/raw");

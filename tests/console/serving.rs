@@ -83,6 +83,7 @@ fn a_set_up_plan_is_made_and_removed() {
 #[test]
 fn a_directory_is_set_and_says_why_it_does_not_answer() {
     let house = House::new();
+    house.cx.set_directory(std::sync::Arc::new(cordon::directory::Ldap));
     let ada = house.logged_in("owner");
     let page = ada.get("/console/directory");
     page.has("No directory is set.");
