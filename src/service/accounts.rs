@@ -176,7 +176,13 @@ fn draft(
     if let Some(odd) = used.iter().find(|name| cut(name).is_none()) {
         return Err(Error::invalid(Text::NoVariable { name: odd.clone() }));
     }
-    Ok(Draft { kind, name: name.to_owned(), body, variables: used, types: payload_types(kind, credential == Credential::Certificate) })
+    Ok(Draft {
+        kind,
+        name: name.to_owned(),
+        body,
+        variables: used,
+        types: payload_types(kind, credential == Credential::Certificate),
+    })
 }
 
 impl Draft {

@@ -47,7 +47,8 @@ fn no_certificate_outlives_the_one_that_took_its_place() {
     let dir = tempfile::tempdir().unwrap();
     let (cx, owner, clock) = founded(dir.path());
     let kind = AccountKind::parse("wifi").unwrap();
-    let settings = json!({ "SSID_STR": "s", "EncryptionType": "WPA2", "EAPClientConfiguration": { "AcceptEAPTypes": [13] } });
+    let settings =
+        json!({ "SSID_STR": "s", "EncryptionType": "WPA2", "EAPClientConfiguration": { "AcceptEAPTypes": [13] } });
     let id = add(&cx, &owner, wish(kind, settings, Credential::Certificate, None)).unwrap().row.public_id;
     let mut all = Vec::new();
     let is_revoked = |print: &[u8; 32]| {
