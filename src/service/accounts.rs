@@ -5,7 +5,7 @@ use super::account_credentials::{self as credentials, New};
 use super::actor::{Actor, Permission};
 use super::assigning::{self, Meant, Whom};
 use super::library::{self, AssignmentView};
-use super::{Context, Error, auditing, devices, reconciling, revoking, school};
+use super::{Context, Error, Kind, auditing, devices, reconciling, school};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::{Accounts as Said, Text};
@@ -155,6 +155,7 @@ pub fn show(cx: &Context, actor: &Actor, account: &str) -> Result<AccountView, E
 /// The version of a profile that an account is to have: everything but the credential.
 struct Draft {
     kind: AccountKind,
+    name: String,
     body: Vec<u8>,
     variables: Vec<String>,
     types: Vec<String>,
@@ -175,7 +176,13 @@ fn draft(
     if let Some(odd) = used.iter().find(|name| cut(name).is_none()) {
         return Err(Error::invalid(Text::NoVariable { name: odd.clone() }));
     }
-    Ok(Draft { kind, body, variables: used, types: payload_types(kind, credential == Credential::Certificate) })
+    Ok(Draft {
+        kind,
+        name: name.to_owned(),
+        body,
+        variables: used,
+        types: payload_types(kind, credential == Credential::Certificate),
+    })
 }
 
 impl Draft {
@@ -322,7 +329,7 @@ pub fn change(cx: &Context, actor: &Actor, account: &str, change: Change) -> Res
     cx.store.write(|tx| {
         let row = find(tx, &seen.row.public_id)?;
         tx.put_account_settings(row.id, &settings)?;
-        advance(cx, tx, &row, &draft, &name, new.as_ref(), actor, now)?;
+        advance(cx, tx, &row, &seen, &draft, new.as_ref(), actor, now)?;
         let detail = json!({ "name": name, "credential": new.is_some() });
         auditing::record(tx, actor, "account.change", Some(&row.public_id), Some(detail), now)
     })?;
@@ -344,22 +351,26 @@ fn require_password_account(row: &AccountRow, given: bool) -> Result<(), Error> 
     Ok(())
 }
 
-/// The next version of an account's profile, with a new credential or the one that is still on its way.
+/// The next version of an account's profile, with a new credential or the one that is still on its way. A draft is made outside of the
+/// transaction, from what was `seen`: if that is not so any more, somebody else's change would be undone by it.
 #[allow(clippy::too_many_arguments, reason = "one call of one fact each; a struct would only rename them")]
 fn advance(
     cx: &Context,
     tx: &Tx<'_>,
     row: &AccountRow,
+    seen: &AccountView,
     draft: &Draft,
-    name: &str,
     new: Option<&New>,
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), Error> {
     let missing = || Error::internal("an account without its profile");
     let profile = tx.find_profile_by_row(row.profile)?.ok_or_else(missing)?;
+    if profile.version != seen.profile.version {
+        return Err(Error::conflict(Said::AccountChanged { account: row.public_id.clone() }.into()));
+    }
     draft.put(cx, tx, profile.id, profile.version + 1, actor, now)?;
-    tx.advance_profile(profile.id, name, profile.version + 1)?;
+    tx.advance_profile(profile.id, &draft.name, profile.version + 1)?;
     if let Some(new) = new {
         if matches!(new, New::Password(_)) {
             tx.put_account_by_password(row.id)?;
@@ -377,7 +388,7 @@ fn renew(cx: &Context, actor: &Actor, seen: &AccountView, new: &New, verb: &str,
         draft(cx, kind_of(&seen.row)?, seen.row.credential, &seen.profile.identifier, &seen.profile.name, &keys)?;
     cx.store.write(|tx| {
         let row = find(tx, &seen.row.public_id)?;
-        advance(cx, tx, &row, &draft, &seen.profile.name, Some(new), actor, now)?;
+        advance(cx, tx, &row, seen, &draft, Some(new), actor, now)?;
         let detail = json!({ "kind": draft.kind.as_str(), "why": why });
         auditing::record(tx, actor, verb, Some(&row.public_id), Some(detail), now)
     })
@@ -463,10 +474,7 @@ pub fn remove(cx: &Context, actor: &Actor, account: &str) -> Result<(), Error> {
     let profile = cx.store.write(|tx| {
         let row = find(tx, account)?;
         tx.remove_profile(row.profile, now)?;
-        for certificate in [row.certificate, row.replaces].into_iter().flatten() {
-            tx.revoke(&certificate, revoking::REMOVED, now)?;
-        }
-        credentials::forget(tx, &row, None, now)?;
+        credentials::end(tx, &row, now)?;
         auditing::record(tx, actor, "account.remove", Some(&row.public_id), None, now)?;
         Ok::<_, Error>(row.profile)
     })?;
@@ -482,10 +490,7 @@ pub(super) fn erase_of(tx: &Tx<'_>, person: i64, now: Timestamp) -> Result<(), E
             continue;
         }
         tx.remove_profile(row.profile, now)?;
-        for certificate in [row.certificate, row.replaces].into_iter().flatten() {
-            tx.revoke(&certificate, revoking::REMOVED, now)?;
-        }
-        credentials::forget(tx, &row, None, now)?;
+        credentials::end(tx, &row, now)?;
         tx.erase_account(row.id)?;
     }
     Ok(())
@@ -518,7 +523,12 @@ pub fn upkeep(cx: &Context, thorough: bool) -> Result<usize, Error> {
             continue;
         }
         let new = reissue(cx, &seen, now)?;
-        renew(cx, &Actor::Job("accounts"), &seen, &new, "account.certificate", "replaced by itself")?;
+        match renew(cx, &Actor::Job("accounts"), &seen, &new, "account.certificate", "replaced by itself") {
+            Ok(()) => {}
+            // Somebody was at it, and it was changed or removed: the next round looks again, and the others need not wait.
+            Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => continue,
+            Err(error) => return Err(error),
+        }
         send(cx, seen.profile.id)?;
         done += 1;
     }
@@ -539,3 +549,6 @@ fn lacking(db: &Db<'_>, thorough: bool, now: Timestamp) -> Result<Vec<AccountRow
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use super::actor::{Actor, Permission};
 use super::assigning::{self, What, Whom};
 use super::library::{self, AssignmentView};
 use super::library_versions::{self, content};
-use super::{Context, Error, accounts, auditing, reconciling, wanting};
+use super::{Context, Error, accounts, auditing, gates, reconciling, wanting};
 use crate::base::texts::{Pairs, Text};
 use crate::plist::{Value, to_xml};
 use crate::protocol::gate::{Condition, OnLapse, Phase};
@@ -357,10 +357,7 @@ pub fn change(cx: &Context, actor: &Actor, pair: &str, change: &Change) -> Resul
         let on_lapse = change.on_lapse.unwrap_or(row.on_lapse);
         tx.update_pair(row.id, name, &until, on_lapse)?;
         if until != row.condition {
-            // What devices said so far was said about something else.
-            for gate in tx.list_gates_of_pair(row.id, usize::MAX >> 1)? {
-                tx.delete_gate(gate.enrollment, row.id)?;
-            }
+            gates::begin_anew(tx, row.id, now)?;
         }
         let detail = json!({ "name": name, "until": until, "on_lapse": on_lapse.as_str() });
         auditing::record(tx, actor, "pair.change", Some(&row.public_id), Some(detail), now)?;

@@ -401,3 +401,27 @@ fn a_pair_that_is_none_is_refused_in_words() {
     school.api("POST", "/pairs", &wish).is_problem(400, "bad-argument");
     school.api("GET", "/pairs/pa-none", &Value::Null).is_problem(404, "no-such-pair");
 }
+
+#[test]
+fn another_condition_lets_no_restriction_go_before_its_capability() {
+    let timed = timed();
+    let school = &timed.school;
+    let ipad = school.enroll(Kind::Ipad, 1);
+    let pair = passcode_for_vpn(school, "gated", "withdraw");
+    let restriction = format!("cordon.{pair}.restriction");
+    ipad.with(|d| d.change_passcode(10)).unwrap();
+    let whom = json!({ "device": ipad.udid() });
+    give(school, &pair, &whom);
+    until(school, &ipad, DEVICE, &[&restriction, "p.vpn"]);
+    // It is to lose both, and sleeps; meanwhile somebody changes what the pair asks for.
+    ipad.set_deaf(true);
+    school.api("POST", &format!("/pairs/{pair}/unassign"), &whom).is(200);
+    school.api("PATCH", &format!("/pairs/{pair}"), &json!({ "until": "installed" })).is(200);
+    let waiting = school.get(&format!("/devices/{}/commands?state=Queued", ipad.udid()));
+    let removals = waiting["items"].as_array().unwrap().iter().filter(|c| c["request_type"] == "RemoveProfile");
+    assert_eq!(removals.count(), 1, "the capability first: {waiting}");
+    ipad.set_deaf(false);
+    ipad.poll(DEVICE).unwrap();
+    until(school, &ipad, DEVICE, &[]);
+    assert_eq!(school.get(&format!("/pairs/{pair}/devices"))["items"], json!([]));
+}
