@@ -1090,7 +1090,7 @@ CREATE TABLE activity (
 -- ---- One wish for many devices.
 
 -- What somebody asked of many devices (`whom`: the group, by its name then). `sealed_keys` are Apple's keys as a property list, purged
--- (NULL) when every device has its command.
+-- (NULL) when every device has its command. The whole wish is purged after the last of its commands.
 CREATE TABLE bulk (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     TEXT NOT NULL UNIQUE,
