@@ -1,8 +1,8 @@
 //! Hands the linker the order of functions in the released program, `packaging/layout/at-rest.ld`, where that is understood.
 //!
 //! Compilers lay functions out by where they were written, so a server at rest touches a page here and a page there of nearly the
-//! whole program, and the kernel maps sixteen for each. With those 2,000 functions side by side it is less than half: see
-//! "Memory" in ARCHITECTURE.md. A name that is in the list and not in the program is passed over, so a stale list costs memory
+//! whole program, and the kernel maps sixteen for each. With those functions side by side it is less than half (ARCHITECTURE.md says
+//! more). A name that is in the list and not in the program is passed over, so a stale list costs memory
 //! and nothing else; `scripts/layout` makes it anew.
 
 use std::env::var;

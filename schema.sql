@@ -130,6 +130,8 @@ CREATE INDEX enrollment_children ON enrollment (parent) WHERE parent IS NOT NULL
 -- Asked at every start: which addresses do devices hold?
 CREATE INDEX enrollment_holding ON enrollment (issued_profile) WHERE channel = 'device' AND state <> 'Gone';
 CREATE INDEX enrollment_by_udid ON enrollment (udid) WHERE channel = 'device';
+-- Asked by every look at the server's health and every scrape: how many devices are in which state.
+CREATE INDEX enrollment_states ON enrollment (channel, state, device) WHERE channel = 'device';
 
 -- What one enrollment was given and may never change: URLs, topic, rights, per-user connections. Renewals copy it.
 -- `person` is whose device it is; it becomes NULL when the person is erased.
@@ -697,6 +699,9 @@ CREATE TABLE schedule_span (
     PRIMARY KEY (schedule, opens_at),
     CHECK (closes_at > opens_at)
 ) STRICT, WITHOUT ROWID;
+-- Asked every few seconds: what opened or closed a moment ago?
+CREATE INDEX schedule_span_opening ON schedule_span (opens_at);
+CREATE INDEX schedule_span_closing ON schedule_span (closes_at);
 
 -- What management did with a profile on one channel: the version that the device acknowledged, and the last command about it.
 -- Emptied when the device enrols anew, which takes the profiles off it. After a refusal it is tried again at `next_try_at`; when
@@ -791,9 +796,8 @@ CREATE TABLE account (
     -- Since when it waits to be delivered, and when it was last delivered to everybody.
     credential_since  INTEGER,
     credential_done   INTEGER,
-    -- The certificate in force, and the one that it takes the place of until devices have it.
+    -- The certificate in force.
     certificate       BLOB REFERENCES certificate (fingerprint),
-    replaces          BLOB REFERENCES certificate (fingerprint),
     created_by        TEXT NOT NULL,
     created_at        INTEGER NOT NULL,
     CHECK (credential <> 'ask' OR sealed_credential IS NULL),
@@ -801,6 +805,14 @@ CREATE TABLE account (
     CHECK (certificate IS NULL OR credential = 'certificate')
 ) STRICT;
 CREATE INDEX account_waiting ON account (credential_since) WHERE credential_since IS NOT NULL;
+
+-- Certificates that the one in force took the place of: several, where one of them did not reach every device either. They are good until
+-- every device has the one in force.
+CREATE TABLE account_replaced (
+    account      INTEGER NOT NULL REFERENCES account (id),
+    certificate  BLOB NOT NULL REFERENCES certificate (fingerprint),
+    PRIMARY KEY (account, certificate)
+) STRICT, WITHOUT ROWID;
 
 -- ---- Provisioning profiles: what lets a device run an app that was not bought in a store. One line of them for each app; each upload is
 -- the next one of its line, with a UUID of Apple's.
@@ -1078,7 +1090,7 @@ CREATE TABLE activity (
 -- ---- One wish for many devices.
 
 -- What somebody asked of many devices (`whom`: the group, by its name then). `sealed_keys` are Apple's keys as a property list, purged
--- (NULL) when every device has its command.
+-- (NULL) when every device has its command. The whole wish is purged after the last of its commands.
 CREATE TABLE bulk (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     public_id     TEXT NOT NULL UNIQUE,

@@ -106,7 +106,7 @@ pub(super) fn prove(cx: &Context, account: &AccountRow, profile: &Dictionary) ->
 pub(super) fn missing(db: &Db<'_>, profile: &ProfileRow) -> Result<Option<String>, Error> {
     let account = db.find_account_of_profile(profile.id)?;
     let lacks = |a: &AccountRow| a.credential == Credential::Certificate && a.sealed_credential.is_none();
-    Ok(account.filter(lacks).map(|_| String::from("held back: a new certificate is made for it within a minute")))
+    Ok(account.filter(lacks).map(|_| String::from("held back: a new certificate is made for it within the hour")))
 }
 
 /// A device acknowledged an account's profile: the command that brought it goes at once, and when nobody waits any more, the credential.
@@ -119,15 +119,26 @@ pub(super) fn installed(tx: &Tx<'_>, known: &ChannelProfileRow, now: Timestamp) 
     Ok(())
 }
 
-/// The credential goes. The certificate that was replaced is worth nothing from the moment when everybody has the new one.
+/// The credential goes. Certificates that were replaced are worth nothing from the moment when everybody has the new one.
 pub(super) fn forget(tx: &Tx<'_>, account: &AccountRow, done: Option<Timestamp>, now: Timestamp) -> Result<(), Error> {
-    if let (Some(_), Some(old)) = (done, account.replaces) {
-        tx.revoke(&old, revoking::REPLACED, now)?;
+    if done.is_some() {
+        for old in tx.list_replaced_certificates(account.id)? {
+            tx.revoke(&old, revoking::REPLACED, now)?;
+        }
     }
     Ok(tx.purge_account_credential(account.id, done)?)
 }
 
-/// Whether some channel should have the current version of this profile, could take it, and has not acknowledged it.
+/// The account goes, and with it everything that it ever proved itself with.
+pub(super) fn end(tx: &Tx<'_>, account: &AccountRow, now: Timestamp) -> Result<(), Error> {
+    let replaced = tx.list_replaced_certificates(account.id)?;
+    for certificate in account.certificate.into_iter().chain(replaced) {
+        tx.revoke(&certificate, revoking::REMOVED, now)?;
+    }
+    forget(tx, account, None, now)
+}
+
+/// Whether some channel should have the current version of this profile with today's values, could take it, and has not acknowledged it.
 pub(super) fn is_wanted(db: &Db<'_>, profile: i64, now: Timestamp) -> Result<bool, Error> {
     for id in assigning::channels_of(db, profile)? {
         let Some(channel) = db.find_enrollment_by_row(id)?.filter(|channel| channel.state == State::Active) else {
@@ -137,7 +148,8 @@ pub(super) fn is_wanted(db: &Db<'_>, profile: i64, now: Timestamp) -> Result<boo
         let picture = wanting::wanted(db, &channel, &have, now)?;
         let Some(due) = picture.due.into_iter().find(|due| due.profile.id == profile) else { continue };
         let has = have.into_iter().find(|known| known.profile == profile);
-        if has.is_some_and(|known| known.installed == Some(due.profile.version) && !known.uncertain) {
+        let edition = (Some(due.profile.version), due.fill);
+        if has.is_some_and(|known| (known.installed, known.installed_fill) == edition && !known.uncertain) {
             continue;
         }
         let Some(device) = db.find_device(channel.device)? else { continue };

@@ -34,6 +34,15 @@ pub(super) struct Here {
     pub concerned: bool,
 }
 
+/// The condition of a pair is another one now. What devices said so far was said about something else, so every gate begins anew; none is
+/// forgotten, because a restriction that is not wanted any more stays only as long as its gate knows of the capability.
+pub(super) fn begin_anew(tx: &Tx<'_>, pair: i64, now: Timestamp) -> Result<(), Error> {
+    for row in tx.list_gates_of_pair(pair, usize::MAX >> 1)? {
+        tx.put_gate(&GateRow { gate: Gate::new(now), due_at: Some(now), ..row })?;
+    }
+    Ok(())
+}
+
 /// The policy of a pair's gates.
 pub(super) fn policy(db: &Db<'_>, pair: &PairRow) -> Result<Policy, Error> {
     let condition: Condition = pair.condition.parse().map_err(Error::internal)?;

@@ -67,10 +67,24 @@ pub(super) fn place(profile: i64, version: i64) -> String {
 /// have an older version get the new one.
 ///
 /// # Errors
-/// `Invalid` for what a device would not install; `Conflict` for one that is too large to be sent.
+/// `Invalid` for what a device would not install; `Conflict` for one that is too large to be sent, or that an account or a pair makes.
 pub fn add(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Result<ProfileView, Error> {
     actor.require(Permission::Enroll)?;
-    let mut facts = read_settings(bytes).map_err(|e| Error::invalid(Text::BadProfile { why: e.to_string() }))?;
+    let facts = read(bytes)?;
+    cx.store.read(|db| pairs::require_own(db, &facts.identifier))?;
+    if facts.encrypted {
+        cx.store.read(|db| pairs::require_clear(db, &facts.identifier))?;
+    }
+    take(cx, actor, bytes, name)
+}
+
+fn read(bytes: &[u8]) -> Result<SettingsFacts, Error> {
+    read_settings(bytes).map_err(|e| Error::invalid(Text::BadProfile { why: e.to_string() }))
+}
+
+/// As [`add`], also of what a pair makes itself.
+pub(super) fn take(cx: &Context, actor: &Actor, bytes: &[u8], name: Option<&str>) -> Result<ProfileView, Error> {
+    let mut facts = read(bytes)?;
     cx.require_space()?;
     let locked = !is_locked(&facts.plain) && cx.store.read(|db| pairs::is_held(db, &facts.identifier))?;
     if locked {
@@ -375,13 +389,14 @@ pub(super) fn name(key: &'static str, text: &str) -> Result<String, Error> {
 /// Removes a profile: its assignments end, and it leaves every channel that has it.
 ///
 /// # Errors
-/// `NotFound`.
+/// `NotFound`; `Conflict` for an account's, and for one that goes out as a part of a pair's.
 pub fn remove(cx: &Context, actor: &Actor, profile: &str) -> Result<(), Error> {
     actor.require(Permission::Enroll)?;
     let now = cx.now();
     let id = cx.store.write(|tx: &Tx<'_>| {
         let row = find(tx, profile)?;
         accounts::require_free(tx, &row)?;
+        pairs::require_removable(tx, &row)?;
         tx.remove_profile(row.id, now)?;
         auditing::record(tx, actor, "profile.remove", Some(&row.identifier), None, now)?;
         Ok::<_, Error>(row.id)

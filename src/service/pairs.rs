@@ -7,7 +7,7 @@ use super::actor::{Actor, Permission};
 use super::assigning::{self, What, Whom};
 use super::library::{self, AssignmentView};
 use super::library_versions::{self, content};
-use super::{Context, Error, auditing, reconciling, wanting};
+use super::{Context, Error, accounts, auditing, gates, reconciling, wanting};
 use crate::base::texts::{Pairs, Text};
 use crate::plist::{Value, to_xml};
 use crate::protocol::gate::{Condition, OnLapse, Phase};
@@ -142,6 +142,8 @@ fn half(
         Half::Profile { profile, only: types } => {
             let row = cx.store.read(|db| library::find(db, profile))?;
             if types.is_empty() {
+                // What an account or another pair makes and takes away by itself is no half to rely on.
+                cx.store.read(|db| accounts::require_free(db, &row).and_then(|()| require_own(db, &row.identifier)))?;
                 return Ok(row);
             }
             let all = content(cx, &row, row.version)?;
@@ -194,7 +196,7 @@ fn put_together(
         parts.push(part);
     }
     let bytes = combine(&format!("cordon.{pair}"), name, &parts.iter().collect::<Vec<_>>());
-    Ok(library::add(cx, actor, &bytes, Some(name))?.row.id)
+    Ok(library::take(cx, actor, &bytes, Some(name))?.row.id)
 }
 
 /// Locks a restriction that its user could take off, as its next version. Says whether that was needed.
@@ -212,6 +214,65 @@ fn lock_now(cx: &Context, actor: &Actor, row: &ProfileRow) -> Result<bool, Error
 pub(super) fn is_held(db: &Db<'_>, identifier: &str) -> Result<bool, Error> {
     let Some(row) = db.find_profile(identifier)? else { return Ok(false) };
     Ok(db.list_pairs()?.iter().any(|pair| pair.is_gated() && pair.restriction == row.id))
+}
+
+/// Who made the profile of both halves replaces it, and nobody else.
+///
+/// # Errors
+/// `Conflict`, naming the pair.
+pub(super) fn require_own(db: &Db<'_>, identifier: &str) -> Result<(), Error> {
+    let Some(row) = db.find_profile(identifier)? else { return Ok(()) };
+    match db.list_pairs()?.into_iter().find(|pair| pair.combined == Some(row.id)) {
+        None => Ok(()),
+        Some(pair) => {
+            Err(Error::conflict(Pairs::MadeOfBoth { profile: row.name, pair: pair.name, id: pair.public_id }.into()))
+        }
+    }
+}
+
+/// Nothing can be put together with what only one device can read: refused before it takes the place of a half.
+///
+/// # Errors
+/// `Invalid`.
+pub(super) fn require_clear(db: &Db<'_>, identifier: &str) -> Result<(), Error> {
+    let Some(row) = db.find_profile(identifier)? else { return Ok(()) };
+    let is_half = |pair: &PairRow| !pair.is_gated() && (pair.restriction == row.id || pair.capability == row.id);
+    match db.list_pairs()?.iter().any(is_half) {
+        true => Err(Error::invalid(Pairs::EncryptedPart { profile: row.name }.into())),
+        false => Ok(()),
+    }
+}
+
+/// The pair that a profile is a half of, or is made for.
+pub(super) fn of_profile(db: &Db<'_>, profile: i64) -> Result<Option<PairRow>, Error> {
+    let parts = |pair: &PairRow| [Some(pair.restriction), Some(pair.capability), pair.combined];
+    Ok(db.list_pairs()?.into_iter().find(|pair| parts(pair).contains(&Some(profile))))
+}
+
+/// A profile that still goes out as a part of the one of both is not removed beneath it. From a gated pair it may go: the capability
+/// never stays without its restriction.
+///
+/// # Errors
+/// `Conflict`, naming the pair.
+pub(super) fn require_removable(db: &Db<'_>, row: &ProfileRow) -> Result<(), Error> {
+    require_own(db, &row.identifier)?;
+    let holds = |pair: &PairRow| !pair.is_gated() && (pair.restriction == row.id || pair.capability == row.id);
+    match db.list_pairs()?.into_iter().find(holds) {
+        None => Ok(()),
+        Some(pair) => {
+            let (profile, id) = (row.name.clone(), pair.public_id);
+            Err(Error::conflict(Pairs::StillInPair { profile, pair: pair.name, id }.into()))
+        }
+    }
+}
+
+/// Both halves are in the library.
+fn require_whole(db: &Db<'_>, pair: &PairRow) -> Result<(), Error> {
+    let (restriction, capability) = halves(db, pair)?.ok_or_else(|| Error::internal("a pair without its halves"))?;
+    match [restriction, capability].into_iter().find(|row| row.removed_at.is_some()) {
+        None => Ok(()),
+        Some(row) => Err(Error::conflict(Pairs::HalfGone { profile: row.name, id: pair.public_id.clone() }.into())),
+    }
 }
 
 /// A half has a new version: what was put together of it gets one too.
@@ -296,10 +357,7 @@ pub fn change(cx: &Context, actor: &Actor, pair: &str, change: &Change) -> Resul
         let on_lapse = change.on_lapse.unwrap_or(row.on_lapse);
         tx.update_pair(row.id, name, &until, on_lapse)?;
         if until != row.condition {
-            // What devices said so far was said about something else.
-            for gate in tx.list_gates_of_pair(row.id, usize::MAX >> 1)? {
-                tx.delete_gate(gate.enrollment, row.id)?;
-            }
+            gates::begin_anew(tx, row.id, now)?;
         }
         let detail = json!({ "name": name, "until": until, "on_lapse": on_lapse.as_str() });
         auditing::record(tx, actor, "pair.change", Some(&row.public_id), Some(detail), now)?;
@@ -348,9 +406,10 @@ pub fn remove(cx: &Context, actor: &Actor, pair: &str) -> Result<(), Error> {
 /// Assigns a pair as one would a profile; with a schedule it is there only while that is open.
 ///
 /// # Errors
-/// `NotFound` for the pair, whom it is for, or the schedule.
+/// `NotFound` for the pair, whom it is for, or the schedule; `Conflict` where a half was removed from the library.
 pub fn assign(cx: &Context, actor: &Actor, pair: &str, whom: &Whom, schedule: Option<&str>) -> Result<PairView, Error> {
-    let done = assigning::change(cx, actor, &|db| what(db, pair), whom, Some(schedule))?;
+    let whole = |db: &Db<'_>| find(db, pair).and_then(|row| require_whole(db, &row)).and_then(|()| what(db, pair));
+    let done = assigning::change(cx, actor, &whole, whom, Some(schedule))?;
     let notes = done.notes(cx)?;
     Ok(PairView { notes, ..show(cx, actor, pair)? })
 }

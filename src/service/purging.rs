@@ -23,7 +23,7 @@ const PAGES: usize = 512;
 pub struct Retention {
     /// What devices answered.
     pub results: i64,
-    /// Stories of devices, and that there were commands.
+    /// Stories of devices, and that there were commands, for one device or for many.
     pub timeline: i64,
     /// What webhooks were told, and how it went.
     pub webhook_log: i64,
@@ -123,6 +123,7 @@ enum Stage {
     Plists,
     Answers,
     History,
+    Bulks,
     Stories,
     Pages,
 }
@@ -142,6 +143,7 @@ pub fn step(cx: &Context) -> Result<bool, Error> {
         Stage::Plists => plists(cx, &mut walk)?,
         Stage::Answers => answers(cx, &mut walk, now.plus(-keep.results * DAY), now)?,
         Stage::History => history(cx, &mut walk, now.plus(-keep.timeline * DAY))?,
+        Stage::Bulks => bulks(cx, &mut walk, now.plus(-keep.timeline * DAY))?,
         Stage::Stories => stories(cx, now.plus(-keep.timeline * DAY))?,
         Stage::Pages => cx.store.write(|tx| tx.reclaim(PAGES))? == 0,
     };
@@ -151,7 +153,8 @@ pub fn step(cx: &Context) -> Result<bool, Error> {
     (walk.stage, walk.at) = match walk.stage {
         Stage::Plists => (Stage::Answers, 0),
         Stage::Answers => (Stage::History, 0),
-        Stage::History => (Stage::Stories, 0),
+        Stage::History => (Stage::Bulks, 0),
+        Stage::Bulks => (Stage::Stories, 0),
         Stage::Stories => (Stage::Pages, 0),
         Stage::Pages => (Stage::Plists, walk.spent),
     };
@@ -197,6 +200,15 @@ fn history(cx: &Context, walk: &mut Walk, before: Timestamp) -> Result<bool, Err
         walk.at = *seq;
     }
     Ok(found.len() < STEP)
+}
+
+/// A wish for many goes after the last of its commands; one that still runs has some.
+fn bulks(cx: &Context, walk: &mut Walk, before: Timestamp) -> Result<bool, Error> {
+    let Some((bulk, over)) = cx.store.read(|db| db.find_old_bulk(walk.at, before))? else { return Ok(true) };
+    if !over || cx.store.write(|tx| tx.delete_bulk(bulk, STEP))? {
+        walk.at = bulk;
+    }
+    Ok(false)
 }
 
 fn stories(cx: &Context, before: Timestamp) -> Result<bool, Error> {

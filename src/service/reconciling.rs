@@ -273,15 +273,28 @@ fn answered(
         let next = desired::next_try(failures, now);
         tx.put_profile_refused(channel.id, known.profile, failures, next, now)?;
         if next.is_none() {
-            let chain: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
-            let detail = json!({ "profile": known.name, "identifier": known.identifier, "refused": failures, "error_chain": chain });
-            let (device, text) = (channel.device, detail.to_string());
-            tx.tell(device, Some(channel.id), Some(&delivery.command), "profile-refused", Some(&text), now)?;
-            let told = || json!({ "attention": { "kind": "profile-refused", "detail": detail } });
-            events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)?;
+            let detail = json!({ "profile": known.name, "identifier": known.identifier, "refused": failures });
+            gave_up(cx, tx, report, delivery, channel, ("profile-refused", detail), now)?;
         }
     }
     Ok(true)
+}
+
+/// What was refused too often is a person's turn: told in the device's story and to whoever is to hear of it, with the device's own words.
+pub(super) fn gave_up(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    (kind, mut detail): (&'static str, serde_json::Value),
+    now: Timestamp,
+) -> Result<(), Error> {
+    detail["error_chain"] = report.error_chain.iter().map(|item| item.to_json()).collect();
+    let (device, text) = (channel.device, detail.to_string());
+    tx.tell(device, Some(channel.id), Some(&delivery.command), kind, Some(&text), now)?;
+    let told = || json!({ "attention": { "kind": kind, "detail": detail } });
+    events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)
 }
 
 /// A list of what stands on the channel: a profile of ours that is not in it was taken off by somebody.

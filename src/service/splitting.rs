@@ -4,24 +4,27 @@
 use super::actor::{Actor, Permission};
 use super::library::{self, ProfileView};
 use super::reconciling::{self, Call};
-use super::{Context, Error, accounts, assigning, auditing};
+use super::{Context, Error, accounts, assigning, auditing, pairs};
 use crate::base::ids::short_code;
-use crate::base::texts::Accounts as Said;
+use crate::base::texts::{Accounts as Said, Pairs};
 use crate::base::time::Timestamp;
 use crate::pki::digest::sha256;
 use crate::plist::{Dictionary, Value, parse_dict, to_xml};
 use crate::protocol::profile::variables::variables;
 use crate::protocol::profile::{self, read_settings};
-use crate::store::{ProfileRow, ProfileVersionRow, Tx};
+use crate::store::{Db, ProfileRow, ProfileVersionRow, Tx};
 use serde_json::json;
 
-/// How many accounts a profile sets up, if that is more than one.
+/// How many accounts a profile sets up, if that is more than one and it may be split.
 ///
 /// # Errors
 /// `NotFound`.
 pub fn offer(cx: &Context, actor: &Actor, profile: &str) -> Result<Option<usize>, Error> {
     actor.require(Permission::LookAround)?;
-    let (_, content) = content(cx, profile)?;
+    let (row, content) = content(cx, profile)?;
+    if cx.store.read(|db| pairs::of_profile(db, row.id))?.is_some() {
+        return Ok(None);
+    }
     Ok(profile::split(&content).map(|pieces| pieces.accounts.len()))
 }
 
@@ -41,7 +44,7 @@ fn content(cx: &Context, profile: &str) -> Result<(ProfileRow, Dictionary), Erro
 /// is what devices refuse.
 ///
 /// # Errors
-/// `NotFound`; `Conflict` where there is nothing to split, or a part would have the name of another profile.
+/// `NotFound`; `Conflict` where there is nothing to split, a part would have the name of another profile, or the profile belongs to a pair.
 pub fn split(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<ProfileView>, Error> {
     actor.require(Permission::Enroll)?;
     cx.require_space()?;
@@ -55,6 +58,7 @@ pub fn split(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<ProfileVi
         if row.version != seen.version {
             return Err(nothing());
         }
+        require_alone(tx, &row)?;
         let assignments = tx.list_assignments(row.id)?;
         let channels = assigning::channels_of(tx, row.id)?;
         match &pieces.rest {
@@ -102,6 +106,17 @@ pub fn split(cx: &Context, actor: &Actor, profile: &str) -> Result<Vec<ProfileVi
     cx.ring_pusher();
     cx.ring_teller();
     cx.store.read(|db| made.into_iter().map(|id| library::view(db, id)).collect())
+}
+
+/// A pair has two halves and no more: an account of its own would come and go without the other half.
+fn require_alone(db: &Db<'_>, row: &ProfileRow) -> Result<(), Error> {
+    match pairs::of_profile(db, row.id)? {
+        None => Ok(()),
+        Some(pair) => {
+            let (profile, id) = (row.name.clone(), pair.public_id);
+            Err(Error::conflict(Pairs::HalfNotSplit { profile, pair: pair.name, id }.into()))
+        }
+    }
 }
 
 fn put_version(

@@ -42,8 +42,6 @@ pub struct AccountRow {
     /// SHA-256 of the certificate in force.
     pub certificate: Option<[u8; 32]>,
     pub not_after: Option<Timestamp>,
-    /// The one before, until devices have the one in force.
-    pub replaces: Option<[u8; 32]>,
     pub created_by: String,
     pub created_at: Timestamp,
 }
@@ -61,7 +59,7 @@ pub struct NewAccount<'a> {
 
 const ACCOUNT: &str =
     "a.id, a.public_id, a.profile, a.kind, a.settings, a.credential, a.sealed_credential, a.credential_since,
-    a.credential_done, a.certificate, a.replaces, a.created_by, a.created_at, c.not_after";
+    a.credential_done, a.certificate, a.created_by, a.created_at, c.not_after";
 const FROM: &str =
     "FROM account a JOIN profile p ON p.id = a.profile LEFT JOIN certificate c ON c.fingerprint = a.certificate";
 
@@ -80,7 +78,6 @@ fn row_to_account(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
         credential_done: at("credential_done")?,
         certificate: row.get("certificate")?,
         not_after: at("not_after")?,
-        replaces: row.get("replaces")?,
         created_by: row.get("created_by")?,
         created_at: Timestamp(row.get("created_at")?),
     })
@@ -151,6 +148,14 @@ impl Db<'_> {
         self.accounts(&sql, params![before.0, limit as i64])
     }
 
+    /// Certificates that the one in force took the place of, as long as some device may have no other.
+    pub fn list_replaced_certificates(&self, account: i64) -> Result<Vec<[u8; 32]>, StoreError> {
+        let sql = "SELECT certificate FROM account_replaced WHERE account = ?1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map([account], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// How many certificates of accounts there are, and when the first ends.
     pub fn count_account_certificates(&self) -> Result<Option<(usize, Timestamp)>, StoreError> {
         let sql =
@@ -209,17 +214,23 @@ impl Tx<'_> {
         certificate: Option<&[u8; 32]>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE account SET sealed_credential = ?2, credential_since = ?4,
-                       replaces = CASE WHEN ?3 IS NULL THEN replaces ELSE coalesce(replaces, certificate) END,
-                       certificate = coalesce(?3, certificate) WHERE id = ?1";
+        if certificate.is_some() {
+            let sql = "INSERT OR IGNORE INTO account_replaced (account, certificate)
+                       SELECT id, certificate FROM account WHERE id = ?1 AND certificate IS NOT NULL";
+            self.conn.prepare_cached(sql)?.execute([id])?;
+        }
+        let sql = "UPDATE account SET sealed_credential = ?2, credential_since = ?4, certificate = coalesce(?3, certificate) WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, sealed, certificate, now.0])?;
         Ok(())
     }
 
     /// Nobody needs it here any more; with `done`, because everybody has it.
     pub fn purge_account_credential(&self, id: i64, done: Option<Timestamp>) -> Result<(), StoreError> {
-        let sql = "UPDATE account SET sealed_credential = NULL, credential_since = NULL,
-                       replaces = CASE WHEN ?2 IS NULL THEN replaces END, credential_done = coalesce(?2, credential_done) WHERE id = ?1";
+        if done.is_some() {
+            self.conn.prepare_cached("DELETE FROM account_replaced WHERE account = ?1")?.execute([id])?;
+        }
+        let sql = "UPDATE account SET sealed_credential = NULL, credential_since = NULL, credential_done = coalesce(?2, credential_done)
+                   WHERE id = ?1";
         self.conn.prepare_cached(sql)?.execute(params![id, done.map(|at| at.0)])?;
         Ok(())
     }

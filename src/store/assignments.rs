@@ -1,8 +1,8 @@
 //! To whom profiles are assigned, and the question which assignments concern one channel. `service::library` and
 //! `service::reconciling` decide.
 
-use super::library::{PROFILE, row_to_profile};
-use super::{Db, ProfileRow, StoreError, Tx};
+use super::library::{PROFILE, read_profile};
+use super::{Db, Fields, ProfileRow, StoreError, Tx};
 use crate::base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -144,12 +144,15 @@ fn row_to_assignment(row: &Row<'_>) -> Result<AssignmentRow, StoreError> {
     })
 }
 
+/// [`PROFILE`], then the names of its variables and the pairs that it is wanted by.
 fn row_to_wanted(row: &Row<'_>) -> rusqlite::Result<WantedRow> {
-    let names: String = row.get("variables")?;
-    let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(&names).unwrap_or_default() };
-    let pairs: Option<String> = row.get("pairs")?;
+    let mut fields = Fields::of(row);
+    let profile = read_profile(&mut fields)?;
+    let names = fields.next_str()?;
+    let variables = if names == "[]" { Vec::new() } else { serde_json::from_str(names).unwrap_or_default() };
+    let pairs: Option<String> = fields.next()?;
     let pairs = pairs.iter().flat_map(|list| list.split(',')).filter_map(|id| id.parse().ok()).collect();
-    Ok(WantedRow { profile: row_to_profile(row)?, variables, pairs })
+    Ok(WantedRow { profile, variables, pairs })
 }
 
 impl Db<'_> {

@@ -149,6 +149,16 @@ impl Db<'_> {
         Ok(Some((bulk, open)))
     }
 
+    /// The first wish after this one (a row id) from before `before`, and whether nothing is left of it but itself: every device is
+    /// settled, and the commands that it became are cleared away.
+    pub fn find_old_bulk(&self, after: i64, before: Timestamp) -> Result<Option<(i64, bool)>, StoreError> {
+        let sql = "SELECT b.id, NOT EXISTS (SELECT 1 FROM bulk_item i WHERE i.bulk = b.id AND i.command IS NULL AND i.refused IS NULL)
+                          AND NOT EXISTS (SELECT 1 FROM bulk_item i JOIN delivery y ON y.command = i.command WHERE i.bulk = b.id)
+                   FROM bulk b WHERE b.id > ?1 AND b.created_at < ?2 ORDER BY b.id LIMIT 1";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        Ok(statement.query_row(params![after, before.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
     /// Row ids of every device that is enrolled now.
     pub fn list_enrolled_devices(&self) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT DISTINCT e.device FROM enrollment e JOIN device d ON d.id = e.device
@@ -209,5 +219,14 @@ impl Tx<'_> {
     pub fn refuse_open_bulk_items(&self, bulk: i64, why: &str) -> Result<usize, StoreError> {
         let sql = "UPDATE bulk_item SET refused = ?2 WHERE bulk = ?1 AND command IS NULL AND refused IS NULL";
         Ok(self.conn.prepare_cached(sql)?.execute(params![bulk, why])?)
+    }
+
+    /// Removes a wish that is over: at most `limit` of its devices, and the wish itself with the last of them. `true` when it is gone.
+    pub fn delete_bulk(&self, bulk: i64, limit: usize) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM bulk_item WHERE bulk = ?1
+                   AND device IN (SELECT device FROM bulk_item WHERE bulk = ?1 ORDER BY device LIMIT ?2)";
+        self.conn.prepare_cached(sql)?.execute(params![bulk, limit as i64])?;
+        let sql = "DELETE FROM bulk WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM bulk_item WHERE bulk = ?1)";
+        Ok(self.conn.prepare_cached(sql)?.execute([bulk])? == 1)
     }
 }

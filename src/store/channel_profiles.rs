@@ -1,7 +1,7 @@
 //! What stands of the school's profiles on each channel: acknowledged versions, the last command about each, refusals.
 //! `service::reconciling` decides.
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::time::Timestamp;
 use crate::protocol::queue::DeliveryState;
 use rusqlite::params;
@@ -72,37 +72,36 @@ impl Db<'_> {
     pub fn list_channel_profiles(&self, enrollment: i64) -> Result<Vec<ChannelProfileRow>, StoreError> {
         let sql = format!(
             "SELECT c.profile, p.public_id, p.identifier, p.name, p.comes_back, c.installed, c.installed_fill, c.installed_signer,
-                 c.command, c.doing, c.version, c.fill, c.signer,
-                 c.failed_at, c.failures, c.next_try_at, c.gone_at, y.state, y.finished_at, {UNCERTAIN} AS uncertain
+                 c.command, c.doing, c.version, c.fill, c.signer, y.state, y.finished_at, {UNCERTAIN},
+                 c.failed_at, c.failures, c.next_try_at, c.gone_at
              FROM channel_profile c JOIN profile p ON p.id = c.profile
              LEFT JOIN delivery y ON y.command = c.command AND y.enrollment = c.enrollment
              WHERE c.enrollment = ?1 ORDER BY c.profile"
         );
         let mut statement = self.conn.prepare_cached(&sql)?;
         let rows = statement.query_map([enrollment], |row| {
-            let (doing, state): (String, Option<String>) = (row.get("doing")?, row.get("state")?);
-            let at = |name: &str| row.get::<_, Option<i64>>(name).map(|v| v.map(Timestamp));
+            let mut fields = Fields::of(row);
             Ok(ChannelProfileRow {
-                profile: row.get("profile")?,
-                public_id: row.get("public_id")?,
-                identifier: row.get("identifier")?,
-                name: row.get("name")?,
-                comes_back: row.get("comes_back")?,
-                installed: row.get("installed")?,
-                installed_fill: row.get("installed_fill")?,
-                installed_signer: row.get("installed_signer")?,
-                command: row.get("command")?,
-                installs: doing == "install",
-                version: row.get("version")?,
-                fill: row.get("fill")?,
-                signer: row.get("signer")?,
-                state: state.and_then(|s| s.parse().ok()),
-                finished_at: at("finished_at")?,
-                uncertain: row.get("uncertain")?,
-                failed_at: at("failed_at")?,
-                failures: row.get("failures")?,
-                next_try_at: at("next_try_at")?,
-                gone_at: at("gone_at")?,
+                profile: fields.next()?,
+                public_id: fields.next()?,
+                identifier: fields.next()?,
+                name: fields.next()?,
+                comes_back: fields.next()?,
+                installed: fields.next()?,
+                installed_fill: fields.next()?,
+                installed_signer: fields.next()?,
+                command: fields.next()?,
+                installs: fields.next_str()? == "install",
+                version: fields.next()?,
+                fill: fields.next()?,
+                signer: fields.next()?,
+                state: fields.next::<Option<String>>()?.and_then(|state| state.parse().ok()),
+                finished_at: fields.next_at()?,
+                uncertain: fields.next()?,
+                failed_at: fields.next_at()?,
+                failures: fields.next()?,
+                next_try_at: fields.next_at()?,
+                gone_at: fields.next_at()?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

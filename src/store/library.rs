@@ -1,7 +1,7 @@
 //! The school's configuration profiles and their versions. Who should have them is [`super::assignments`]; what stands where,
 //! [`super::channel_profiles`].
 
-use super::{Db, StoreError, Tx};
+use super::{Db, Fields, StoreError, Tx};
 use crate::base::time::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -45,17 +45,22 @@ pub(super) const PROFILE: &str =
 const VERSION: &str =
     "version, sealed_body, body_hash, bytes, signer, payload_types, variables, signed_by, created_by, created_at";
 
-pub(super) fn row_to_profile(row: &Row<'_>) -> rusqlite::Result<ProfileRow> {
+fn row_to_profile(row: &Row<'_>) -> rusqlite::Result<ProfileRow> {
+    read_profile(&mut Fields::of(row))
+}
+
+/// The columns of [`PROFILE`], in its order.
+pub(super) fn read_profile(fields: &mut Fields<'_>) -> rusqlite::Result<ProfileRow> {
     Ok(ProfileRow {
-        id: row.get("id")?,
-        public_id: row.get("public_id")?,
-        identifier: row.get("identifier")?,
-        name: row.get("name")?,
-        version: row.get("version")?,
-        comes_back: row.get("comes_back")?,
-        created_by: row.get("created_by")?,
-        created_at: Timestamp(row.get("created_at")?),
-        removed_at: row.get::<_, Option<i64>>("removed_at")?.map(Timestamp),
+        id: fields.next()?,
+        public_id: fields.next()?,
+        identifier: fields.next()?,
+        name: fields.next()?,
+        version: fields.next()?,
+        comes_back: fields.next()?,
+        created_by: fields.next()?,
+        created_at: Timestamp(fields.next()?),
+        removed_at: fields.next_at()?,
     })
 }
 

@@ -97,3 +97,49 @@ fn the_school_chooses_how_long() {
     assert_eq!(school.audited("retention.change").len(), 1);
     assert_eq!(school.audited("retention.change")[0]["detail"]["to"]["results"], 30);
 }
+
+#[test]
+fn a_wish_for_many_goes_after_the_last_of_its_commands() {
+    let clock = Arc::new(ManualClock::at(SystemClock.now()));
+    let school = School::planned(Plan { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..Plan::default() });
+    let cx = Arc::clone(school.server().context());
+    school.api("PATCH", "/retention", &json!({ "results_days": 90, "timeline_days": 100 })).is(200);
+    let devices = [school.enroll(Kind::Ipad, 1), school.enroll_deaf(Kind::Ipad, 2)];
+    let ask = || {
+        let wish =
+            json!({ "RequestType": "ProfileList", "devices": devices.iter().map(|d| d.udid()).collect::<Vec<_>>() });
+        school.api("POST", "/bulk", &wish).is(201)["id"].as_str().unwrap().to_owned()
+    };
+    let counts = |id: &str, wanted: Value| {
+        school.wait_until(&format!("{wanted}"), || {
+            (school.get(&format!("/bulk/{id}"))["counts"] == wanted).then_some(())
+        });
+    };
+    let (lasting, ended) = (ask(), ask());
+    for id in [&lasting, &ended] {
+        counts(id, json!({ "Acknowledged": 1, "Queued": 1 }));
+    }
+    school.api("DELETE", &format!("/bulk/{ended}"), &Value::Null).is(200);
+    counts(&ended, json!({ "Acknowledged": 1, "Cancelled": 1 }));
+    clock.advance(99 * DAY);
+    purge(&cx);
+    counts(&ended, json!({ "Acknowledged": 1, "Cancelled": 1 }));
+    clock.advance(2 * DAY);
+    purge(&cx);
+    school.api("GET", &format!("/bulk/{ended}"), &Value::Null).is_problem(404, "no-such-command");
+    // One device has not fetched its own yet: what is known of the others is only that it was.
+    counts(&lasting, json!({ "Queued": 1, "gone": 1 }));
+    // Taken back at last; its time counts from then.
+    school.api("DELETE", &format!("/bulk/{lasting}"), &Value::Null).is(200);
+    purge(&cx);
+    counts(&lasting, json!({ "Cancelled": 1, "gone": 1 }));
+    clock.advance(101 * DAY);
+    purge(&cx);
+    assert_eq!(school.get("/bulk")["items"], json!([]));
+    // One of thousands goes in steps, the wish itself with the last.
+    let id = ask();
+    let row: Result<_, StoreError> = cx.store.read(|db| db.find_bulk(&id));
+    let row = row.unwrap().unwrap().id;
+    let step = || cx.store.write(|tx| tx.delete_bulk(row, 1).map_err(cordon::service::Error::from)).unwrap();
+    assert_eq!((step(), step()), (false, true));
+}

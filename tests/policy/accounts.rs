@@ -279,6 +279,30 @@ fn certificates_are_replaced_one_account_at_a_time_as_they_end() {
 }
 
 #[test]
+fn a_certificate_is_made_anew_where_a_variable_stands_for_something_else_by_now() {
+    let timed = Timed::new();
+    let school = &timed.school;
+    let ipad = timed.enroll(Kind::Ipad, 1);
+    let room = |value: &str| {
+        school.api("PATCH", &format!("/devices/{}/fields", ipad.udid()), &json!({ "room": value })).is(200);
+    };
+    room("12");
+    let wish = json!({ "kind": "wifi", "name": "Room", "device": ipad.udid(), "credential": "certificate",
+        "settings": { "SSID_STR": "Room {{device.room}}", "EncryptionType": "WPA2", "EAPClientConfiguration": { "AcceptEAPTypes": [13] } } });
+    let made = add_account(school, &wish);
+    settled(school, &made, 1);
+    let (first, _) = certificate(&ipad, &made);
+    assert!(holds(&body(&ipad, Channel::Device, &made).unwrap(), "Room 12"));
+    // The key is with the device alone, so what is sent anew needs another.
+    room("13");
+    accounts::upkeep(school.server().context(), true).unwrap();
+    ipad.poll(Channel::Device).unwrap();
+    settled(school, &made, 2);
+    assert!(holds(&body(&ipad, Channel::Device, &made).unwrap(), "Room 13"));
+    assert_ne!(certificate(&ipad, &made).0, first);
+}
+
+#[test]
 fn a_profile_with_several_accounts_is_split_and_its_assignments_handed_over() {
     let school = School::new();
     let (ipad, other) = (school.enroll(Kind::Ipad, 1), school.enroll(Kind::Ipad, 2));

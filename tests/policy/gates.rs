@@ -4,7 +4,7 @@
 use super::{assign, device_group, member, no_member, standing, until, why};
 use crate::support::device::Handle;
 use crate::support::{Plan, School};
-use crate::users::profiles::add;
+use crate::users::profiles::{add, mobileconfig};
 use cordon::base::time::{Clock, HOUR, MINUTE, ManualClock, SystemClock};
 use cordon::service::gates;
 use cordon::simulator::profile;
@@ -189,6 +189,59 @@ fn without_its_restriction_a_capability_never_stays() {
     until(school, &ipad, DEVICE, &both);
     assert_eq!(school.api("DELETE", &format!("/profiles/{restriction}"), &Value::Null).status, 204);
     until(school, &ipad, DEVICE, &[]);
+    // Half a pair is given to nobody.
+    let half = school.api("POST", &format!("/pairs/{pair}/assign"), &json!({ "device": ipad.udid() }));
+    assert!(half.is_problem(409, "half-gone").contains(&format!("cordon pair remove {pair}")));
+}
+
+#[test]
+fn nobody_takes_a_half_past_its_pair() {
+    let school = School::new();
+    let ipad = school.enroll(Kind::Ipad, 1);
+    ipad.with(|d| d.change_passcode(10)).unwrap();
+    add(&school, "p.passcode", "com.apple.mobiledevice.passwordpolicy");
+    let mail = ["com.apple.wifi.managed", "com.apple.mail.managed", "com.apple.caldav.account"];
+    crate::users::profiles::upload(&school, &mobileconfig("p.mail", &mail, "1")).is(201);
+    let make = |mode: &str, restriction: &str, capability: &str| {
+        let half = |profile: &str| json!({ "profile": profile });
+        let wish = json!({ "name": "Mail for a passcode", "mode": mode, "restriction": half(restriction), "capability": half(capability) });
+        school.api("POST", "/pairs", &wish)
+    };
+    let gated = make("gated", "p.passcode", "p.mail").is(201)["id"].as_str().unwrap().to_owned();
+    give(&school, &gated, &json!({ "device": ipad.udid() }));
+    until(&school, &ipad, DEVICE, &["p.mail", "p.passcode"]);
+    // Its accounts would come without the passcode: it stays whole, and nothing happened to the device.
+    let before = ipad.executed().iter().filter(|e| e.request_type != "SecurityInfo").count();
+    let told = school.api("POST", "/profiles/p.mail/split", &Value::Null).is_problem(409, "half-not-split");
+    assert!(told.contains("Mail for a passcode") && told.contains(&format!("cordon pair remove {gated}")), "{told}");
+    assert_eq!(school.get("/profiles/p.mail")["payload_types"], json!(mail));
+    school.api("GET", "/profiles/p.mail.mail", &Value::Null).is_problem(404, "no-such-profile");
+    assert_eq!(ipad.executed().iter().filter(|e| e.request_type != "SecurityInfo").count(), before);
+    // Without the pair it is a profile like others.
+    assert_eq!(school.api("DELETE", &format!("/pairs/{gated}"), &Value::Null).status, 204);
+    until(&school, &ipad, DEVICE, &[]);
+
+    // Both in one: what is made of both follows its halves and nothing else, and no half goes from beneath it.
+    let pair = make("together", "p.passcode", "p.mail").is(201)["id"].as_str().unwrap().to_owned();
+    let one = format!("cordon.{pair}");
+    give(&school, &pair, &json!({ "device": ipad.udid() }));
+    until(&school, &ipad, DEVICE, &[&one]);
+    for whole in ["p.mail", &one] {
+        school.api("POST", &format!("/profiles/{whole}/split"), &Value::Null).is_problem(409, "half-not-split");
+    }
+    let other = mobileconfig(&one, &["com.apple.mail.managed"], "2");
+    crate::users::profiles::upload(&school, &other).is_problem(409, "made-of-both");
+    make("gated", "p.passcode", &one).is_problem(409, "made-of-both");
+    school.api("DELETE", &format!("/profiles/{one}"), &Value::Null).is_problem(409, "made-of-both");
+    for half in ["p.mail", "p.passcode"] {
+        let told = school.api("DELETE", &format!("/profiles/{half}"), &Value::Null).is_problem(409, "still-in-pair");
+        assert!(told.contains(&format!("cordon pair remove {pair}")), "{told}");
+    }
+    assert_eq!(standing(&ipad, DEVICE), [one.as_str()]);
+    assert_eq!(school.api("DELETE", &format!("/pairs/{pair}"), &Value::Null).status, 204);
+    until(&school, &ipad, DEVICE, &[]);
+    let made = school.api("POST", "/profiles/p.mail/split", &Value::Null).is(200);
+    assert_eq!(made["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -347,4 +400,28 @@ fn a_pair_that_is_none_is_refused_in_words() {
         json!({ "name": "x", "mode": "together", "restriction": { "profile": "p.passcode" }, "capability": half });
     school.api("POST", "/pairs", &wish).is_problem(400, "bad-argument");
     school.api("GET", "/pairs/pa-none", &Value::Null).is_problem(404, "no-such-pair");
+}
+
+#[test]
+fn another_condition_lets_no_restriction_go_before_its_capability() {
+    let timed = timed();
+    let school = &timed.school;
+    let ipad = school.enroll(Kind::Ipad, 1);
+    let pair = passcode_for_vpn(school, "gated", "withdraw");
+    let restriction = format!("cordon.{pair}.restriction");
+    ipad.with(|d| d.change_passcode(10)).unwrap();
+    let whom = json!({ "device": ipad.udid() });
+    give(school, &pair, &whom);
+    until(school, &ipad, DEVICE, &[&restriction, "p.vpn"]);
+    // It is to lose both, and sleeps; meanwhile somebody changes what the pair asks for.
+    ipad.set_deaf(true);
+    school.api("POST", &format!("/pairs/{pair}/unassign"), &whom).is(200);
+    school.api("PATCH", &format!("/pairs/{pair}"), &json!({ "until": "installed" })).is(200);
+    let waiting = school.get(&format!("/devices/{}/commands?state=Queued", ipad.udid()));
+    let removals = waiting["items"].as_array().unwrap().iter().filter(|c| c["request_type"] == "RemoveProfile");
+    assert_eq!(removals.count(), 1, "the capability first: {waiting}");
+    ipad.set_deaf(false);
+    ipad.poll(DEVICE).unwrap();
+    until(school, &ipad, DEVICE, &[]);
+    assert_eq!(school.get(&format!("/pairs/{pair}/devices"))["items"], json!([]));
 }

@@ -15,6 +15,7 @@ pub enum Accounts {
     NothingToSplit { profile: String },
     NamesTaken { identifier: String },
     NotOnDevice { account: String, device: String },
+    AccountChanged { account: String },
     OwnPageOver,
     NoSuchProvisioning { which: String },
     BadProvisioning { why: String },
@@ -38,6 +39,7 @@ impl Accounts {
             Self::NothingToSplit { .. } => "nothing-to-split",
             Self::NamesTaken { .. } => "names-taken",
             Self::NotOnDevice { .. } => "not-on-device",
+            Self::AccountChanged { .. } => "account-changed",
             Self::OwnPageOver => "own-page-over",
             Self::NoSuchProvisioning { .. } => "no-such-provisioning",
             Self::BadProvisioning { .. } => "bad-provisioning",
@@ -84,6 +86,10 @@ impl Accounts {
             Self::NotOnDevice { account, device } => {
                 write!(f, "{account} is not on {device}. `cordon account show {account}` says whose it is.")
             }
+            Self::AccountChanged { account } => write!(
+                f,
+                "{account} was changed by somebody else at this moment, and nothing was done. Look at it and do it again: cordon account show {account}"
+            ),
             Self::OwnPageOver => f.write_str("This page had been open for too long. Log in once more."),
             Self::NoSuchProvisioning { which } => write!(
                 f,

@@ -15,6 +15,10 @@ pub enum Pairs {
     NoPolicyInside { profile: String },
     NotAsked { platforms: &'static str },
     Copied { identifier: String },
+    HalfNotSplit { profile: String, pair: String, id: String },
+    MadeOfBoth { profile: String, pair: String, id: String },
+    StillInPair { profile: String, pair: String, id: String },
+    HalfGone { profile: String, id: String },
 }
 
 impl Pairs {
@@ -30,6 +34,10 @@ impl Pairs {
             Self::NoPolicyInside { .. } => "no-policy-inside",
             Self::NotAsked { .. } => "not-asked",
             Self::Copied { .. } => "copied",
+            Self::HalfNotSplit { .. } => "half-not-split",
+            Self::MadeOfBoth { .. } => "made-of-both",
+            Self::StillInPair { .. } => "still-in-pair",
+            Self::HalfGone { .. } => "half-gone",
         }
     }
 
@@ -74,6 +82,23 @@ impl Pairs {
             Self::Copied { identifier } => write!(
                 f,
                 "These payloads are a profile of their own now, {identifier}. What changes in the profile that they come from does not change it."
+            ),
+            Self::HalfNotSplit { profile, pair, id } => write!(
+                f,
+                "“{profile}” belongs to the pair “{pair}”. An account split off from it would come and go without the pair, so it stays whole. Remove the pair first, \
+                 `cordon pair remove {id}`; then split the profile, and make a pair of the parts that belong together: `cordon pair add`."
+            ),
+            Self::MadeOfBoth { profile, pair, id } => write!(
+                f,
+                "“{profile}” is made of both halves of the pair “{pair}” and follows them. Change one of the halves, or remove the pair: `cordon pair remove {id}`."
+            ),
+            Self::StillInPair { profile, pair, id } => write!(
+                f,
+                "“{profile}” is handed out as a part of the pair “{pair}” and would stay on devices without it. Remove the pair first: `cordon pair remove {id}`."
+            ),
+            Self::HalfGone { profile, id } => write!(
+                f,
+                "“{profile}” was removed from the library, so this pair has only one half. Add the profile again (`cordon profile add`), or remove the pair: `cordon pair remove {id}`."
             ),
         }
     }
