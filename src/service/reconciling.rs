@@ -373,33 +373,47 @@ pub fn try_again(cx: &Context) -> Result<usize, Error> {
     Ok(queued)
 }
 
-/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A look comes first: most
-/// channels have nothing to do, and looking needs no writer.
+/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A fault with one keeps nobody
+/// behind it waiting.
+///
+/// # Errors
+/// The first fault, after all were looked at.
 pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
-    let mut queued = 0;
+    let (mut queued, mut fault) = (0, None);
     for id in channels {
-        let now = cx.now();
-        let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
-            Some(channel) if is_served(db, &channel)? => {
-                let have = db.list_channel_profiles(*id)?;
-                let picture = wanted(db, &channel, &have, now)?;
-                let has_work = picture.gates.iter().any(|here| here.has_work(&have, now))
-                    || !steps(cx, db, &channel, &picture, &have, now)?.is_empty();
-                Ok::<_, Error>(has_work || provisioning_devices::has_work(db, &channel, now)?)
+        match reconcile_one(cx, *id) {
+            Ok(commands) => queued += commands,
+            Err(error) => {
+                tracing::error!(channel = id, %error, "a channel cannot be brought up to what it should have");
+                fault.get_or_insert(error);
             }
-            _ => Ok(false),
-        })?;
-        if !has_work {
-            continue;
         }
-        queued += cx.store.write(|tx| match tx.find_enrollment_by_row(*id)? {
-            Some(channel) => reconcile(cx, tx, &channel, Call::Push, now),
-            None => Ok(0),
-        })?;
     }
     if !channels.is_empty() {
         cx.ring_pusher();
         cx.ring_teller();
     }
-    Ok(queued)
+    fault.map_or(Ok(queued), Err)
+}
+
+/// A look comes first: most channels have nothing to do, and looking needs no writer.
+fn reconcile_one(cx: &Context, id: i64) -> Result<usize, Error> {
+    let now = cx.now();
+    let has_work = cx.store.read(|db| match db.find_enrollment_by_row(id)? {
+        Some(channel) if is_served(db, &channel)? => {
+            let have = db.list_channel_profiles(id)?;
+            let picture = wanted(db, &channel, &have, now)?;
+            let has_work = picture.gates.iter().any(|here| here.has_work(&have, now))
+                || !steps(cx, db, &channel, &picture, &have, now)?.is_empty();
+            Ok::<_, Error>(has_work || provisioning_devices::has_work(db, &channel, now)?)
+        }
+        _ => Ok(false),
+    })?;
+    if !has_work {
+        return Ok(0);
+    }
+    cx.store.write(|tx| match tx.find_enrollment_by_row(id)? {
+        Some(channel) => reconcile(cx, tx, &channel, Call::Push, now),
+        None => Ok(0),
+    })
 }
