@@ -3,8 +3,8 @@
 use super::asking;
 use super::command::plan::{pair, with_file};
 use super::failure::Failure;
+use super::library::{self, advise};
 use super::moment::told_field;
-use super::profile::advise;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
@@ -185,12 +185,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
                 voice,
             )
         }
-        Verb::Remove(args) => {
-            api.bytes(&Call::delete(path(&args.account)))?;
-            voice.show(&json!({ "removed": args.account }), || {
-                String::from("It is removed, and leaves every device that has it.")
-            })
-        }
+        Verb::Remove(args) => library::remove(api, path(&args.account), &args.account, voice),
     }
 }
 

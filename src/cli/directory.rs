@@ -10,9 +10,6 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Longest file of certificates, bytes.
-const MAX_CA: usize = 64 * 1024;
-
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -119,7 +116,7 @@ fn set(api: &dyn Api, args: &SetArgs, voice: &mut Voice<'_>) -> Result<(), Failu
         wish["bind_password"] = json!(password.expose());
     }
     if let Some(path) = &args.ca_file {
-        wish["ca_pem"] = json!(files::read_text(path, MAX_CA)?);
+        wish["ca_pem"] = json!(files::read_authorities(path)?);
     }
     let usual = || ["apple-generateduid", "entryUUID", "objectGUID"].map(String::from).to_vec();
     let guids = if args.guids.is_empty() { usual() } else { args.guids.clone() };

@@ -31,6 +31,17 @@ pub fn read_text(path: &Path, limit: usize) -> Result<String, Failure> {
     String::from_utf8(read(path, limit)?).map_err(not_text)
 }
 
+/// Longest file of authorities, bytes.
+const MAX_AUTHORITIES: usize = 64 * 1024;
+
+/// Reads the authorities that a server's certificate may come from, PEM.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_authorities(path: &Path) -> Result<String, Failure> {
+    read_text(path, MAX_AUTHORITIES)
+}
+
 /// Writes a file with mode 0600. What was there before is replaced in one step, or kept when writing fails.
 ///
 /// # Errors

@@ -11,9 +11,6 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
-/// Longest file of certificates, bytes.
-const MAX_CA: usize = 64 * 1024;
-
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -131,7 +128,7 @@ fn set(api: &dyn Api, args: &SetArgs, voice: &mut Voice<'_>) -> Result<(), Failu
         wish["password"] = json!(password.expose());
     }
     if let Some(path) = &args.ca_file {
-        wish["ca_pem"] = json!(files::read_text(path, MAX_CA)?);
+        wish["ca_pem"] = json!(files::read_authorities(path)?);
     }
     let done = api.json(&Call { method: "PUT", ..Call::post_json("/api/v1/mail", &wish) })?;
     voice.show(&done, || facts(&done))?;

@@ -18,6 +18,7 @@ mod files;
 mod generated;
 mod inventory;
 mod leaving;
+mod library;
 pub mod log;
 mod moment;
 mod nearest;

@@ -1,7 +1,8 @@
 //! `cordon pair`: a restriction, and the capability that a device gets for it.
 
 use super::failure::Failure;
-use super::profile::{AssignArgs, advise, wish_of};
+use super::library::{self, advise};
+use super::profile::{AssignArgs, wish_of};
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
@@ -227,13 +228,7 @@ fn story(pair: &Value) -> String {
 }
 
 fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    let pair = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish_of(args)))?;
-    voice.show(&pair, || {
-        let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
-        format!("“{}” {state}.", field(&pair, "name"))
-    })?;
-    advise(&pair, voice);
-    Ok(())
+    library::assign(api, &path(&args.profile), verb, &wish_of(args), None, voice)
 }
 
 fn change(api: &dyn Api, args: &ChangeArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {

@@ -3,9 +3,10 @@
 use super::command::plan::{pair, with_file};
 use super::failure::Failure;
 use super::files;
+use super::library::advise;
 use super::moment::told_field;
 use super::nearest::nearest;
-use super::profile::{advise, path};
+use super::profile::path;
 use super::reach::{Api, Call};
 use super::table::{Table, cell, field};
 use super::voice::Voice;

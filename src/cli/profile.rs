@@ -1,6 +1,7 @@
 //! `cordon profile`: configuration profiles of the school, and to whom they are assigned.
 
 use super::failure::Failure;
+use super::library::{self, advise};
 use super::moment::told_field;
 use super::payloads;
 use super::reach::{Api, Call, escape};
@@ -222,13 +223,6 @@ fn add(api: &dyn Api, args: &AddArgs, voice: &mut Voice<'_>) -> Result<(), Failu
     Ok(())
 }
 
-/// What the server found worth knowing.
-pub fn advise(profile: &Value, voice: &mut Voice<'_>) {
-    for note in profile["notes"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        voice.advise(note);
-    }
-}
-
 fn list(api: &dyn Api, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let (items, next) = api.list(&Call::get("/api/v1/profiles"), None)?;
     voice.show(&json!({ "items": items, "next_cursor": next }), || {
@@ -310,13 +304,7 @@ fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -
     if verb != "assign" {
         wish["during"] = Value::Null;
     }
-    let profile = api.json(&Call::post_json(format!("{}/{verb}", path(&args.profile)), &wish))?;
-    voice.show(&profile, || {
-        let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
-        format!("“{}” {state}; on its way to {} channel(s).", field(&profile, "name"), cell(&profile, "waiting"))
-    })?;
-    advise(&profile, voice);
-    Ok(())
+    library::assign(api, &path(&args.profile), verb, &wish, Some("channel(s)"), voice)
 }
 
 fn change(api: &dyn Api, args: &ChangeArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -403,10 +391,7 @@ fn split(api: &dyn Api, args: &SplitArgs, voice: &mut Voice<'_>) -> Result<(), F
 }
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
-    api.bytes(&Call::delete(path(&args.profile)))?;
-    voice.show(&json!({ "removed": args.profile }), || {
-        String::from("It is removed, and leaves every device that has it.")
-    })
+    library::remove(api, path(&args.profile), &args.profile, voice)
 }
 
 #[cfg(test)]

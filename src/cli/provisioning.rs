@@ -2,8 +2,8 @@
 
 use super::failure::Failure;
 use super::files;
+use super::library::{self, advise};
 use super::moment::told_field;
-use super::profile::advise;
 use super::reach::{Api, Call, escape};
 use super::table::{Facts, Table, cell, field};
 use super::voice::Voice;
@@ -241,13 +241,7 @@ fn devices(api: &dyn Api, args: &OneArgs, voice: &mut Voice<'_>) -> Result<(), F
 
 fn assign(api: &dyn Api, args: &AssignArgs, verb: &str, voice: &mut Voice<'_>) -> Result<(), Failure> {
     let wish = json!({ "device": args.whom.device, "group": args.whom.group });
-    let found = api.json(&Call::post_json(format!("{}/{verb}", path(&args.which)), &wish))?;
-    voice.show(&found, || {
-        let state = if verb == "assign" { "is assigned" } else { "is not assigned so any more" };
-        format!("“{}” {state}; on its way to {} device(s).", field(&found, "name"), cell(&found, "waiting"))
-    })?;
-    advise(&found, voice);
-    Ok(())
+    library::assign(api, &path(&args.which), verb, &wish, Some("device(s)"), voice)
 }
 
 fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(), Failure> {
@@ -256,10 +250,7 @@ fn remove(api: &dyn Api, args: &RemoveArgs, voice: &mut Voice<'_>) -> Result<(),
     if !args.yes {
         return Err(Failure::usage(format!("{means} To remove “{}” all the same, say --yes.", field(&found, "name"))));
     }
-    api.bytes(&Call::delete(path(&args.which)))?;
-    voice.show(&json!({ "removed": args.which }), || {
-        String::from("It is removed, and leaves every device that has it.")
-    })?;
+    library::remove(api, path(&args.which), &args.which, voice)?;
     voice.advise(&means);
     Ok(())
 }

@@ -4,10 +4,10 @@
 //! back as an [`Act`]. Rights and channels follow Apple's command table; a device that may not, answers `Error`, never silence.
 
 use super::facts::{apps, bypass_code, find_fact, location, security_info};
-use super::profile::{self, Enrolling, Profile, Refusal};
+use super::profile::{Enrolling, Refusal};
 use super::spec::Kind;
-use super::state::{Blob, Channel, Installed, State, Wait};
-use super::{filevault, locks, provisioning, sharing};
+use super::state::{Channel, State, Wait};
+use super::{filevault, locks, profiles, provisioning, sharing};
 use crate::plist::{Dict, Dictionary, PlistError, Value};
 
 /// A final status with its keys.
@@ -93,9 +93,9 @@ pub fn perform(state: &mut State, enrolling: &Enrolling, channel: Channel, reque
         "DeleteUser" => sharing::delete_user(state, command),
         "DeviceInformation" => device_information(state, enrolling.mdm.access_rights, channel, command),
         "SecurityInfo" => Ok(answer("SecurityInfo", Value::Dictionary(security_info(state)))),
-        "ProfileList" => profile_list(state, enrolling, channel),
-        "InstallProfile" => install_profile(state, enrolling, channel, command),
-        "RemoveProfile" => remove_profile(state, enrolling, channel, command),
+        "ProfileList" => profiles::list(state, enrolling, channel),
+        "InstallProfile" => profiles::install(state, enrolling, channel, command),
+        "RemoveProfile" => profiles::remove(state, enrolling, channel, command),
         "CertificateList" => Ok(certificate_list(state, enrolling)),
         "InstalledApplicationList" => installed_applications(state, command),
         "ManagedApplicationList" => Ok(answer("ManagedApplicationList", Value::Dictionary(Dictionary::new()))),
@@ -169,7 +169,7 @@ pub(super) fn nothing_to_say() -> Act {
     Act::Answer(Reply::Acknowledged(Dictionary::new()))
 }
 
-fn answer(key: &str, value: Value) -> Act {
+pub(super) fn answer(key: &str, value: Value) -> Act {
     let mut keys = Dictionary::new();
     keys.insert(key.to_owned(), value);
     Act::Answer(Reply::Acknowledged(keys))
@@ -186,89 +186,6 @@ fn device_information(state: &State, rights: u32, channel: Channel, command: &Di
         }
     }
     Ok(answer("QueryResponses", Value::Dictionary(found)))
-}
-
-fn profile_list(state: &State, enrolling: &Enrolling, channel: Channel) -> Result<Act, Trouble> {
-    let mut list = Vec::new();
-    if channel == Channel::Device {
-        list.push(Value::Dictionary(listed(&enrolling.profile)));
-    }
-    for installed in state.profiles.iter().filter(|p| p.channel == channel) {
-        list.push(Value::Dictionary(listed(&profile::read(&installed.profile.0)?)));
-    }
-    Ok(answer("ProfileList", Value::Array(list)))
-}
-
-fn listed(profile: &Profile) -> Dictionary {
-    let mut dict = Dictionary::new();
-    let mut put = |key: &str, value: Value| dict.insert(key.to_owned(), value);
-    put("PayloadIdentifier", Value::String(profile.identifier.clone()));
-    put("PayloadUUID", Value::String(profile.uuid.clone()));
-    put("PayloadVersion", Value::Integer(1.into()));
-    put("IsEncrypted", Value::Boolean(profile.encrypted));
-    put("IsManaged", Value::Boolean(true));
-    put("HasRemovalPasscode", Value::Boolean(false));
-    put("PayloadRemovalDisallowed", Value::Boolean(profile.removal_disallowed));
-    let texts = [("PayloadDisplayName", &profile.display_name), ("PayloadOrganization", &profile.organization)];
-    for (key, text) in texts {
-        if let Some(text) = text {
-            put(key, Value::String(text.clone()));
-        }
-    }
-    if !profile.signers.is_empty() {
-        put("SignerCertificates", Value::Array(profile.signers.iter().cloned().map(Value::Data).collect()));
-    }
-    if !profile.encrypted {
-        let payload = |p: &profile::Payload| {
-            let mut dict = Dictionary::new();
-            dict.insert("PayloadType".to_owned(), Value::String(p.kind.clone()));
-            dict.insert("PayloadIdentifier".to_owned(), Value::String(p.identifier.clone()));
-            dict.insert("PayloadUUID".to_owned(), Value::String(p.uuid.clone()));
-            dict.insert("PayloadVersion".to_owned(), Value::Integer(1.into()));
-            if let Some(name) = &p.display_name {
-                dict.insert("PayloadDisplayName".to_owned(), Value::String(name.clone()));
-            }
-            Value::Dictionary(dict)
-        };
-        put("PayloadContent", Value::Array(profile.payloads.iter().map(payload).collect()));
-    }
-    dict
-}
-
-fn install_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, command: &Dict) -> Result<Act, Trouble> {
-    let bytes = command.data("Payload")?;
-    let new = profile::read(bytes)?;
-    let ours = new.identifier == enrolling.profile.identifier;
-    match (ours, new.is_enrollment()) {
-        (true, true) if channel == Channel::Device => return Ok(Act::EnrollAgain(bytes.to_vec())),
-        (true, _) => {
-            return Err(Refusal::installation(4015, "the replacement of the MDM profile holds no MDM payload").into());
-        }
-        (false, true) => return Err(Refusal::mdm(12001, "the device is managed already").into()),
-        (false, false) => {}
-    }
-    state.profiles.retain(|p| p.channel != channel || p.identifier != new.identifier);
-    if state.spec.kind == Kind::Mac {
-        filevault::installed(state, &new);
-    }
-    state.profiles.push(Installed { channel, identifier: new.identifier, profile: Blob(bytes.to_vec()) });
-    Ok(nothing_to_say())
-}
-
-fn remove_profile(state: &mut State, enrolling: &Enrolling, channel: Channel, command: &Dict) -> Result<Act, Trouble> {
-    let identifier = command.string("Identifier")?;
-    if identifier == enrolling.profile.identifier && channel == Channel::Device {
-        return Ok(Act::Leave);
-    }
-    if enrolling.mdm.access_rights & 2 == 0 {
-        return Err(Refusal::mdm(12007, "the enrolment does not grant the right to RemoveProfile").into());
-    }
-    let before = state.profiles.len();
-    state.profiles.retain(|p| p.channel != channel || p.identifier != identifier);
-    if state.profiles.len() == before {
-        return Err(Refusal::mdm(12013, format!("the profile “{identifier}” is not installed by management")).into());
-    }
-    Ok(nothing_to_say())
 }
 
 fn certificate_list(state: &State, enrolling: &Enrolling) -> Act {
@@ -396,6 +313,7 @@ fn check_pin(state: &State, command: &Dict) -> Result<(), Trouble> {
 mod tests {
     use super::super::profile::read_enrollment;
     use super::super::spec::Spec;
+    use super::super::state::Blob;
     use super::super::test_school::{dict, number, parts, settings_profile, text};
     use super::*;
 

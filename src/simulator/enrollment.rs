@@ -10,9 +10,9 @@ use super::device::{Device, DeviceError, Managed, anchors_of};
 use super::link::Link;
 use super::messages::{self, CHECK_IN};
 use super::profile::{self, Enrolling, IdentityPayload, Refusal};
-use super::scep;
 use super::spec::{Kind, derive};
 use super::state::{Blob, Channel, Event, Held, Line, Standing};
+use super::{replacement, scep};
 use crate::pki::pkcs12;
 
 /// How often a message of an enrolment is sent when the server cannot take it now.
@@ -29,7 +29,7 @@ impl Device {
             if old.enrolling.profile.identifier != enrolling.profile.identifier {
                 return Err(Refusal::mdm(12001, "the device is managed already").into());
             }
-            profile::check_replacement(&old.enrolling, &enrolling)?;
+            replacement::check_replacement(&old.enrolling, &enrolling)?;
         }
         let held = self.obtain_identity(profile, &enrolling)?;
         let managed = Arc::new(Managed::from_held(&self.world, &held)?);

@@ -1,7 +1,7 @@
-//! Reads an enrolment profile, and what replaces it, as strictly as Apple's own installer would: this is the second opinion on what
+//! Reads an enrolment profile as strictly as Apple's own installer would: this is the second opinion on what
 //! the server builds, so it shares no code with the builder.
 //!
-//! Called by `device`. Not here: installing ordinary profiles (`library`), and the SCEP conversation (`scep`).
+//! Called by `device`. Not here: what may replace it (`replacement`), installing ordinary profiles (`profiles`), and the SCEP conversation (`scep`).
 
 use std::collections::HashSet;
 
@@ -187,28 +187,6 @@ pub fn read_enrollment(bytes: &[u8]) -> Result<Enrolling, Refusal> {
         certificates.extend(read_certificates(payload)?);
     }
     Ok(Enrolling { certificates, identity, mdm, profile })
-}
-
-/// Whether `new` may take the place of `old` (immutable URLs, topic, user channel; rights may shrink, never grow).
-///
-/// # Errors
-/// [`Refusal`] naming the first key that may not change.
-pub fn check_replacement(old: &Enrolling, new: &Enrolling) -> Result<(), Refusal> {
-    let (before, after) = (&old.mdm, &new.mdm);
-    let fixed = [
-        ("PayloadIdentifier", old.profile.identifier == new.profile.identifier),
-        ("Topic", before.topic == after.topic),
-        ("ServerURL", before.server_url == after.server_url),
-        ("CheckInURL", before.check_in_url == after.check_in_url),
-        ("com.apple.mdm.per-user-connections", before.per_user_connections == after.per_user_connections),
-    ];
-    if let Some((key, _)) = fixed.iter().find(|(_, same)| !same) {
-        return Err(Refusal::mdm(12012, format!("the new profile changes {key}, which an update may not")));
-    }
-    if after.access_rights & !before.access_rights != 0 {
-        return Err(Refusal::mdm(12009, "the new profile adds access rights, which an update may not"));
-    }
-    Ok(())
 }
 
 fn unwrap_signature(bytes: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), Refusal> {
@@ -470,32 +448,5 @@ mod tests {
         for garbage in [&b""[..], b"\x30\x03\x02\x01\x00", b"bplist00", b"<html/>"] {
             assert!(read(garbage).is_err());
         }
-    }
-
-    #[test]
-    fn a_replacement_may_only_shrink_rights() {
-        let old = read_enrollment(&parts().bytes()).unwrap();
-        let against = |bend: fn(&mut Parts)| {
-            let mut parts = parts();
-            bend(&mut parts);
-            check_replacement(&old, &read_enrollment(&parts.bytes()).unwrap()).map_err(|r| r.code)
-        };
-        assert_eq!(against(|_| {}), Ok(()));
-        assert_eq!(against(|p| p.mdm.insert("AccessRights".into(), number(1)).map_or((), drop)), Ok(()));
-        assert_eq!(
-            against(|p| p.mdm.insert("Topic".into(), text("com.apple.mgmt.other")).map_or((), drop)),
-            Err(12012)
-        );
-        assert_eq!(
-            against(|p| p.mdm.insert("ServerURL".into(), text("https://other.test/")).map_or((), drop)),
-            Err(12012)
-        );
-        assert_eq!(against(|p| p.mdm.remove("CheckInURL").map_or((), drop)), Err(12012));
-        assert_eq!(against(|p| p.mdm.remove("ServerCapabilities").map_or((), drop)), Err(12012));
-        assert_eq!(against(|p| p.top.insert("PayloadIdentifier".into(), text("another")).map_or((), drop)), Err(12012));
-        let mut less = parts();
-        less.mdm.insert("AccessRights".into(), number(1));
-        let less = read_enrollment(&less.bytes()).unwrap();
-        assert_eq!(check_replacement(&less, &old).unwrap_err().code, 12009);
     }
 }

@@ -27,6 +27,38 @@ const KILLS: usize = 8;
 const GENERATIONS: u32 = 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A school with a push certificate whose server can be killed: the real program on a folder of its own, with a stand-in for Apple.
+pub struct Mortal {
+    pub program: Program,
+    pub teacher: Teacher,
+    pub stand_in: StandIn,
+    pub directory: PathBuf,
+    pub folder: tempfile::TempDir,
+}
+
+impl Mortal {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("data");
+        std::fs::create_dir(&directory).unwrap();
+        let stand_in = StandIn::start().unwrap();
+        let ca_file = folder.path().join("ca.pem");
+        std::fs::write(&ca_file, stand_in.ca_pem()).unwrap();
+        let program = Program::start(vec![
+            ("CORDON_DATA_DIR", directory.display().to_string()),
+            ("CORDON_HOSTNAME", "localhost".into()),
+            ("CORDON_LISTEN_PEOPLE", lasting_address()),
+            ("CORDON_LISTEN_DEVICES", lasting_address()),
+            ("CORDON_APPLE_APNS_URL", stand_in.url()),
+            ("CORDON_APPLE_CA_FILE", ca_file.display().to_string()),
+        ]);
+        let teacher = Teacher { socket: socket_path(&directory).0 };
+        let (certificate, key) = stand_in.push_certificate(TOPIC).unwrap();
+        teacher.call("POST", "/push-certificates", &json!({ "certificate_pem": certificate, "key_pem": key })).is(201);
+        Self { program, teacher, stand_in, directory, folder }
+    }
+}
+
 /// The program, its environment, and the process that runs now.
 pub struct Program {
     environment: Vec<(&'static str, String)>,
@@ -244,23 +276,7 @@ pub fn assert_kept(teacher: &Teacher, promised: &[String]) {
 
 #[test]
 fn a_server_killed_at_random_keeps_every_promise() {
-    let folder = tempfile::tempdir().unwrap();
-    let directory = folder.path().join("data");
-    std::fs::create_dir(&directory).unwrap();
-    let stand_in = StandIn::start().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, stand_in.ca_pem()).unwrap();
-    let mut program = Program::start(vec![
-        ("CORDON_DATA_DIR", directory.display().to_string()),
-        ("CORDON_HOSTNAME", "localhost".into()),
-        ("CORDON_LISTEN_PEOPLE", lasting_address()),
-        ("CORDON_LISTEN_DEVICES", lasting_address()),
-        ("CORDON_APPLE_APNS_URL", stand_in.url()),
-        ("CORDON_APPLE_CA_FILE", ca_file.display().to_string()),
-    ]);
-    let teacher = Teacher { socket: socket_path(&directory).0 };
-    let (certificate, key) = stand_in.push_certificate(TOPIC).unwrap();
-    teacher.call("POST", "/push-certificates", &json!({ "certificate_pem": certificate, "key_pem": key })).is(201);
+    let Mortal { mut program, teacher, stand_in, directory, folder: _folder } = Mortal::start();
 
     let mut network = Network::default();
     network.timeout = Duration::from_secs(5);

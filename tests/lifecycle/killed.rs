@@ -1,11 +1,8 @@
 //! A whole school is renewed while the real program is killed again and again: nothing is lost, and nobody is un-enrolled.
 
-use crate::journeys::crash::{Program, Teacher, register};
-use crate::support::{TOPIC, lasting_address};
+use crate::journeys::crash::{Mortal, Teacher, register};
 use cordon::base::random::bytes;
-use cordon::http::control::socket_path;
 use cordon::pki::SystemRandom;
-use cordon::simulator::apns::StandIn;
 use cordon::simulator::device::{Device, World};
 use cordon::simulator::fleet::Fleet;
 use cordon::simulator::network::Network;
@@ -61,23 +58,7 @@ fn renew_all(teacher: &Teacher, fleet: &Fleet, udids: &[String]) {
 }
 
 fn renew_under_fire(devices: usize, kills: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let directory = folder.path().join("data");
-    std::fs::create_dir(&directory).unwrap();
-    let stand_in = StandIn::start().unwrap();
-    let ca_file = folder.path().join("ca.pem");
-    std::fs::write(&ca_file, stand_in.ca_pem()).unwrap();
-    let mut program = Program::start(vec![
-        ("CORDON_DATA_DIR", directory.display().to_string()),
-        ("CORDON_HOSTNAME", "localhost".into()),
-        ("CORDON_LISTEN_PEOPLE", lasting_address()),
-        ("CORDON_LISTEN_DEVICES", lasting_address()),
-        ("CORDON_APPLE_APNS_URL", stand_in.url()),
-        ("CORDON_APPLE_CA_FILE", ca_file.display().to_string()),
-    ]);
-    let teacher = Teacher { socket: socket_path(&directory).0 };
-    let (certificate, key) = stand_in.push_certificate(TOPIC).unwrap();
-    teacher.call("POST", "/push-certificates", &json!({ "certificate_pem": certificate, "key_pem": key })).is(201);
+    let Mortal { mut program, teacher, stand_in, directory: _, folder: _folder } = Mortal::start();
 
     let mut network = Network::default();
     network.timeout = Duration::from_secs(10);

@@ -31,15 +31,20 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
     let mut found = vec![("the log".to_owned(), journal::read())];
     found.extend(files(&school.directory()));
     let backup = tempfile::tempdir().unwrap();
-    if copy_whole(school.directory().join("cordon.db").as_path().into(), backup.path()).is_ok() {
-        found.extend(files(backup.path()));
-    }
+    // Whether the copy of a file that is written to is whole does not matter here; what is in it does.
+    drop(copy_whole(school.directory().join("cordon.db").as_path().into(), backup.path()));
+    let copied = files(backup.path());
+    assert!(!copied.is_empty(), "nothing was copied");
+    found.extend(copied);
     let mut paths: Vec<String> = LISTS.map(|p| format!("/{p}")).into();
     let items = |list: &str| school.get(list)["items"].as_array().unwrap().clone();
     let text = |item: &Value, key: &str| item[key].as_str().unwrap().to_owned();
     for device in items("/devices") {
         let id = text(&device, "id");
-        paths.extend(["", "/secrets", "/explain", "/profiles", "/commands"].map(|part| format!("/devices/{id}{part}")));
+        paths.extend(
+            ["", "/secrets", "/explain", "/profiles", "/commands", "/provisioning", "/inventory?kind=fact", "/changes"]
+                .map(|part| format!("/devices/{id}{part}")),
+        );
     }
     for command in items("/commands") {
         let uuid = text(&command, "command_uuid");
@@ -56,8 +61,16 @@ pub fn everything(school: &School) -> Vec<(String, Vec<u8>)> {
     found
 }
 
-const LISTS: [&str; 29] = [
+const LISTS: [&str; 37] = [
     "accounts",
+    "bulk",
+    "calendar",
+    "inventory?kind=fact",
+    "inventory/devices",
+    "mail/log",
+    "pairs",
+    "provisioning",
+    "schedules",
     "devices",
     "commands",
     "audit?limit=500",
