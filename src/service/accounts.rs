@@ -1,33 +1,28 @@
 //! Accounts on devices: one profile for each, made here, so that one can be added, changed, repaired or taken away without the others. Whose
-//! it is says the one assignment of its profile. Called by the API, the console and `own_accounts`; credentials are `account_credentials`.
+//! it is says the one assignment of its profile. Called by the API, the console and `own_accounts`; credentials are `account_credentials`, what is
+//! in the profile is `drafts`, and what happens by itself is `keeping`.
+
+mod drafts;
+mod keeping;
 
 use super::account_credentials::{self as credentials, New};
 use super::actor::{Actor, Permission};
 use super::assigning::{self, Meant, Whom};
 use super::library::{self, AssignmentView};
-use super::{Context, Error, Kind, auditing, devices, reconciling, school};
+use super::{Context, Error, auditing, devices, reconciling, school};
 use crate::base::ids::short_code;
 use crate::base::secret::Secret;
 use crate::base::texts::{Accounts as Said, Text};
-use crate::base::time::{DAY, Timestamp};
-use crate::pki::digest::sha256;
-use crate::plist::{Dictionary, parse_dict};
-use crate::protocol::catalogue::{self, Certainty, Finding, Problem};
-use crate::protocol::profile::variables::{cut, variables};
-use crate::protocol::profile::{AccountKind, Cover, account_profile, find_secret, payload_types};
-use crate::store::{AccountRow, Credential, Db, NewAccount, ProfileRow, ProfileVersionRow, Target, Tx};
+use crate::base::time::Timestamp;
+use crate::protocol::profile::AccountKind;
+use crate::store::{AccountRow, Credential, Db, NewAccount, ProfileRow, Target, Tx};
+use drafts::{advance, checked, draft};
 use serde_json::json;
+
+pub use keeping::{KEPT_AT_MOST, REPLACE_BEFORE, upkeep};
 
 /// Longest password, bytes.
 const MAX_PASSWORD: usize = 1024;
-/// Longest settings of one account, bytes of JSON.
-const MAX_SETTINGS: usize = 64 * 1024;
-/// A certificate is replaced this long before it ends.
-pub const REPLACE_BEFORE: i64 = 30 * DAY;
-/// A credential that no device fetched in this time is forgotten all the same.
-pub const KEPT_AT_MOST: i64 = 30 * DAY;
-/// Accounts that one look of the upkeep takes up.
-const AT_ONCE: usize = 20;
 
 /// An account with its profile and how far it has come.
 #[derive(Debug, Clone)]
@@ -77,24 +72,6 @@ pub(super) fn require_free(db: &Db<'_>, profile: &ProfileRow) -> Result<(), Erro
 
 fn bad(key: &str, why: impl Into<String>) -> Error {
     Error::invalid(Text::BadArgument { key: key.to_owned(), why: why.into() })
-}
-
-/// Settings as typed keys, without a secret in them.
-fn checked(kind: AccountKind, settings: &serde_json::Value) -> Result<Dictionary, Error> {
-    if settings.to_string().len() > MAX_SETTINGS {
-        return Err(bad("settings", format!("are at most {MAX_SETTINGS} bytes")));
-    }
-    let keys =
-        catalogue::payload_from_json(kind.payload_type(), settings).map_err(|e| bad("settings", e.to_string()))?;
-    if let Some(key) = find_secret(&keys) {
-        return Err(Error::invalid(Said::SecretInSettings { key }.into()));
-    }
-    let own = |f: &&Finding| !f.path.starts_with("Payload");
-    let sure = |f: &&Finding| f.certainty() == Certainty::Wrong || f.problem == Problem::UnknownKey;
-    match catalogue::check_payload(kind.payload_type(), &keys).unwrap_or_default().iter().filter(own).find(sure) {
-        Some(finding) => Err(bad("settings", finding.to_string())),
-        None => Ok(keys),
-    }
 }
 
 fn checked_password(password: Option<Secret<String>>) -> Result<Option<Secret<String>>, Error> {
@@ -150,66 +127,6 @@ pub(super) fn of_person(cx: &Context, person: i64) -> Result<Vec<AccountView>, E
 pub fn show(cx: &Context, actor: &Actor, account: &str) -> Result<AccountView, Error> {
     actor.require(Permission::LookAround)?;
     cx.store.read(|db| view(db, find(db, account)?))
-}
-
-/// The version of a profile that an account is to have: everything but the credential.
-struct Draft {
-    kind: AccountKind,
-    name: String,
-    body: Vec<u8>,
-    variables: Vec<String>,
-    types: Vec<String>,
-}
-
-fn draft(
-    cx: &Context,
-    kind: AccountKind,
-    credential: Credential,
-    identifier: &str,
-    name: &str,
-    keys: &Dictionary,
-) -> Result<Draft, Error> {
-    let organization = school::organization(cx)?;
-    let body = account_profile(&Cover { identifier, name, organization: Some(&organization) }, kind, keys);
-    let whole = parse_dict(&body).map_err(Error::internal)?.into_dictionary();
-    let used = variables(&whole).into_iter().collect::<Vec<_>>();
-    if let Some(odd) = used.iter().find(|name| cut(name).is_none()) {
-        return Err(Error::invalid(Text::NoVariable { name: odd.clone() }));
-    }
-    Ok(Draft {
-        kind,
-        name: name.to_owned(),
-        body,
-        variables: used,
-        types: payload_types(kind, credential == Credential::Certificate),
-    })
-}
-
-impl Draft {
-    fn put(
-        &self,
-        cx: &Context,
-        tx: &Tx<'_>,
-        profile: i64,
-        version: i64,
-        actor: &Actor,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let row = ProfileVersionRow {
-            version,
-            sealed_body: cx.seal(&library::place(profile, version), &self.body),
-            body_hash: sha256(&self.body),
-            bytes: self.body.len() as i64,
-            // Signed when it is sent.
-            signer: None,
-            payload_types: serde_json::Value::from(self.types.clone()).to_string(),
-            variables: self.variables.clone(),
-            signed_by: None,
-            created_by: actor.name(),
-            created_at: now,
-        };
-        Ok(tx.insert_profile_version(profile, &row)?)
-    }
 }
 
 /// Adds an account: its profile is made, and goes to whoever it is of.
@@ -351,35 +268,6 @@ fn require_password_account(row: &AccountRow, given: bool) -> Result<(), Error> 
     Ok(())
 }
 
-/// The next version of an account's profile, with a new credential or the one that is still on its way. A draft is made outside of the
-/// transaction, from what was `seen`: if that is not so any more, somebody else's change would be undone by it.
-#[allow(clippy::too_many_arguments, reason = "one call of one fact each; a struct would only rename them")]
-fn advance(
-    cx: &Context,
-    tx: &Tx<'_>,
-    row: &AccountRow,
-    seen: &AccountView,
-    draft: &Draft,
-    new: Option<&New>,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let missing = || Error::internal("an account without its profile");
-    let profile = tx.find_profile_by_row(row.profile)?.ok_or_else(missing)?;
-    if profile.version != seen.profile.version {
-        return Err(Error::conflict(Said::AccountChanged { account: row.public_id.clone() }.into()));
-    }
-    draft.put(cx, tx, profile.id, profile.version + 1, actor, now)?;
-    tx.advance_profile(profile.id, &draft.name, profile.version + 1)?;
-    if let Some(new) = new {
-        if matches!(new, New::Password(_)) {
-            tx.put_account_by_password(row.id)?;
-        }
-        credentials::put(cx, tx, row.id, new, now)?;
-    }
-    Ok(())
-}
-
 /// As [`advance`], with everything but the credential as it is.
 fn renew(cx: &Context, actor: &Actor, seen: &AccountView, new: &New, verb: &str, why: &str) -> Result<(), Error> {
     let now = cx.now();
@@ -494,60 +382,6 @@ pub(super) fn erase_of(tx: &Tx<'_>, person: i64, now: Timestamp) -> Result<(), E
         tx.erase_account(row.id)?;
     }
     Ok(())
-}
-
-/// Replaces certificates that end soon, each by itself, makes new ones for devices that have none, and forgets what nobody fetched. Returns
-/// how many accounts that were. `thorough`: look at those whose devices seem to have everything, too.
-///
-/// # Errors
-/// Faults of the store.
-pub fn upkeep(cx: &Context, thorough: bool) -> Result<usize, Error> {
-    if cx.clock_is_behind().is_some() {
-        return Ok(0);
-    }
-    let now = cx.now();
-    let stale = cx.store.read(|db| db.list_stale_credentials(now.plus(-KEPT_AT_MOST), AT_ONCE))?;
-    if !stale.is_empty() {
-        cx.store.write(|tx| stale.iter().try_for_each(|row| credentials::forget(tx, row, None, now)))?;
-    }
-    let mut due = cx.store.read(|db| db.list_accounts_ending(now.plus(REPLACE_BEFORE), AT_ONCE))?;
-    // An authority that ends itself issues nothing that lives longer.
-    let last = cx.authorities().issuing.certificate.not_after();
-    due.retain(|row| row.not_after.is_none_or(|ends| last.since(ends) > DAY));
-    let lacking = cx.store.read(|db| lacking(db, thorough, now))?;
-    due.extend(lacking.into_iter().filter(|row| due.iter().all(|d| d.id != row.id)).collect::<Vec<_>>());
-    let mut done = stale.len();
-    for row in due.into_iter().take(AT_ONCE) {
-        let seen = show_any(cx, &row.public_id)?;
-        if seen.holder.is_none() {
-            continue;
-        }
-        let new = reissue(cx, &seen, now)?;
-        match renew(cx, &Actor::Job("accounts"), &seen, &new, "account.certificate", "replaced by itself") {
-            Ok(()) => {}
-            // Somebody was at it, and it was changed or removed: the next round looks again, and the others need not wait.
-            Err(error) if matches!(error.kind, Kind::Conflict | Kind::NotFound) => continue,
-            Err(error) => return Err(error),
-        }
-        send(cx, seen.profile.id)?;
-        done += 1;
-    }
-    Ok(done)
-}
-
-/// Accounts whose key is with some devices alone, while another one should have it.
-fn lacking(db: &Db<'_>, thorough: bool, now: Timestamp) -> Result<Vec<AccountRow>, Error> {
-    let (mut found, mut after) = (Vec::new(), 0);
-    loop {
-        let rows = db.list_accounts_delivered(after, !thorough, 500)?;
-        let Some(last) = rows.last() else { return Ok(found) };
-        after = last.id;
-        for row in rows {
-            if credentials::is_wanted(db, row.profile, now)? {
-                found.push(row);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 
 use super::actor::Actor;
 use super::commands::{self, Told};
-use super::events::{self, Kind};
-use super::reconciling::Call;
+use super::reconciling::{self, Call};
 use super::{Context, Error, channels, error, groups};
 use crate::base::time::{HOUR, Timestamp};
 use crate::plist::{Dictionary, Value};
@@ -188,12 +187,9 @@ fn answered(
                 ask(cx, tx, channel, Call::OnTheLine, now)?;
             }
             if next.is_none() {
-                let chain: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
-                let detail = json!({ "provisioning": known.version.name, "uuid": known.version.uuid, "refused": failures, "error_chain": chain });
-                let (device, text) = (channel.device, detail.to_string());
-                tx.tell(device, Some(channel.id), Some(&delivery.command), "provisioning-refused", Some(&text), now)?;
-                let told = || json!({ "attention": { "kind": "provisioning-refused", "detail": detail } });
-                events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)?;
+                let version = &known.version;
+                let detail = json!({ "provisioning": version.name, "uuid": version.uuid, "refused": failures });
+                reconciling::gave_up(cx, tx, report, delivery, channel, ("provisioning-refused", detail), now)?;
             }
         }
     }
@@ -268,7 +264,7 @@ pub(super) fn try_again(cx: &Context) -> Result<usize, Error> {
     let now = cx.now();
     let channels = cx.store.read(|db| db.list_provisioning_to_try(now, AT_ONCE))?;
     if !channels.is_empty() {
-        super::reconciling::reconcile_all(cx, &channels)?;
+        reconciling::reconcile_all(cx, &channels)?;
         // What is held back by now cannot be tried; it is looked at again later.
         cx.store.write(|tx| tx.postpone_provisioning(&channels, now, now.plus(HOUR)))?;
     }

@@ -273,15 +273,28 @@ fn answered(
         let next = desired::next_try(failures, now);
         tx.put_profile_refused(channel.id, known.profile, failures, next, now)?;
         if next.is_none() {
-            let chain: Vec<_> = report.error_chain.iter().map(|item| item.to_json()).collect();
-            let detail = json!({ "profile": known.name, "identifier": known.identifier, "refused": failures, "error_chain": chain });
-            let (device, text) = (channel.device, detail.to_string());
-            tx.tell(device, Some(channel.id), Some(&delivery.command), "profile-refused", Some(&text), now)?;
-            let told = || json!({ "attention": { "kind": "profile-refused", "detail": detail } });
-            events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)?;
+            let detail = json!({ "profile": known.name, "identifier": known.identifier, "refused": failures });
+            gave_up(cx, tx, report, delivery, channel, ("profile-refused", detail), now)?;
         }
     }
     Ok(true)
+}
+
+/// What was refused too often is a person's turn: told in the device's story and to whoever is to hear of it, with the device's own words.
+pub(super) fn gave_up(
+    cx: &Context,
+    tx: &Tx<'_>,
+    report: &Report,
+    delivery: &DeliveryRow,
+    channel: &EnrollmentRow,
+    (kind, mut detail): (&'static str, serde_json::Value),
+    now: Timestamp,
+) -> Result<(), Error> {
+    detail["error_chain"] = report.error_chain.iter().map(|item| item.to_json()).collect();
+    let (device, text) = (channel.device, detail.to_string());
+    tx.tell(device, Some(channel.id), Some(&delivery.command), kind, Some(&text), now)?;
+    let told = || json!({ "attention": { "kind": kind, "detail": detail } });
+    events::record(cx, tx, Kind::DeviceAttention, Some(device), now, told)
 }
 
 /// A list of what stands on the channel: a profile of ours that is not in it was taken off by somebody.
@@ -360,33 +373,47 @@ pub fn try_again(cx: &Context) -> Result<usize, Error> {
     Ok(queued)
 }
 
-/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A look comes first: most
-/// channels have nothing to do, and looking needs no writer.
+/// Reconciles these channels, each in a transaction of its own, so that nobody waits long for the writer. A fault with one keeps nobody
+/// behind it waiting.
+///
+/// # Errors
+/// The first fault, after all were looked at.
 pub fn reconcile_all(cx: &Context, channels: &[i64]) -> Result<usize, Error> {
-    let mut queued = 0;
+    let (mut queued, mut fault) = (0, None);
     for id in channels {
-        let now = cx.now();
-        let has_work = cx.store.read(|db| match db.find_enrollment_by_row(*id)? {
-            Some(channel) if is_served(db, &channel)? => {
-                let have = db.list_channel_profiles(*id)?;
-                let picture = wanted(db, &channel, &have, now)?;
-                let has_work = picture.gates.iter().any(|here| here.has_work(&have, now))
-                    || !steps(cx, db, &channel, &picture, &have, now)?.is_empty();
-                Ok::<_, Error>(has_work || provisioning_devices::has_work(db, &channel, now)?)
+        match reconcile_one(cx, *id) {
+            Ok(commands) => queued += commands,
+            Err(error) => {
+                tracing::error!(channel = id, %error, "a channel cannot be brought up to what it should have");
+                fault.get_or_insert(error);
             }
-            _ => Ok(false),
-        })?;
-        if !has_work {
-            continue;
         }
-        queued += cx.store.write(|tx| match tx.find_enrollment_by_row(*id)? {
-            Some(channel) => reconcile(cx, tx, &channel, Call::Push, now),
-            None => Ok(0),
-        })?;
     }
     if !channels.is_empty() {
         cx.ring_pusher();
         cx.ring_teller();
     }
-    Ok(queued)
+    fault.map_or(Ok(queued), Err)
+}
+
+/// A look comes first: most channels have nothing to do, and looking needs no writer.
+fn reconcile_one(cx: &Context, id: i64) -> Result<usize, Error> {
+    let now = cx.now();
+    let has_work = cx.store.read(|db| match db.find_enrollment_by_row(id)? {
+        Some(channel) if is_served(db, &channel)? => {
+            let have = db.list_channel_profiles(id)?;
+            let picture = wanted(db, &channel, &have, now)?;
+            let has_work = picture.gates.iter().any(|here| here.has_work(&have, now))
+                || !steps(cx, db, &channel, &picture, &have, now)?.is_empty();
+            Ok::<_, Error>(has_work || provisioning_devices::has_work(db, &channel, now)?)
+        }
+        _ => Ok(false),
+    })?;
+    if !has_work {
+        return Ok(0);
+    }
+    cx.store.write(|tx| match tx.find_enrollment_by_row(id)? {
+        Some(channel) => reconcile(cx, tx, &channel, Call::Push, now),
+        None => Ok(0),
+    })
 }

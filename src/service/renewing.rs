@@ -4,31 +4,33 @@
 //! Called by `jobs`, the API, and by `checkin` and `polling` for what devices do with it. Not here: building the profile (`enrolling`),
 //! and new authorities (`replacing`).
 
+mod due;
+
 use super::actor::{Actor, Permission};
 use super::attention::{self, RENEWAL};
 use super::commands::{self, Told};
-use super::device_policy::{self, Policy};
+use super::device_policy;
 use super::enrolling::{self, Prepared, Wish};
 use super::identity::Identity;
 use super::{Context, Error, devices, replacing, revoking};
 use crate::base::texts::Text;
 use crate::base::time::{DAY, HOUR, MINUTE, Timestamp};
-use crate::pki::digest::sha256;
 use crate::plist::{Dictionary, Value};
 use crate::protocol::lifecycle::State;
 use crate::protocol::report::{Report, Status};
 use crate::store::{
     BindingState, Db, DeliveryRow, DeviceRow, DueRow, EnrollmentRow, NewRenewal, RenewalRow, RenewalState, Tx,
 };
+use due::{cause, due_at, waits};
 use serde_json::json;
+
+pub(super) use due::spread;
 
 const INSTALL_PROFILE: &str = "InstallProfile";
 /// Apple's right to install profiles.
 const INSTALL_RIGHT: i64 = 2;
 /// The challenge inside ends with its command; this only bounds a row that was forgotten.
 const CHALLENGE_LIFE: i64 = 3_650 * DAY;
-/// A profile is replaced this long before the first certificate in it, or its signer's, ends.
-const PROFILE_MARGIN: i64 = 60 * DAY;
 /// Renewals that one round of the job begins: 2,000 devices take an hour and a half, and no wave of them meets the server at once.
 const PER_ROUND: usize = 25;
 /// Failures in a row after which a person is told.
@@ -63,46 +65,6 @@ pub struct Standing {
     /// When the job renews it by itself.
     pub due_at: Timestamp,
     pub last: Option<RenewalRow>,
-}
-
-// ---- what is due
-
-/// When an identity is renewed by itself: at a share of its life left, spread by device so that those which enrolled together do not
-/// renew together. Always well before the end.
-fn due_at(row: &DueRow, policy: &Policy) -> Timestamp {
-    let life = row.not_after.since(row.not_before).max(0);
-    let left = life / 100 * policy.renew_at_percent;
-    let window = (policy.renew_spread_days * DAY).min(left / 2);
-    row.not_after.plus(-left).plus(spread(&row.device_id, window))
-}
-
-/// A share of `window` that follows from the device alone.
-pub(super) fn spread(device_id: &str, window: i64) -> i64 {
-    let digest = sha256(device_id.as_bytes());
-    let share = i64::from(u16::from_be_bytes([digest[0], digest[1]]));
-    window / 65_536 * share
-}
-
-/// Why this device should be renewed now, if it should.
-fn cause(row: &DueRow, policy: &Policy, fresh: &replacing::Fresh, now: Timestamp) -> Option<Cause> {
-    if due_at(row, policy) <= now {
-        return Some(Cause::Identity);
-    }
-    if fresh.is_missing(&row.certificates) {
-        return Some(Cause::Authorities);
-    }
-    let ends = row.profile_ends_at?;
-    // A profile made today must end later, or nothing would be won.
-    (ends.plus(-PROFILE_MARGIN) <= now && fresh.profile_ends_at > ends.plus(DAY)).then_some(Cause::Profile)
-}
-
-/// What keeps a due device from being renewed now.
-fn waits(row: &DueRow, now: Timestamp) -> bool {
-    match &row.last {
-        Some(last) if last.finished_at.is_none() => true,
-        Some(last) => last.next_try_at.is_some_and(|at| at > now),
-        None => false,
-    }
 }
 
 /// One round of the job: ends renewals that nobody will answer, then begins some that are due. Does nothing while the clock is behind.
@@ -473,42 +435,6 @@ pub fn standing(cx: &Context, channel: &EnrollmentRow) -> Result<Option<Standing
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn row(device: &str, days: i64) -> DueRow {
-        DueRow {
-            enrollment: 1,
-            device: 1,
-            device_id: device.to_owned(),
-            issued_profile: 1,
-            not_before: Timestamp(0),
-            not_after: Timestamp(days * DAY),
-            access_rights: 8191,
-            profile_ends_at: None,
-            certificates: String::new(),
-            last: None,
-        }
-    }
-
-    #[test]
-    fn a_school_that_enrolled_on_one_day_renews_over_two_weeks() {
-        let policy = Policy::default();
-        let days: Vec<i64> = (0..2_000).map(|n| due_at(&row(&format!("d-{n}"), 365), &policy).0 / DAY).collect();
-        let (first, last) = (*days.iter().min().unwrap(), *days.iter().max().unwrap());
-        assert!(first >= 365 * 67 / 100 - 1 && last <= 365 * 67 / 100 + 14, "{first} {last}");
-        for day in first..last {
-            let on_it = days.iter().filter(|d| **d == day).count();
-            assert!(on_it < 250, "{on_it} on day {day}");
-        }
-    }
-
-    #[test]
-    fn short_lives_are_renewed_in_time_too() {
-        let policy = Policy { renew_spread_days: 60, renew_at_percent: 10, ..Policy::default() };
-        for n in 0..100 {
-            let due = due_at(&row(&format!("d-{n}"), 10), &policy);
-            assert!(due < Timestamp(10 * DAY).plus(-DAY / 2), "{due}");
-        }
-    }
 
     #[test]
     fn failures_wait_longer_and_longer() {

@@ -95,15 +95,28 @@ pub fn changes(
     Ok(cx.store.read(|db| db.list_stock_changes(row.id, before, limit))?)
 }
 
-/// Which devices have something whose name or identifier holds `part`.
+/// Which of the lines that are found.
+#[derive(Debug, Clone, Copy)]
+pub struct Part {
+    /// So many before them.
+    pub from: usize,
+    pub most: usize,
+}
+
+impl Part {
+    /// For a file, which nobody would know to be cut.
+    pub const ALL: Part = Part { from: 0, most: usize::MAX };
+}
+
+/// Which devices have something whose name or identifier holds `text`.
 ///
 /// # Errors
 /// `Denied`.
-pub fn search(cx: &Context, actor: &Actor, kind: Kind, part: &str, limit: usize) -> Result<Vec<StockLine>, Error> {
+pub fn search(cx: &Context, actor: &Actor, kind: Kind, text: &str, part: Part) -> Result<Vec<StockLine>, Error> {
     actor.require(Permission::Look)?;
     cx.store.read(|db| {
         let own = devices::own(db, actor)?;
-        Ok(db.find_stock(kind.as_str(), part.trim(), own.as_deref(), limit)?)
+        Ok(db.find_stock(kind.as_str(), text.trim(), own.as_deref(), (part.from, part.most))?)
     })
 }
 

@@ -193,8 +193,8 @@ impl Tx<'_> {
         self.conn.prepare_cached("UPDATE account SET settings = '{}' WHERE id = ?1")?.execute([id])?;
         let sql = "UPDATE profile SET name = 'erased' WHERE id = (SELECT profile FROM account WHERE id = ?1)";
         self.conn.prepare_cached(sql)?.execute([id])?;
-        let sql = "DELETE FROM profile_version WHERE profile = (SELECT profile FROM account WHERE id = ?1)
-                       AND version < (SELECT p.version FROM profile p JOIN account a ON a.profile = p.id WHERE a.id = ?1)";
+        // The bodies hold the address and the name; whoever takes a removed profile off needs only its identifier.
+        let sql = "DELETE FROM profile_version WHERE profile = (SELECT profile FROM account WHERE id = ?1)";
         self.conn.prepare_cached(sql)?.execute([id])?;
         Ok(())
     }

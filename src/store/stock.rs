@@ -52,21 +52,23 @@ impl Db<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Things of one kind whose name or key holds `part`, on any device or on these (row ids); by name and device.
+    /// Things of one kind whose name or key holds `part`, on any device or on these (row ids); by name and device, after so many and so many
+    /// at most.
     pub fn find_stock(
         &self,
         kind: &str,
         part: &str,
         only: Option<&[i64]>,
-        limit: usize,
+        (from, most): (usize, usize),
     ) -> Result<Vec<StockLine>, StoreError> {
         let sql = "SELECT d.public_id, d.serial, d.name, s.key, s.name, s.value, s.detail, s.since FROM stock s JOIN device d ON d.id = s.device
                    WHERE s.kind = ?1 AND (?2 = '' OR instr(lower(s.name), lower(?2)) > 0 OR instr(lower(s.key), lower(?2)) > 0)
                        AND (?3 IS NULL OR s.device IN (SELECT value FROM json_each(?3)))
-                   ORDER BY s.name COLLATE NOCASE, s.key, s.device LIMIT ?4";
+                   ORDER BY s.name COLLATE NOCASE, s.key, s.device LIMIT ?4 OFFSET ?5";
         let only = only.map(|ids| serde_json::Value::from(ids).to_string());
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let mut statement = self.conn.prepare_cached(sql)?;
-        let rows = statement.query_map(params![kind, part, only, limit as i64], |row| {
+        let rows = statement.query_map(params![kind, part, only, number(most), number(from)], |row| {
             let item = Item { key: row.get(3)?, name: row.get(4)?, value: row.get(5)?, detail: row.get(6)? };
             Ok(StockLine {
                 device: row.get(0)?,

@@ -356,4 +356,7 @@ fn erasing_a_person_erases_their_accounts() {
     let row: Result<_, StoreError> = school.server().context().store.read(|db| db.find_account_of_profile(1));
     let row = row.unwrap().unwrap();
     assert!(row.settings == "{}" && !row.settings.contains(&encoded));
+    let bodies: Result<_, StoreError> =
+        school.server().context().store.read(|db| db.list_profile_versions(row.profile));
+    assert!(bodies.unwrap().is_empty(), "the address stands in the bodies");
 }

@@ -77,6 +77,11 @@ fn every_device_has_its_own_result() {
     ] {
         school.api("POST", "/bulk", &wish).is_problem(400, id);
     }
+    // A command to one device is not one for many: what says so is not overheard.
+    let one = format!("/devices/{}/commands", devices[0].udid());
+    for key in ["group", "all", "devices"] {
+        school.api("POST", &one, &json!({ "RequestType": "ProfileList", key: true })).is_problem(400, "command-doubt");
+    }
 }
 
 #[test]

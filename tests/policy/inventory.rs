@@ -3,8 +3,10 @@
 
 use crate::support::{Plan, School};
 use cordon::base::time::{Clock, DAY, HOUR, ManualClock, SystemClock};
+use cordon::protocol::stock::Item;
 use cordon::service::inventory;
 use cordon::simulator::spec::Kind;
+use cordon::store::StoreError;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -62,6 +64,31 @@ fn apps_are_found_and_what_changed_is_told() {
     let csv = school.api("GET", "/inventory?search=com.apple&format=csv", &Value::Null).text();
     assert!(csv.lines().count() == 4 && csv.contains("com.apple.Numbers"), "{csv}");
     school.api("GET", "/inventory?kind=colour", &Value::Null).is_problem(400, "bad-argument");
+}
+
+#[test]
+fn nothing_is_left_out_of_a_long_search() {
+    let school = School::new();
+    school.enroll(Kind::Ipad, 1);
+    let cx = school.server().context();
+    let device = cx.store.read(|db| db.list_enrolled_devices()).unwrap()[0];
+    let many = 20_001;
+    cx.store
+        .write(|tx| -> Result<(), StoreError> {
+            (0..many).try_for_each(|n| {
+                let name = format!("App {n:05}");
+                let item = Item { key: format!("org.hill.{n}"), name, value: String::from("1"), detail: None };
+                tx.put_stock(device, "app", &item, cx.now())
+            })
+        })
+        .unwrap();
+    let first = school.get("/inventory?search=org.hill");
+    assert_eq!((first["items"].as_array().unwrap().len(), &first["next_cursor"]), (20_000, &json!("20000")));
+    let rest = school.get("/inventory?search=org.hill&cursor=20000");
+    let names: Vec<&Value> = rest["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
+    assert_eq!((names, &rest["next_cursor"]), (vec![&json!("App 20000")], &Value::Null));
+    let csv = school.api("GET", "/inventory?search=org.hill&format=csv", &Value::Null).text();
+    assert_eq!(csv.lines().count(), many + 1);
 }
 
 #[test]

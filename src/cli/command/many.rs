@@ -68,6 +68,7 @@ pub fn run(api: &dyn Api, args: &Args, voice: &mut Voice<'_>) -> Result<(), Fail
     match &args.verb {
         Verb::List(args) => list(api, args, voice),
         Verb::Show(args) => {
+            can_wait(api, &args.wait)?;
             let view = watch(api, &args.id, &args.wait, voice)?;
             report(api, &view, &args.wait, voice)
         }
@@ -117,9 +118,7 @@ pub fn send(
     wait: &WaitArgs,
     voice: &mut Voice<'_>,
 ) -> Result<(), Failure> {
-    if wait.wait && !api.is_live() {
-        return Err(Failure::new("no-server", "no server is running, so no device can answer: leave --wait out"));
-    }
+    can_wait(api, wait)?;
     let call = Call::post("/api/v1/bulk", "application/xml", plan.body.clone())
         .with("checked", plan.checked.then_some("true"))
         .with("group", asked.group)
@@ -141,6 +140,14 @@ pub fn send(
         )
     })?;
     super::send::owed(api, voice);
+    Ok(())
+}
+
+/// Where no server runs one would wait for ever.
+fn can_wait(api: &dyn Api, wait: &WaitArgs) -> Result<(), Failure> {
+    if wait.wait && !api.is_live() {
+        return Err(Failure::new("no-server", "no server is running, so no device can answer: leave --wait out"));
+    }
     Ok(())
 }
 
@@ -225,6 +232,14 @@ mod tests {
         assert_eq!(fake.asked.borrow()[0].target, "/api/v1/bulk?checked=true&group=7%20b");
         let (done, ..) = heard(false, |voice| send(&answers("Error"), &plan, &asked, &wait, voice));
         assert_eq!(done.unwrap_err().id, "not-acknowledged");
+        // Without a server nobody answers: that is said instead of waiting for ever, of an old one as of a new one.
+        let mut still = answers("Queued");
+        still.live = false;
+        let (done, ..) = heard(false, |voice| send(&still, &plan, &asked, &wait, voice));
+        assert_eq!(done.unwrap_err().id, "no-server");
+        let args = Args { verb: Verb::Show(ShowArgs { id: "bulk-1".into(), wait }) };
+        let (done, ..) = heard(false, |voice| run(&still, &args, voice));
+        assert_eq!((done.unwrap_err().id.as_str(), still.asked.borrow().len()), ("no-server", 0));
         let all = Asked { group: None, ..asked };
         let fake = answers("Error");
         let (done, out, _) = heard(false, |voice| send(&fake, &plan, &all, &WaitArgs::default(), voice));

@@ -130,6 +130,9 @@ fn said(args: &Args) -> Result<Words<'_>, Failure> {
         pairs.push(pair(text).map_err(why)?);
     }
     pairs.extend(args.pairs.iter().cloned());
+    if args.plist.is_some() && !pairs.is_empty() {
+        return Err(Failure::usage("a property list goes as it is: no KEY=VALUE beside --plist"));
+    }
     Ok((None, first, pairs))
 }
 
@@ -273,6 +276,11 @@ mod tests {
         assert_eq!(fake.last().target, "/api/v1/bulk?checked=true&group=7b");
         let (done, ..) = heard(false, |voice| run(&fake, &said("cordon command send --all C1 ProfileList"), voice));
         assert_eq!(done.unwrap_err().exit_code(), USAGE);
+        // What is said beside a property list would be lost.
+        let line = "cordon command send --group 7b --plist no-such-file DeviceInformation Queries=UDID";
+        let (done, ..) = heard(false, |voice| run(&fake, &said(line), voice));
+        let failure = done.unwrap_err();
+        assert!(failure.exit_code() == USAGE && failure.detail.contains("--plist"), "{failure:?}");
     }
 
     #[test]

@@ -9,22 +9,23 @@ use crate::service::Error;
 use crate::service::bulk::{self, BulkView, Whom};
 use crate::store::{BulkItem, BulkRow};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-/// For which devices: exactly one of the keys, beside RequestType and Apple's own.
+/// For which devices: exactly one of the keys. The other keys are those of a command for one device.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct BulkWish {
-    #[serde(rename = "RequestType")]
-    #[allow(dead_code, reason = "read with Apple's keys; here for the document")]
-    pub request_type: String,
     /// Every device of this group, by name or id.
     pub group: Option<String>,
     /// Every device that is enrolled.
     pub all: bool,
     /// By id, UDID or serial number.
     pub devices: Vec<String>,
+    /// RequestType, Apple's keys, `not_before` and `expires_at`.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub command: Map<String, Value>,
 }
 
 /// How far it is.
@@ -107,10 +108,10 @@ pub fn begin(call: &Call<'_>) -> Result<Response, Error> {
         let (wish, _) = raw(call)?;
         let devices = call.query("devices").map(|all| all.split(',').map(str::to_owned).collect()).unwrap_or_default();
         let all = call.query("all").as_deref() == Some("true");
-        (wish, BulkWish { request_type: String::new(), group: call.query("group"), all, devices })
+        (wish, BulkWish { group: call.query("group"), all, devices, command: Map::new() })
     } else {
-        let about: BulkWish = call.body()?;
-        let (wish, _) = typed(call)?;
+        let mut about: BulkWish = call.body()?;
+        let (wish, _) = typed(Value::Object(std::mem::take(&mut about.command)))?;
         (wish, about)
     };
     let whom = match (about.group, about.all, about.devices) {

@@ -18,22 +18,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Keys of the JSON body that are Cordon's and not Apple's.
-const OWN_KEYS: [&str; 10] = [
-    "RequestType",
-    "CommandUUID",
-    "user",
-    "not_before",
-    "expires_at",
-    "possession",
-    "reason",
-    "group",
-    "all",
-    "devices",
-];
+const OWN_KEYS: [&str; 7] = ["RequestType", "CommandUUID", "user", "not_before", "expires_at", "possession", "reason"];
 
 pub fn send(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     let is_plist = call.request.header("content-type").is_some_and(|t| t.contains("xml") || t.contains("plist"));
-    let (wish, stated) = if is_plist { raw(call)? } else { typed(call)? };
+    let (wish, stated) = if is_plist { raw(call)? } else { typed(call.body()?)? };
     let view = commands::send_stating(call.cx, &call.actor, device, &wish, &stated)?;
     Ok(json(201, &views::command(view)))
 }
@@ -57,8 +46,7 @@ pub(super) fn raw(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
 }
 
 /// JSON with Apple's keys.
-pub(super) fn typed(call: &Call<'_>) -> Result<(Wish, Stated), Error> {
-    let body: Value = call.body()?;
+pub(super) fn typed(body: Value) -> Result<(Wish, Stated), Error> {
     let own = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
     let missing =
         || Error::invalid(Text::BadArgument { key: String::from("RequestType"), why: String::from("is required") });

@@ -6,12 +6,13 @@ use super::{Call, Response};
 use crate::base::texts::Text;
 use crate::base::time::Timestamp;
 use crate::protocol::stock::{Item, Kind};
-use crate::service::{Error, inventory, stock};
+use crate::service::stock::{self, Part};
+use crate::service::{Error, inventory};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// Things that one search finds.
+/// Lines of one page of a search.
 const MOST: usize = 20_000;
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -161,20 +162,25 @@ pub fn changes(call: &Call<'_>, device: &str) -> Result<Response, Error> {
     Ok(json(200, &Page { items: items.collect(), next_cursor }))
 }
 
-/// `search` is part of a name or an identifier; `format=csv` for a spreadsheet.
+/// `search` is part of a name or an identifier; `format=csv` for a spreadsheet, which holds all of it.
 pub fn search(call: &Call<'_>) -> Result<Response, Error> {
-    let part = call.query("search").unwrap_or_default();
-    let found = stock::search(call.cx, &call.actor, kind(call)?, &part, MOST)?;
+    let text = call.query("search").unwrap_or_default();
+    let kind = kind(call)?;
     if is_csv(call) {
+        let found = stock::search(call.cx, &call.actor, kind, &text, Part::ALL)?;
         return Ok(csv(stock::lines_as_csv(&found)));
     }
+    let from = usize::try_from(call.cursor()?.unwrap_or(0)).unwrap_or(0);
+    let mut found = stock::search(call.cx, &call.actor, kind, &text, Part { from, most: MOST + 1 })?;
+    let next_cursor = (found.len() > MOST).then(|| from.saturating_add(MOST).to_string());
+    found.truncate(MOST);
     let items = found.into_iter().map(|line| StockItem {
         device: Some(line.device),
         serial: line.serial,
         device_name: line.device_name,
         ..thing(line.item, line.since)
     });
-    Ok(json(200, &Page { items: items.collect(), next_cursor: None }))
+    Ok(json(200, &Page { items: items.collect(), next_cursor }))
 }
 
 /// Every device with what is known of it; `format=csv` for a spreadsheet.

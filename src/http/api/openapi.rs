@@ -348,7 +348,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op(
         "get",
         "/inventory",
-        "Which devices have something: `kind` (app, certificate, profile, fact) and `search`, part of a name or identifier; `format=csv`",
+        "Which devices have something: `kind` (app, certificate, profile, fact) and `search`, part of a name or identifier; 20,000 lines a page; `format=csv`",
         "200",
     )
     .gives("Page_StockItem"),

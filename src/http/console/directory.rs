@@ -83,9 +83,13 @@ fn last(v: &Visit<'_>, row: &DirectoryRow) -> Html {
     section(s.directory_last, parts)
 }
 
+fn attributes(row: &DirectoryRow) -> Attributes {
+    serde_json::from_str(&row.attributes).unwrap_or_default()
+}
+
 fn form(v: &Visit<'_>, row: Option<&DirectoryRow>) -> FormSpec {
     let s = &v.words.serving;
-    let attributes: Attributes = row.and_then(|row| serde_json::from_str(&row.attributes).ok()).unwrap_or_default();
+    let attributes = row.map(attributes).unwrap_or_default();
     let now = |name: &str, there: Option<&str>| v.typed(name).map(str::to_owned).or_else(|| there.map(str::to_owned));
     let text = |name: &str, label: &str, hint: &str, there: Option<&str>| {
         Field::text(name, label).hint(hint).value(now(name, there).as_deref())
@@ -103,6 +107,8 @@ fn form(v: &Visit<'_>, row: Option<&DirectoryRow>) -> FormSpec {
 
 pub fn set(v: &Visit<'_>, form: &Form) -> Outcome {
     let there = directories::show(v.cx, &v.actor).ok();
+    // Attributes that the form does not ask for stay: by the id of its record a person is known again.
+    let held = there.as_ref().map(attributes).unwrap_or_default();
     let ca = form.file("ca").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let wish = Wish {
         url: form.text("url").to_owned(),
@@ -111,7 +117,7 @@ pub fn set(v: &Visit<'_>, form: &Form) -> Outcome {
         bind_dn: form.some("bind_dn"),
         bind_password: form.secret("password").map(|typed| Secret::new(typed.expose().clone())),
         ca_pem: ca.or_else(|| there.and_then(|row| row.ca_pem)),
-        attributes: Attributes { short_name: form.text("short_name").to_owned(), ..Attributes::default() },
+        attributes: Attributes { short_name: form.text("short_name").to_owned(), ..held },
     };
     directories::set(v.cx, &v.actor, &wish)?;
     Ok(Answer::To(format!("{PATH}?said=done")))

@@ -125,7 +125,8 @@ pub fn show(v: &Visit<'_>) -> Outcome {
     let (w, f) = (v.words, &v.words.filters);
     let group = v.query("group").map(|name| groups::show(v.cx, &v.actor, &name)).transpose()?;
     let there = group.as_ref().and_then(|group| group.row.filter.clone());
-    let text = written(v).or_else(|| there.clone());
+    let refused = || v.typed("filter").map(str::to_owned);
+    let text = written(v).or_else(refused).or_else(|| there.clone());
     let rows = text.as_deref().and_then(|text| Filter::parse(text).ok()).as_ref().and_then(rows_of);
     let mut form = FormSpec::asking(PATH).rows().live(&format!("{PATH}/now"), "#fits");
     if let Some(group) = &group {

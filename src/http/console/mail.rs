@@ -122,7 +122,7 @@ fn fields(v: &Visit<'_>, now: Option<&MailView>) -> FormSpec {
                 .hint(u.mail_ca_hint)
                 .value(known("ca", row.and_then(|r| r.ca_pem.clone())).as_deref()),
         )
-        .field(Field::tick("enabled", u.mail_on_tick).value(enabled.then_some("yes")))
+        .field(Field::tick("enabled", u.mail_on_tick).value(v.ticked("enabled", enabled)))
         .button(w.save)
 }
 

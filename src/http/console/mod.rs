@@ -127,6 +127,11 @@ impl Visit<'_> {
         self.wrong.as_ref().filter(|(name, _)| *name == field).map(|(_, words)| words.as_str())
     }
 
+    /// Whether a box is ticked: as somebody left it in a form that was refused, else as it is held.
+    fn ticked(&self, field: &str, held: bool) -> Option<&'static str> {
+        self.refused.as_ref().map_or(held, |(form, _)| form.ticked(field)).then_some("yes")
+    }
+
     fn is_office(&self) -> bool {
         std::ptr::eq(self.words, &texts::OFFICE)
     }

@@ -220,6 +220,9 @@ pub fn groups(v: &Visit<'_>) -> Outcome {
 
 pub fn new_group(v: &Visit<'_>) -> Outcome {
     v.actor.require(Permission::People)?;
+    if v.typed("filter").is_some() {
+        return filters::show(v);
+    }
     let w = v.words;
     let form = FormSpec::new("/console/groups/new", &v.token)
         .field(Field::text("name", w.name).value(v.typed("name")).required())

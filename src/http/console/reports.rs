@@ -75,7 +75,7 @@ pub fn security(v: &Visit<'_>) -> Outcome {
         .rows(lines.iter().map(line))
         .empty(u.no_devices)
         .page((first > 0).then(|| String::from("/console/security")), w.to_first)
-        .page(more.then(|| format!("/console/security?from={}", first + ROWS)), w.next);
+        .page(more.then(|| format!("/console/security?from={}", first.saturating_add(ROWS))), w.next);
     let page = page(v, u.security, u.security_lead);
     let page = page.action(button_link("/console/security?format=csv", u.security_csv));
     Ok(page.with(section(u.security, [table.html()])).into())
@@ -96,6 +96,7 @@ pub fn quiet(v: &Visit<'_>) -> Outcome {
     ]);
     let silent: Vec<&Standing> = all.iter().filter(|one| one.state != State::Active).collect();
     let first = from(v);
+    let next = first.saturating_add(ROWS);
     let line = |one: &&Standing| {
         let state = match one.state {
             State::Inactive => badge(Mood::Bad, u.inactive),
@@ -110,16 +111,20 @@ pub fn quiet(v: &Visit<'_>) -> Outcome {
         .rows(silent.iter().skip(first).take(ROWS).map(line))
         .empty(u.quiet_none)
         .page((first > 0).then(|| String::from(QUIET)), w.to_first)
-        .page((silent.len() > first + ROWS).then(|| format!("{QUIET}?from={}", first + ROWS)), w.next);
+        .page((silent.len() > next).then(|| format!("{QUIET}?from={next}")), w.next);
     let mut page = page(v, u.quiet, u.quiet_lead).with(figures).with(section(u.quiet, [table.html()]));
     if v.may(Permission::Administer) {
         let groups = groups::list(v.cx, &v.actor)?;
         let names = groups.iter().filter(|group| group.kind == "devices" || group.kind == "class");
         let choices = std::iter::once(("", u.policy_no_group)).chain(names.map(|g| (g.name.as_str(), g.name.as_str())));
         let form = FormSpec::new(QUIET, &v.token)
-            .field(Field::number("days", u.policy_days).value(Some(&policy.days.to_string())).required())
+            .field(
+                Field::number("days", u.policy_days)
+                    .value(v.typed("days").or(Some(&policy.days.to_string())))
+                    .required(),
+            )
             .field(Field::choice("group", u.policy_group, choices).value(policy.group.as_deref()))
-            .field(Field::tick("alert", u.policy_alert).value(policy.alert.then_some("yes")))
+            .field(Field::tick("alert", u.policy_alert).value(v.ticked("alert", policy.alert)))
             .button(w.save);
         page = page.with(section(u.policy, [note(u.policy_hint), form.html()]));
     } else {

@@ -64,7 +64,7 @@ pub fn list(v: &Visit<'_>) -> Outcome {
 fn fields(v: &Visit<'_>, path: &str, now: Option<&ScheduleView>) -> FormSpec {
     let (w, p) = (v.words, &v.words.plans);
     let windows = now.map(|one| one.row.windows.join("\n"));
-    let held = now.is_some_and(|one| one.row.on_holidays).then_some("yes");
+    let held = now.is_some_and(|one| one.row.on_holidays);
     FormSpec::new(path, &v.token)
         .field(Field::text("name", w.name).value(v.typed("name").or(now.map(|one| one.row.name.as_str()))).required())
         .field(
@@ -73,7 +73,7 @@ fn fields(v: &Visit<'_>, path: &str, now: Option<&ScheduleView>) -> FormSpec {
                 .value(v.typed("windows").or(windows.as_deref()))
                 .required(),
         )
-        .field(Field::tick("on_holidays", p.on_holidays).value(v.typed("on_holidays").or(held)))
+        .field(Field::tick("on_holidays", p.on_holidays).value(v.ticked("on_holidays", held)))
 }
 
 pub fn new(v: &Visit<'_>) -> Outcome {

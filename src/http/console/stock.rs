@@ -1,14 +1,15 @@
 //! What stands on devices: apps, certificates and changes on the page of a device, which devices have an app, and all of it as a file.
 
+use super::audit::file as saved;
 use super::frame::{Area, Page};
 use super::parts::{
     self, Field, FormSpec, Html, Table, button_link, folded, link, named, note, or_dash, section, text, when,
 };
 use super::{Answer, Outcome, Visit, marks};
 use crate::base::time::Timestamp;
-use crate::http::message::Response;
 use crate::protocol::stock::{Item, Kind};
-use crate::service::{Error, stock};
+use crate::service::Error;
+use crate::service::stock::{self, Part};
 use crate::store::{StockChange, StockLine};
 use serde_json::json;
 
@@ -17,8 +18,6 @@ const PATH: &str = "/console/inventory";
 const ROWS: usize = 500;
 const FOUND: usize = 300;
 const CHANGES: usize = 50;
-/// Lines of a file.
-const ALL: usize = 200_000;
 
 /// Folded on the page of a device.
 pub fn of_device(v: &Visit<'_>, id: &str) -> Result<Html, Error> {
@@ -70,7 +69,7 @@ pub fn search(v: &Visit<'_>) -> Outcome {
         .button(w.search);
     let mut page = Page::new(Area::Devices, p.who_has).under("/console/devices", w.nav_devices).with(ask.html());
     if let Some(part) = &part {
-        let found = stock::search(v.cx, &v.actor, Kind::App, part, FOUND)?;
+        let found = stock::search(v.cx, &v.actor, Kind::App, part, Part { from: 0, most: FOUND })?;
         let line = |one: &StockLine| {
             let name = one.device_name.as_deref().or(one.serial.as_deref()).unwrap_or(&one.device);
             let device = link(&marks::device_path(&one.device), name);
@@ -94,7 +93,7 @@ pub fn file(v: &Visit<'_>, name: &str) -> Outcome {
     let (media, bytes) = match name {
         "devices.csv" => ("text/csv; charset=utf-8", stock::devices_as_csv(&stock::export(v.cx, &v.actor)?)),
         "apps.csv" => {
-            let found = stock::search(v.cx, &v.actor, Kind::App, "", ALL)?;
+            let found = stock::search(v.cx, &v.actor, Kind::App, "", Part::ALL)?;
             ("text/csv; charset=utf-8", stock::lines_as_csv(&found))
         }
         "devices.json" => {
@@ -111,6 +110,5 @@ pub fn file(v: &Visit<'_>, name: &str) -> Outcome {
         }
         _ => return Err(super::nothing_here(v)),
     };
-    let saved = format!("attachment; filename=\"cordon-{name}\"");
-    Ok(Answer::File(Response::new(200, media, bytes).with_header("content-disposition", saved)))
+    Ok(Answer::File(saved(media, &format!("cordon-{name}"), bytes)))
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::time::{HOUR, ManualClock};
 use crate::pki::SystemRandom;
+use crate::service::Kind;
 use crate::service::founding::{self, Place};
 use crate::service::school::{self, School};
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 use super::Operation;
 use crate::protocol::queue::DeliveryState;
+use crate::protocol::stock::Kind;
 use serde_json::{Value, json};
 
 /// How any operation may say no; see `reply`.
@@ -30,6 +31,16 @@ pub(super) fn describe(operation: &Operation, components: &Value) -> Value {
             query("revoked", json!({ "type": "boolean" }));
             query("limit", json!({ "type": "integer", "minimum": 1, "maximum": crate::base::limits::MAX_PAGE }));
         }
+        "/inventory" | "/devices/{id}/inventory" => {
+            query("kind", json!({ "type": "string", "enum": Kind::ALL.map(Kind::as_str) }));
+            if operation.path == "/inventory" {
+                query("search", json!({ "type": "string" }));
+                query("format", json!({ "type": "string", "enum": ["json", "csv"] }));
+                query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
+            }
+        }
+        "/inventory/devices" => query("format", json!({ "type": "string", "enum": ["json", "csv"] })),
+        "/accounts" if operation.method == "get" => query("user", json!({ "type": "string" })),
         "/pairs/{id}/devices" => query("device", json!({ "type": "string" })),
         "/pairs/{id}/timeline" => {
             query("device", json!({ "type": "string" }));

@@ -272,6 +272,7 @@ pub(super) fn components() -> Value {
         },
         "additionalProperties": true,
     });
+    value["schemas"]["BulkWish"]["required"] = json!(["RequestType"]);
     value["securitySchemes"] = json!({ "token": { "type": "http", "scheme": "bearer" } });
     value
 }
