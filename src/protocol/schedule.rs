@@ -6,7 +6,8 @@
 
 use crate::base::time::Timestamp;
 use jiff::civil::{Date, DateTime, Weekday};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::AmbiguousOffset;
+pub use jiff::tz::TimeZone;
 use std::fmt;
 use std::str::FromStr;
 
@@ -228,6 +229,13 @@ pub fn on_the_wall(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
+/// What the wall clock of a zone shows, `2026-11-23 08:00` or with a `T`, as an instant: the first time that it shows so, or is past it.
+pub fn from_the_wall(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let said = text.trim().replacen(['T', 't'], " ", 1);
+    let read = |format: &str| DateTime::strptime(format, &said).ok();
+    opening(read("%Y-%m-%d %H:%M").or_else(|| read("%Y-%m-%d %H:%M:%S"))?, zone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,6 +296,24 @@ mod tests {
             );
         }
         assert!(zone("Europe/Berlin").is_ok() && zone("Mars/Olympus").is_err());
+    }
+
+    #[test]
+    fn what_the_wall_shows_is_an_instant() {
+        let berlin = zone("Europe/Berlin").unwrap();
+        for (said, wanted) in [
+            ("2026-11-23T08:00", Some("2026-11-23T07:00:00Z")),
+            (" 2026-07-23 08:00:30 ", Some("2026-07-23T06:00:30Z")),
+            // Skipped: when that hour is over. Twice: the first time.
+            ("2026-03-29 02:30", Some("2026-03-29T01:00:00Z")),
+            ("2026-10-25 02:30", Some("2026-10-25T00:30:00Z")),
+            ("2026-02-30 08:00", None),
+            ("2026-11-23", None),
+            ("tomorrow", None),
+            ("2026-11-23T08:00:00Z", None),
+        ] {
+            assert_eq!(from_the_wall(said, &berlin), wanted.map(at), "{said}");
+        }
     }
 
     #[test]

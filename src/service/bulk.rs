@@ -4,6 +4,7 @@
 
 use super::actor::{Actor, Permission};
 use super::commands::{self, Wish};
+use super::timing::Timing;
 use super::{Context, Error, Kind, auditing, custody, devices, errands, groups};
 use crate::base::ids::short_code;
 use crate::base::texts::{Planning, Text};
@@ -71,15 +72,15 @@ pub fn kinds(actor: &Actor) -> Vec<&'static str> {
 ///
 /// # Errors
 /// As [`begin_with`].
-pub fn begin(cx: &Context, actor: &Actor, group: &str, request_type: &str) -> Result<BulkView, Error> {
+pub fn begin(cx: &Context, actor: &Actor, group: &str, request_type: &str, timing: Timing) -> Result<BulkView, Error> {
     let keys = if request_type == custody::WHAT_IT_IS { custody::what_it_is() } else { Dictionary::new() };
     let wish = Wish {
         request_type: request_type.to_owned(),
         keys,
         user: None,
         uuid: None,
-        not_before: None,
-        expires_at: None,
+        not_before: timing.not_before,
+        expires_at: timing.expires_at,
         unchecked: false,
     };
     begin_with(cx, actor, &Whom::Group(group.to_owned()), wish)
@@ -89,7 +90,7 @@ pub fn begin(cx: &Context, actor: &Actor, group: &str, request_type: &str) -> Re
 ///
 /// # Errors
 /// `Denied` for a command that the actor could not send to one device; `Invalid` for one that is not for many, that Apple's schema would
-/// not take, for an empty group and for too many devices; `NotFound` for the group or a device.
+/// not take, for times at which nobody would get it, for an empty group and for too many devices; `NotFound` for the group or a device.
 pub fn begin_with(cx: &Context, actor: &Actor, whom: &Whom, wish: Wish) -> Result<BulkView, Error> {
     actor.require(errands::needed(&wish.request_type, &wish.keys))?;
     let bad = |key: &str, why: String| Error::invalid(Text::BadArgument { key: key.to_owned(), why });
@@ -99,6 +100,7 @@ pub fn begin_with(cx: &Context, actor: &Actor, whom: &Whom, wish: Wish) -> Resul
     if wish.user.is_some() || wish.uuid.is_some() {
         return Err(bad("user", String::from("a user and a CommandUUID belong to one device")));
     }
+    Timing { not_before: wish.not_before, expires_at: wish.expires_at }.check(cx.now())?;
     if !wish.unchecked {
         commands::check(&wish.request_type, &wish.keys)?;
     }

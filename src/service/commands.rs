@@ -5,6 +5,7 @@ mod explaining;
 use super::actor::{Actor, Permission};
 use super::events::{self, Kind};
 use super::revealing::{self, Agreement};
+use super::timing::Timing;
 use super::unlocking::{self, Stated};
 use super::{Context, Error, answers, auditing, channels, custody, devices, errands, network_users};
 use crate::base::ids::CommandUuid;
@@ -151,6 +152,7 @@ fn queue(
     also: Option<&Also<'_>>,
 ) -> Result<CommandUuid, Error> {
     actor.require(errands::needed(&wish.request_type, &wish.keys))?;
+    Timing { not_before: wish.not_before, expires_at: wish.expires_at }.check(cx.now())?;
     let found = devices::find(cx, actor, device)?;
     let (keys, mut told) = unlocking::prepare(cx, &found, wish, stated)?;
     if also.is_some() {

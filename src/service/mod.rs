@@ -97,6 +97,7 @@ pub mod security;
 pub mod sheets;
 pub mod support;
 pub mod telling;
+pub mod timing;
 pub mod unlocking;
 pub mod webhooks;
 

@@ -147,6 +147,13 @@ fn zone_name(calendar: &Calendar) -> &str {
     calendar.time_zone.as_deref().unwrap_or("UTC")
 }
 
+/// The school's zone with its name, as far as one was set.
+pub(super) fn find_zone(db: &Db<'_>) -> Result<(Option<String>, schedule::TimeZone), Error> {
+    let calendar = find_calendar(db)?;
+    let zone = schedule::zone(zone_name(&calendar)).map_err(|wrong| Error::internal(wrong.to_string()))?;
+    Ok((calendar.time_zone, zone))
+}
+
 /// By name, in order.
 ///
 /// # Errors
@@ -171,8 +178,7 @@ pub(super) fn find(db: &Db<'_>, name: &str) -> Result<ScheduleRow, Error> {
 }
 
 fn view(db: &Db<'_>, row: ScheduleRow, now: Timestamp) -> Result<ScheduleView, Error> {
-    let calendar = find_calendar(db)?;
-    let zone = schedule::zone(zone_name(&calendar)).map_err(|wrong| Error::internal(wrong.to_string()))?;
+    let (_, zone) = find_zone(db)?;
     let wall = |at| schedule::on_the_wall(at, &zone);
     let spans = db.list_spans(row.id, now, SHOWN)?;
     let open = spans.first().is_some_and(|(opens, _)| *opens <= now);

@@ -131,6 +131,7 @@ fn every_page_is_for_everybody_and_photographed() {
         &cordon::service::actor::Actor::LocalShell { user: String::from("root") },
         "room 12",
         "ProfileList",
+        cordon::service::timing::Timing::default(),
     );
     let asked = asked.unwrap().row.public_id;
     let pages = [

@@ -70,6 +70,66 @@ fn a_command_is_sent_by_its_form_and_what_takes_away_asks_for_the_name() {
 }
 
 #[test]
+fn a_command_is_sent_when_the_school_says_and_given_up_when_it_says() {
+    let house = House::new();
+    let ids = plant(&house, 1, |_| String::from("Room 12"));
+    let ada = house.logged_in("owner");
+    let path = format!("/console/devices/{}/command/ProfileList", ids[0]);
+    // The clock of this house shows 2026-11-18.
+    let page = ada.get(&path);
+    page.has("Send not before").has("Give up after").has("type=\"datetime-local\"").has("In UTC, as long as");
+    let calendar = [("time_zone", "Europe/Berlin"), ("holidays", "")];
+    assert_eq!(ada.post(&page, "/console/schedules/calendar", &calendar).status, 303);
+    ada.get(&path).has("s clock: Europe/Berlin.");
+    let (start, end) = ("2026-11-19T07:00", "2026-11-19T08:30");
+    for (not_before, expires_at, field, words) in [
+        ("", "2026-11-17T08:00", "expires_at", "is past"),
+        (end, start, "expires_at", "before it may be sent"),
+        (start, start, "expires_at", "before it may be sent"),
+        ("tomorrow", "", "not_before", "“tomorrow” is no time"),
+        ("", "2026-02-30T08:00", "expires_at", "is no time"),
+    ] {
+        let sent = [("not_before", not_before), ("expires_at", expires_at)];
+        let told = ada.post(&page, &path, &sent);
+        assert_eq!(told.status, 422, "{sent:?}");
+        let (_, at) = told.text.split_once(&format!("name=\"{field}\"")).unwrap();
+        let at = at.split_once("</div>").unwrap().0;
+        assert!(at.contains("aria-invalid=\"true\"") && at.contains(words), "{sent:?}: {at}");
+        assert_eq!(told.text.matches("aria-invalid").count(), 1);
+        told.has(&format!("value=\"{not_before}\"")).has("<details class=\"inside\" open>");
+    }
+    let sent = ada.post(&page, &path, &[("not_before", start), ("expires_at", end)]);
+    assert_eq!(sent.status, 303, "{}", sent.text);
+    let shown = |page: &super::Page| {
+        page.has("Send not before").has("2026-11-19 07:00 (Europe/Berlin)").has("datetime=\"2026-11-19T06:00:00Z\"");
+        page.has("Give up after").has("2026-11-19 08:30 (Europe/Berlin)").has("datetime=\"2026-11-19T07:30:00Z\"");
+    };
+    shown(&ada.get(sent.header("location").split('?').next().unwrap()));
+    // A restart for the night, and one's own property list.
+    let times = [("not_before", start), ("expires_at", end)];
+    let restart = ada.post(&page, &format!("/console/devices/{}/restart", ids[0]), &times);
+    assert_eq!(restart.status, 303, "{}", restart.text);
+    shown(&ada.get(restart.header("location").split('?').next().unwrap()));
+    let raw = "<plist version=\"1.0\"><dict><key>RequestType</key><string>NotYetKnown</string></dict></plist>";
+    let own = [&[("plist", raw), ("device_name", "Room 12")], &times[..]].concat();
+    let sent = ada.post(&page, &format!("/console/devices/{}/command/raw", ids[0]), &own);
+    shown(&ada.get(sent.header("location").split('?').next().unwrap()));
+    // A whole group: refused with the same look ahead, then taken.
+    ada.post(&page, "/console/groups/new", &[("name", "7b"), ("kind", "devices")]);
+    ada.post(&page, "/console/groups/7b/add", &[("what", "device"), ("who", &ids[0])]);
+    let ask = |expires_at: &str| {
+        let wish = [("group", "7b"), ("command", "RestartDevice"), ("not_before", start), ("expires_at", expires_at)];
+        ada.post(&page, "/console/bulk", &wish)
+    };
+    let told = ask("2026-11-19T06:00");
+    assert_eq!(told.status, 422);
+    told.has("before it may be sent").has("name=\"command\" value=\"RestartDevice\"").has("Ask every device of it");
+    let asked = ask(end);
+    assert_eq!(asked.status, 303, "{}", asked.text);
+    shown(&ada.get(asked.header("location").split('?').next().unwrap()));
+}
+
+#[test]
 fn a_profile_is_built_in_a_form_doubted_and_compared() {
     let house = House::new();
     let ada = house.logged_in("owner");

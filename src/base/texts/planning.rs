@@ -11,6 +11,9 @@ pub enum Planning {
     ZoneNotSet,
     ClosedNow { name: String, next: String },
     NotForMany { request_type: String },
+    NotATime { field: &'static str, said: String },
+    EndIsPast { end: String },
+    EndBeforeStart { start: String, end: String },
 }
 
 impl Planning {
@@ -22,6 +25,18 @@ impl Planning {
             Self::ZoneNotSet => "time-zone-not-set",
             Self::ClosedNow { .. } => "closed-now",
             Self::NotForMany { .. } => "not-for-many",
+            Self::NotATime { .. } => "not-a-time",
+            Self::EndIsPast { .. } => "end-is-past",
+            Self::EndBeforeStart { .. } => "end-before-start",
+        }
+    }
+
+    /// Which of the two fields of a command's times has to be changed; they are called so in the API and in the console.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::NotATime { field, .. } => Some(field),
+            Self::EndIsPast { .. } | Self::EndBeforeStart { .. } => Some("expires_at"),
+            _ => None,
         }
     }
 
@@ -43,6 +58,15 @@ impl Planning {
             Self::NotForMany { request_type } => write!(
                 f,
                 "{request_type} is not sent to many devices at once: it opens, erases, removes or finds. Send it to each device by itself."
+            ),
+            Self::NotATime { said, .. } => write!(f, "“{said}” is no time. Write it like 2026-11-23 08:00."),
+            Self::EndIsPast { end } => write!(
+                f,
+                "The time at which the command is given up ({end}) is past, so no device would ever get it. Name a later one, or none."
+            ),
+            Self::EndBeforeStart { start, end } => write!(
+                f,
+                "The command would be given up ({end}) before it may be sent ({start}), so no device would ever get it. Name a later end, or an earlier beginning."
             ),
             Self::ClosedNow { name, next } => write!(f, "“{name}” is closed now; it opens {next}. Devices get it then."),
         }

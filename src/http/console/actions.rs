@@ -4,7 +4,7 @@
 use super::form::Form;
 use super::parts::{Field, FormSpec, Html, Mood, badge, facts, note, paragraph, prose, section, text};
 use super::texts::Words;
-use super::{Answer, Outcome, Visit, device, forecast, marks};
+use super::{Answer, Outcome, Visit, device, forecast, marks, timing};
 use crate::base::texts::Text;
 use crate::plist::{Dictionary, Value};
 use crate::service::actor::Permission;
@@ -240,6 +240,13 @@ pub static DEEDS: [Deed; 12] = [
     },
 ];
 
+impl Deed {
+    /// What is as good tonight as now; the others are wanted at once or not at all.
+    fn may_wait(&self) -> bool {
+        matches!(self.verb, "restart" | "shut-down")
+    }
+}
+
 /// What this actor may do to this device.
 pub fn offered<'a>(v: &'a Visit<'_>, device: &'a DeviceRow) -> impl Iterator<Item = &'static Deed> {
     DEEDS.iter().filter(move |deed| v.may(deed.needs) && (deed.offered)(device))
@@ -273,6 +280,9 @@ pub fn show(v: &Visit<'_>, id: &str, deed: &Deed) -> Outcome {
     let mut form = FormSpec::new(&path, &v.token);
     for field in (deed.fields)(v, &shown.row) {
         form = form.field(field);
+    }
+    if deed.may_wait() {
+        form = timing::folded(v, form)?;
     }
     if deed.named {
         form = form.field(name_typed_back(v, &shown.row));
@@ -330,7 +340,11 @@ pub fn act(v: &Visit<'_>, id: &str, deed: &Deed, form: &Form) -> Outcome {
             .iter()
             .filter_map(|(key, field)| Some(((*key).to_owned(), Value::String(form.some(field)?))))
             .collect();
-        let sent = commands::send_stating(cx, actor, id, &wish(request_type, keys), &stated)?;
+        let mut wish = wish(request_type, keys);
+        if deed.may_wait() {
+            wish = timing::at_its_time(v, form, wish)?;
+        }
+        let sent = commands::send_stating(cx, actor, id, &wish, &stated)?;
         Ok(Answer::To(format!("/console/commands/{}?said=queued", sent.delivery.command)))
     };
     if deed.named {

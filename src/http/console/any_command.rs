@@ -5,7 +5,7 @@ use super::form::Form;
 use super::parts::{
     self, Field, FormSpec, Html, Mood, Table, badge, button_link, code, folded, link, named, note, paragraph, section,
 };
-use super::{Answer, Outcome, Visit, actions, device, forecast, marks, schema_form};
+use super::{Answer, Outcome, Visit, actions, device, forecast, marks, schema_form, timing};
 use crate::base::texts::Text;
 use crate::plist::Dictionary;
 use crate::protocol::catalogue::{self, CommandSpec};
@@ -77,7 +77,7 @@ pub fn show(v: &Visit<'_>, id: &str, request_type: &str) -> Outcome {
     if spec.platforms.iter().any(|platform| platform.user_channel) {
         form = form.field(Field::text("cordon_user", s.for_user).hint(s.for_user_hint).value(v.typed("cordon_user")));
     }
-    form = stated(v, form, &device.row, spec.request_type, needs);
+    form = stated(v, timing::folded(v, form)?, &device.row, spec.request_type, needs);
     let button = if needs == Permission::Destroy { form.danger(s.send) } else { form.button(s.send) };
     let about = if spec.keys.is_empty() { note(s.no_keys) } else { Html::default() };
     let ahead = forecast::of_one(v, &device.row, &question(&device.row, spec.request_type))?;
@@ -112,7 +112,7 @@ fn raw(v: &Visit<'_>, id: &str) -> Outcome {
     let form = FormSpec::new(&format!("{path}/{RAW}"), &v.token)
         .field(Field::area("plist", s.raw_label).hint(s.raw_hint).value(v.typed("plist")).required())
         .field(Field::tick("sure", s.raw_sure).required());
-    let form = stated(v, form, &device.row, RAW, Permission::Destroy).danger(s.send);
+    let form = stated(v, timing::folded(v, form)?, &device.row, RAW, Permission::Destroy).danger(s.send);
     let warning = [badge(Mood::Bad, v.words.deeds.cannot_be_undone).into_paragraph(), paragraph(s.raw_warning)];
     let page =
         device::page(v, &device, s.raw).under(path, s.any_command).with(section(v.words.deeds.what_it_does, warning));
@@ -139,6 +139,7 @@ pub fn send(v: &Visit<'_>, id: &str, request_type: &str, form: &Form) -> Outcome
         Wish { user: form.some("cordon_user"), ..actions::wish(spec.request_type, keys) }
     };
     let stated = Stated { possession: form.some("possession"), reason: form.some("reason") };
+    let wish = timing::at_its_time(v, form, wish)?;
     let sent = commands::send_stating(v.cx, &v.actor, id, &wish, &stated)?;
     Ok(Answer::To(format!("/console/commands/{}?said=queued", parts::segment(&sent.delivery.command))))
 }

@@ -5,10 +5,11 @@ use super::frame::{Area, Page};
 use super::parts::{
     self, Field, FormSpec, Html, Table, facts, link, list, named, number, paragraph, renewed, row, section, text, when,
 };
-use super::{Answer, Outcome, Visit, forecast, marks, plots, story};
+use super::{Answer, Outcome, Visit, forecast, marks, plots, story, timing};
 use crate::service::actor::Permission;
 use crate::service::bulk::{self, BulkView};
 use crate::service::forecasting::Question;
+use crate::service::timing::Timing;
 use crate::service::{Error, groups};
 use crate::store::{BulkItem, BulkRow};
 
@@ -30,10 +31,12 @@ pub fn ask(v: &Visit<'_>) -> Outcome {
         let kinds = bulk::kinds(&v.actor);
         let words: Vec<(&str, String)> = kinds.into_iter().map(|kind| (kind, w.request(kind))).collect();
         let kinds = words.iter().map(|(kind, words)| (*kind, words.as_str()));
-        let (group, command) = (v.query("group"), v.query("command"));
+        // After a refusal the same look ahead, with what was typed.
+        let chosen = |name: &str| v.typed(name).map(str::to_owned).or_else(|| v.query(name));
+        let (group, command) = (chosen("group"), chosen("command"));
         let form = FormSpec::asking(PATH)
-            .field(Field::choice("group", w.group, names).value(v.typed("group").or(group.as_deref())))
-            .field(Field::choice("command", w.command, kinds).value(v.typed("command").or(command.as_deref())))
+            .field(Field::choice("group", w.group, names).value(group.as_deref()))
+            .field(Field::choice("command", w.command, kinds).value(command.as_deref()))
             .button(w.deeds.look_ahead);
         page = page.with(form.html());
         if let (Some(group), Some(command)) = (group, command) {
@@ -57,27 +60,29 @@ fn look_ahead(v: &Visit<'_>, page: Page, group: &str, command: &str) -> Result<P
     let question = Question { request_type: command.to_owned(), group: Some(group.to_owned()), ..Question::default() };
     let ahead = forecast::of_many(v, &question)?;
     let send = FormSpec::new(PATH, &v.token).hidden("group", group).hidden("command", command);
+    let send = timing::folded(v, send)?;
     let title = format!("{}: {group}", v.words.request(command));
     Ok(page.with(section(&title, [send.button(v.words.bulk_button).html()])).with(ahead))
 }
 
 pub fn begin(v: &Visit<'_>, form: &Form) -> Outcome {
-    let made = bulk::begin(v.cx, &v.actor, form.text("group"), form.text("command"))?;
+    let made = bulk::begin(v.cx, &v.actor, form.text("group"), form.text("command"), timing::read(v, form)?)?;
     Ok(Answer::To(format!("{PATH}/{}?said=queued", parts::segment(&made.row.public_id))))
 }
 
 pub fn show(v: &Visit<'_>, id: &str) -> Outcome {
     let w = v.words;
     let view = bulk::show(v.cx, &v.actor, id)?;
-    let about = facts([
+    let mut about = vec![
         (w.group, text(&view.row.whom)),
         (w.asked_by, text(story::person(&view.row.created_by))),
         (w.asked, when(view.row.created_at, v.now)),
-    ]);
+    ];
+    about.extend(timing::said(v, Timing { not_before: view.row.not_before, expires_at: view.row.expires_at })?);
     let page = Page::new(Area::Commands, w.request(&view.row.request_type))
         .under("/console/commands", w.nav_commands)
         .under(PATH, w.bulk);
-    Ok(page.with(section(w.about_title, [about])).with(progress(v, &view)).into())
+    Ok(page.with(section(w.about_title, [facts(about)])).with(progress(v, &view)).into())
 }
 
 /// Only the part that renews itself.

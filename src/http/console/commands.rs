@@ -5,12 +5,13 @@ use super::parts::{
     self, Field, FormSpec, Html, Table, code, exactly, facts, link, post_button, renewed, section, text, verbatim, when,
 };
 use super::show_json::shown;
-use super::{Answer, Outcome, Visit, marks, story};
+use super::{Answer, Outcome, Visit, marks, story, timing};
 use crate::base::texts::Text;
 use crate::protocol::catalogue;
 use crate::protocol::queue::DeliveryState;
 use crate::service::actor::Permission;
 use crate::service::commands::{self, CommandView};
+use crate::service::timing::Timing;
 use crate::service::{Error, devices};
 use crate::store::CommandFilter;
 use std::collections::HashMap;
@@ -115,6 +116,8 @@ pub fn show(v: &Visit<'_>, uuid: &str) -> Outcome {
     if let Some(user) = &view.user {
         pairs.insert(1, (w.user, text(user)));
     }
+    let (not_before, expires_at) = (view.delivery.not_before, view.delivery.expires_at);
+    pairs.extend(timing::said(v, Timing { not_before, expires_at })?);
     page = page.with(section(w.about_title, [facts(pairs)]));
     if let Some(answer) = &view.answer {
         page = page.with(section(w.answer, [shown(&catalogue::to_json(&view.delivery.request_type, answer))]));

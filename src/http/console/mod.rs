@@ -45,6 +45,7 @@ mod show_json;
 mod stock;
 mod story;
 mod texts;
+mod timing;
 mod upkeep;
 mod webhooks;
 
@@ -83,6 +84,8 @@ pub struct Visit<'a> {
     now: Timestamp,
     /// What somebody sent that could not be done, and why: the form is shown again with it.
     refused: Option<(&'a Form, String)>,
+    /// Which field was wrong, and why.
+    wrong: Option<(&'static str, String)>,
 }
 
 /// What a page answers.
@@ -117,6 +120,11 @@ impl Visit<'_> {
     /// What somebody typed into this field before the form was refused.
     fn typed(&self, field: &str) -> Option<&str> {
         self.refused.as_ref().and_then(|(form, _)| form.get(field))
+    }
+
+    /// Why what was typed into this field was refused.
+    fn wrong(&self, field: &str) -> Option<&str> {
+        self.wrong.as_ref().filter(|(name, _)| *name == field).map(|(_, words)| words.as_str())
     }
 
     /// Whether a box is ticked: as somebody left it in a form that was refused, else as it is held.
@@ -158,7 +166,7 @@ pub fn handle(cx: &Context, world: &World<'_>, request: &Request) -> Response {
         Ok(found) => found,
         Err(_) => return session::to_the_door(request),
     };
-    let visit = Visit { cx, world, request, actor, token, words, now: cx.now(), refused: None };
+    let visit = Visit { cx, world, request, actor, token, words, now: cx.now(), refused: None, wrong: None };
     let decoded: Option<Vec<String>> = path
         .split('/')
         .filter(|part| !part.is_empty())
@@ -192,7 +200,9 @@ fn change(visit: Visit<'_>, parts: &[&str]) -> Response {
             }
             // The form again, with what was typed and what is wrong with it.
             let words = error.public.to_string();
+            let at = if let Text::Planning(said) = &error.public { said.field() } else { None };
             let again = Visit {
+                wrong: at.map(|field| (field, words.clone())),
                 refused: Some((&form, words)),
                 actor: visit.actor.clone(),
                 token: visit.token.clone(),

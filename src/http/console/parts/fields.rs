@@ -24,6 +24,8 @@ pub struct Field {
     kind: Kind,
     value: String,
     hint: String,
+    /// Why what was typed could not be taken.
+    wrong: String,
     required: bool,
     autocomplete: &'static str,
     max: u32,
@@ -39,6 +41,7 @@ impl Field {
             kind,
             value,
             hint,
+            wrong: String::new(),
             required: false,
             autocomplete: "off",
             max: 500,
@@ -48,6 +51,11 @@ impl Field {
 
     pub fn text(name: &str, label: &str) -> Self {
         Self::new(name, label, Kind::Line("text"))
+    }
+
+    /// A day and a time, as `2026-11-23T08:00`; browsers show a calendar.
+    pub fn moment(name: &str, label: &str) -> Self {
+        Self::new(name, label, Kind::Line("datetime-local"))
     }
 
     pub fn number(name: &str, label: &str) -> Self {
@@ -94,6 +102,12 @@ impl Field {
 
     pub fn hint(mut self, words: &str) -> Self {
         self.hint = words.to_owned();
+        self
+    }
+
+    /// Says at the field why it could not be taken.
+    pub fn wrong(mut self, words: Option<&str>) -> Self {
+        self.wrong = words.unwrap_or_default().to_owned();
         self
     }
 

@@ -278,6 +278,11 @@ pub fn exactly(at: Timestamp) -> Html {
     Html(format!("<time datetime=\"{}\">{}</time>", text(&exact), text(&shown)))
 }
 
+/// An instant in the words of the school's clock.
+pub fn moment_on_the_wall(at: Timestamp, shown: &str) -> Html {
+    Html(format!("<time datetime=\"{}\">{}</time>", text(&at.to_string()), text(shown)))
+}
+
 /// The day, in UTC.
 pub fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()

@@ -19,6 +19,13 @@ super::group! {
     no_keys: "It takes no further keys.";
     for_user: "For the user";
     for_user_hint: "Short name of a user of the device, for a user's channel. Empty for the device itself.";
+    times: "When";
+    not_before: "Send not before";
+    not_before_hint: "Empty: as soon as the device comes.";
+    give_up: "Give up after";
+    give_up_hint: "A device that has not fetched it by then does not get it any more. Empty: it waits for as long as it takes.";
+    by_clock: "By the school's clock:";
+    by_utc: "In UTC, as long as the school has no time zone (Schedules).";
     raw: "Your own property list";
     raw_link: "Send a property list of your own";
     raw_warning: "Nothing here is checked against Apple's schema. A wrong key may do nothing, or something else than you meant, and nobody can take it back. Use the form of the command wherever there is one.";
