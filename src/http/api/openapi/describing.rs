@@ -35,11 +35,9 @@ pub(super) fn describe(operation: &Operation, components: &Value) -> Value {
             query("kind", json!({ "type": "string", "enum": Kind::ALL.map(Kind::as_str) }));
             if operation.path == "/inventory" {
                 query("search", json!({ "type": "string" }));
-                query("format", json!({ "type": "string", "enum": ["json", "csv"] }));
                 query("cursor", json!({ "type": "string", "pattern": "^[0-9]{1,18}$" }));
             }
         }
-        "/inventory/devices" => query("format", json!({ "type": "string", "enum": ["json", "csv"] })),
         "/accounts" if operation.method == "get" => query("user", json!({ "type": "string" })),
         "/pairs/{id}/devices" => query("device", json!({ "type": "string" })),
         "/pairs/{id}/timeline" => {
